@@ -1,0 +1,85 @@
+"""Push and pop of latents: under the posterior, under the prior network, under the unconditional prior."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acncodec.coding.frequencies import (
+    component_frequencies,
+    component_mixture,
+    latent_frequencies,
+    posterior_frequencies,
+)
+from acncodec.coding.stack import Stack
+from acncodec.coding.theory import kl_bits, unconditional_kl_bits
+from acncodec.errors import DamagedError
+from acncodec.exact.grids import LATENT_LEVELS, LATENT_MAX, OFFSET_MAX
+from acncodec.nets.model import Model
+from acncodec.nets.prior import Mixture
+
+
+def pop_posterior(stack: Stack, codes: np.ndarray) -> np.ndarray:
+    """Alice: draw z ~ q(z|x) from the stack's bits; codes int16 [n, D] -> latents int16 [n, D]."""
+    symbols = stack.pop_shared(codes.size, posterior_frequencies())
+    return codes + (symbols - OFFSET_MAX).astype(np.int16).reshape(codes.shape)
+
+
+def push_posterior(stack: Stack, z: np.ndarray, codes: np.ndarray) -> None:
+    """Bob: give the bits back that drew z. Raises DamagedError if z cannot have been drawn."""
+    symbols = (z - codes).astype(np.int32) + OFFSET_MAX
+    if symbols.min() < 0 or symbols.max() > 2 * OFFSET_MAX:
+        raise DamagedError("a latent lies outside its posterior; the archive is damaged")
+    stack.push_shared(symbols.ravel(), posterior_frequencies())
+
+
+def push_prior(stack: Stack, z: np.ndarray, codes: np.ndarray, model: Model, parents: np.ndarray | None) -> float:
+    """Alice: z int16 [n, D] under p(z|c) of the parents' codes int16 [n, D], or under p(z) if there are none.
+
+    Returns what theory says that it costs beyond the bits that drew z from q(z|x) around `codes`: the KL, in bits.
+    """
+    if parents is not None:
+        mixture = _prior_mixture(model, parents)
+        _push_mixture(stack, z, mixture)
+        return float(kl_bits(_tensor(codes, model), mixture).sum())
+    prior = model.unconditional
+    k = stack.pop(component_frequencies(prior, z))  # bits-back for the component
+    _push_mixture(stack, z, component_mixture(prior, k, _device(model)))
+    stack.push_shared(k, prior.weights.numpy().astype(np.float64))
+    return float(unconditional_kl_bits(torch.from_numpy(codes), torch.from_numpy(z), prior).sum())
+
+
+def pop_prior(stack: Stack, count: int, model: Model, parents: np.ndarray | None) -> np.ndarray:
+    """Bob: `count` latents int16 [count, D] under p(z|c) of the parents' codes, or under p(z) if there are none."""
+    if parents is not None:
+        return _pop_mixture(stack, _prior_mixture(model, parents))
+    prior = model.unconditional
+    k = stack.pop_shared(count, prior.weights.numpy().astype(np.float64))
+    z = _pop_mixture(stack, component_mixture(prior, k, _device(model)))
+    stack.push(k, component_frequencies(prior, z))
+    return z
+
+
+def _push_mixture(stack: Stack, z: np.ndarray, mixture: Mixture) -> None:
+    stack.push(z.ravel().astype(np.int32) + LATENT_MAX, _rows(mixture))
+
+
+def _pop_mixture(stack: Stack, mixture: Mixture) -> np.ndarray:
+    symbols = stack.pop(_rows(mixture))
+    return (symbols - LATENT_MAX).astype(np.int16).reshape(mixture.means.shape[:2])
+
+
+def _rows(mixture: Mixture) -> np.ndarray:
+    """Frequencies of every dimension of every latent, one row each: float64 [n * D, LATENT_LEVELS]."""
+    return latent_frequencies(mixture).view(-1, LATENT_LEVELS).to("cpu", torch.float64).numpy()
+
+
+def _prior_mixture(model: Model, parents: np.ndarray) -> Mixture:
+    return model.networks.mixture(_tensor(parents, model))
+
+
+def _device(model: Model) -> torch.device:
+    return model.networks.device
+
+
+def _tensor(values: np.ndarray, model: Model) -> Tensor:
+    return torch.from_numpy(values).to(_device(model), torch.float32)

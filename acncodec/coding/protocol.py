@@ -1,0 +1,109 @@
+"""Alice and Bob (ACN, section 1): what she pushes he pops, and the reverse, step by step of the schedule.
+
+The coder is a stack, so Alice goes through the schedule backwards.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
+from acncodec.coding.pixels import pop_pixels, push_pixels
+from acncodec.coding.stack import Stack
+from acncodec.nets.model import Model
+from acncodec.planning.schedule import Schedule, Step
+
+ENCODE_PIXELS = 64 * 28 * 28  # of one pass of the encoder
+
+
+@dataclass
+class Tally:
+    """Bits by purpose: what pixels and latents put on the stack, what bits-back took off it, and what theory says.
+
+    `residual_theory` is the float64 negative log-likelihood, `latent_theory` the KL that `prior - posterior` should be.
+    """
+
+    residual: float = 0.0
+    prior: float = 0.0
+    posterior: float = 0.0
+    residual_theory: float = 0.0
+    latent_theory: float = 0.0
+
+    def __iadd__(self, other: "Tally") -> "Tally":
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        return self
+
+
+class SeedExhaustedError(Exception):
+    """Bits-back took more bits than the stack held; Alice must start again with a longer seed."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One group of `count` elements, height x width, coded by `schedule` with `model`.
+
+    `conditional` says whether latents are coded given the parent's code or under the unconditional prior; `advance` is
+    called with the number of elements done.
+    """
+
+    model: Model
+    schedule: Schedule
+    height: int
+    width: int
+    conditional: bool
+    advance: Callable[[int], None]
+
+    def parents(self, step: Step, codes: np.ndarray) -> np.ndarray | None:
+        """Codes of the step's parents, int16 [n, D], or None where there are none."""
+        return codes[step.parents] if self.conditional and step.start > 0 else None
+
+
+def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Tally:
+    """Code pixels uint8 [N, H, W] whose codes are int16 [N, D], both in the schedule's order.
+
+    Raises SeedExhaustedError.
+    """
+    tally = Tally()
+    for step in reversed(task.schedule):
+        now = slice(step.start, step.start + step.size)
+        marks = [stack.bits]
+        z = pop_posterior(stack, codes[now])
+        if stack.exhausted:
+            raise SeedExhaustedError
+        marks.append(stack.bits)
+        tally.residual_theory += push_pixels(stack, pixels[now], z, task.model)
+        marks.append(stack.bits)
+        tally.latent_theory += push_prior(stack, z, codes[now], task.model, task.parents(step, codes))
+        marks.append(stack.bits)
+        tally.posterior += marks[0] - marks[1]
+        tally.residual += marks[2] - marks[1]
+        tally.prior += marks[3] - marks[2]
+        task.advance(step.size)
+    return tally
+
+
+def bob(stack: Stack, task: Task) -> np.ndarray:
+    """Decode a group: pixels uint8 [N, H, W] in the schedule's order. Raises DamagedError."""
+    pixels = np.empty((task.schedule.count, task.height, task.width), dtype=np.uint8)
+    codes = np.empty((task.schedule.count, task.model.arch.code), dtype=np.int16)
+    for step in task.schedule:
+        now = slice(step.start, step.start + step.size)
+        z = pop_prior(stack, step.size, task.model, task.parents(step, codes))
+        pixels[now] = pop_pixels(stack, z, task.height, task.width, task.model)
+        codes[now] = encode(task.model, pixels[now])
+        push_posterior(stack, z, codes[now])
+        task.advance(step.size)
+    return pixels
+
+
+def encode(model: Model, pixels: np.ndarray) -> np.ndarray:
+    """Codes int16 [N, D], latent grid, of pixels uint8 [N, H, W]."""
+    size = max(1, ENCODE_PIXELS // (pixels.shape[1] * pixels.shape[2]))
+    parts = []
+    for start in range(0, len(pixels), size):
+        batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + size])).to(model.networks.device)
+        parts.append(model.networks.encode(batch).to("cpu", torch.int16).numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,84 @@
+"""The self-test of this machine's arithmetic: a short one before anything is coded, the long one on demand.
+
+A network with fixed pseudo-random integer weights is evaluated by the whole-image and by the incremental pass; the bytes of
+all frequencies must hash to the constant below, which was computed with 64-bit integers.
+"""
+
+import hashlib
+import math
+from functools import cache
+
+import numpy as np
+import torch
+
+from acncodec.coding.frequencies import latent_frequencies, softmax
+from acncodec.errors import ExactnessError
+from acncodec.exact import tables
+from acncodec.exact.grids import CODE_MAX, LATENT_MAX
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.incremental import IncrementalDecoder
+from acncodec.nets.networks import Networks
+
+TABLES_SHA256 = "3c61e781d4dcc89d0247b5bb1120ead1e63be197509c2f52cce2afe827170ade"
+FREQUENCIES_SHA256 = "65170cd6bd5cc2a877127deb6e0f79d76eb9be5fbd53f05c899c5b7fe1bd6a85"
+TINY = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
+TINY_ARCH = {**TINY, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
+
+
+def pseudo_random(label: str, count: int, low: int, high: int) -> np.ndarray:
+    """Integers int64 [count] from low to high, the same on every machine."""
+    data = hashlib.shake_256(label.encode()).digest(4 * count)
+    return low + (np.frombuffer(data, "<u4").astype(np.int64) % (high - low + 1))
+
+
+def fixed_networks(arch: Architecture) -> Networks:
+    """Exact networks with pseudo-random 8-bit weights, each product scaled so that its outputs vary."""
+    networks = Networks(arch)
+    for name, product in networks.products():
+        rows, out = product.weight.shape
+        weight = pseudo_random(name, rows * out, -127, 127).reshape(rows, out)
+        bias = pseudo_random(name + ".bias", out, -4096, 4096)
+        # a sum of `rows` such terms is around 36 * sqrt(rows) * bound: bring it near the output's clamp
+        spread = 36 * math.isqrt(rows) * int(product.row_bounds.max())
+        shift = (spread // max(abs(product.low), product.high)).bit_length() - 1
+        product.load_integers(torch.from_numpy(weight), torch.from_numpy(bias), shift + product.out_bits - product.in_bits)
+    networks.exact = True
+    return networks.requires_grad_(False)
+
+
+def frequencies_digest(device: torch.device) -> str:
+    """sha256 over all frequencies that the fixed networks give, by both passes."""
+    digest = hashlib.sha256()
+    for levels in (2, 256):
+        networks = fixed_networks(Architecture(levels=levels, **TINY_ARCH)).to(device)
+        pixels = torch.from_numpy(pseudo_random("pixels", 3 * 6 * 5, 0, levels - 1).astype(np.uint8).reshape(3, 6, 5))
+        z = torch.from_numpy(pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3)).to(device, torch.float32)
+        pixels = pixels.to(device)
+        whole = softmax(networks.logits(pixels, z))
+        stepwise = torch.empty_like(whole)
+        decoder = IncrementalDecoder(networks.decoder, networks.latent_map(z, 6, 5))
+        for row in range(6):
+            decoder.start_row(row)
+            for column in range(5):
+                stepwise[:, row, column] = softmax(decoder.logits(column))
+                decoder.put(pixels[:, row, column], column)
+        codes = networks.encode(pixels)
+        parents = torch.from_numpy(pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3)).to(device, torch.float32)
+        for part in (whole, stepwise, codes, latent_frequencies(networks.mixture(parents))):
+            digest.update(part.to("cpu", torch.int64).numpy().astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+@cache
+def quick_selftest(device: torch.device) -> None:
+    """Raise ExactnessError unless this device computes what every other does; once a process and device."""
+    if tables.fingerprint().hex() != TABLES_SHA256 or frequencies_digest(device) != FREQUENCIES_SHA256:
+        raise ExactnessError(
+            f"the arithmetic of the device '{device}' is not exact; nothing was coded (try --device cpu, and "
+            "'acncodec selftest' for details)"
+        )
+
+
+def exactness() -> bytes:
+    """Fingerprint of the arithmetic that archives are made with: 4 bytes."""
+    return hashlib.sha256((TABLES_SHA256 + FREQUENCIES_SHA256).encode()).digest()[:4]

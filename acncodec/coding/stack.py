@@ -1,0 +1,105 @@
+"""The ANS stack: constriction's coder, wrapped once, with the seed that bits-back coding starts from.
+
+Facts that shape this file: constriction returns the lowest symbol instead of raising when its stack is empty, so the stack
+is seeded; the same probabilities in another dtype give other bits, so everything is float64 holding exact integers; and
+`perfect=False` is the quantiser that does not depend on a search.
+"""
+
+import hashlib
+import math
+
+import constriction
+import numpy as np
+
+from acncodec.errors import DamagedError
+
+AnsCoder = constriction.stream.stack.AnsCoder
+Categorical = constriction.stream.model.Categorical
+
+_FAMILY = Categorical(perfect=False)
+_SEED_LABEL = b"acncodec bits-back seed 1"
+
+
+def seed_words(count: int) -> np.ndarray:
+    """The fixed pseudo-random words below everything that is coded: uint32 [count], the topmost one last."""
+    data = hashlib.shake_256(_SEED_LABEL).digest(4 * count)
+    return np.frombuffer(data, dtype="<u4").astype(np.uint32)[::-1].copy()
+
+
+class Stack:
+    """A stack of bits. What is pushed last is popped first; `pop` with the same frequencies undoes `push` bit for bit."""
+
+    def __init__(self, words: np.ndarray, seal: bool) -> None:
+        """`words` uint32; `seal` for arbitrary words (the seed), not for words that `finish` returned."""
+        try:
+            self._coder = AnsCoder(words.astype(np.uint32), seal=seal)
+        except ValueError as error:
+            raise DamagedError("the archive's coded bits cannot be a coder's output") from error
+        self._table_cache: dict[bytes, Categorical] = {}
+
+    @classmethod
+    def seeded(cls, words: int) -> "Stack":
+        """A stack that holds only the seed."""
+        return cls(seed_words(words), seal=True)
+
+    @property
+    def bits(self) -> float:
+        """Length of what is on the stack, in bits, fractions included."""
+        words, state = self._coder.pos()
+        return 32.0 * words + math.log2(state) if state else 0.0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether less than two whole words are left, from where on pops could run into the empty stack."""
+        return self._coder.pos()[0] < 2
+
+    def push(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
+        """Push `symbols` int [n], each under its own integer frequencies [n, K]; the first one ends on top."""
+        self._coder.encode_reverse(_int32(symbols), _FAMILY, _float64(frequencies))
+
+    def pop(self, frequencies: np.ndarray) -> np.ndarray:
+        """The topmost symbols, int32 [n], each under its own integer frequencies [n, K]."""
+        return self._coder.decode(_FAMILY, _float64(frequencies))
+
+    def push_shared(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
+        """Push `symbols` int [n], all under the same frequencies [K]; the first one ends on top."""
+        self._coder.encode_reverse(_int32(symbols), self._table(frequencies))
+
+    def pop_shared(self, count: int, frequencies: np.ndarray) -> np.ndarray:
+        """The topmost `count` symbols, int32 [count], all under the same frequencies [K]."""
+        return self._coder.decode(self._table(frequencies), count)
+
+    def _table(self, frequencies: np.ndarray) -> Categorical:
+        key = frequencies.tobytes()
+        if key not in self._table_cache:
+            self._table_cache[key] = Categorical(_float64(frequencies), perfect=False)
+        return self._table_cache[key]
+
+    def finish(self, seeded_with: int) -> tuple[np.ndarray, int]:
+        """Words uint32 to store, and how many words of the seed the stack must be started with to make these.
+
+        Seed words that were never popped lie untouched at the bottom and need not be stored.
+        """
+        words = self._coder.get_compressed()
+        seed = seed_words(seeded_with)
+        length = min(len(words), len(seed))
+        same = words[:length] == seed[:length]
+        untouched = length if same.all() else int(np.argmin(same))
+        return words[untouched:], seeded_with - untouched
+
+    def check_seed(self, words: int) -> None:
+        """Raise DamagedError unless nothing but the seed of `words` words is left, bit for bit."""
+        try:
+            left = self._coder.get_compressed(unseal=True)
+        except (AssertionError, ValueError):
+            left = None
+        if left is None or not np.array_equal(left, seed_words(words)):
+            raise DamagedError("the coded bits did not end where they should; the archive is damaged")
+
+
+def _int32(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.int32)
+
+
+def _float64(frequencies: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(frequencies, dtype=np.float64)

@@ -1,0 +1,59 @@
+"""What coding should cost: residual and KL in float64 from the formulas, independent of tables and coder.
+
+The ledger holds these beside the bits really written.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from acncodec.exact.grids import LATENT_BITS, LOGIT_BITS, OFFSET_MAX, WIDTH_BITS, WIDTH_MIN
+from acncodec.nets.model import UnconditionalPrior
+from acncodec.nets.prior import Mixture
+
+_STEP = 2.0**-LATENT_BITS
+_LOG2_E = 1 / math.log(2)
+
+
+def residual_bits(logits: Tensor, pixels: Tensor) -> Tensor:
+    """-log2 r(x|z) of each image: logits [N, H, W, levels] (1/32 nat), pixels uint8 [N, H, W] -> float64 [N], bits."""
+    real = logits.double() * 2.0**-LOGIT_BITS
+    chosen = real.gather(-1, pixels.long().unsqueeze(-1)).squeeze(-1)
+    return (torch.logsumexp(real, -1) - chosen).flatten(1).sum(1) * _LOG2_E
+
+
+def kl_bits(codes: Tensor, mixture: Mixture) -> Tensor:
+    """KL(q(z|x) || p(z|c)) for codes [N, D] and mixtures [N, D, M]: float64 [N], bits.
+
+    The expectation is a sum over every value that the posterior can take. ACN, equation 4.
+    """
+    offsets = torch.arange(-OFFSET_MAX, OFFSET_MAX + 1, device=codes.device, dtype=torch.float64)
+    log_q = torch.log_softmax(-0.5 * (offsets * _STEP) ** 2, 0)
+    z = codes.double()[..., None] + offsets
+    log_p = _log_density(z, mixture) + math.log(_STEP)
+    return (log_q.exp() * (log_q - log_p)).sum((-1, -2)) * _LOG2_E
+
+
+def unconditional_kl_bits(codes: Tensor, z: Tensor, prior: UnconditionalPrior) -> Tensor:
+    """log2 q(z|x) - log2 p(z) at posterior samples z [N, D] of codes [N, D]: float64 [N], bits.
+
+    An unbiased estimate of KL(q(z|x) || p(z)), whose expectation has no closed form.
+    """
+    offsets = torch.arange(-OFFSET_MAX, OFFSET_MAX + 1, dtype=torch.float64)
+    normaliser = torch.logsumexp(-0.5 * (offsets * _STEP) ** 2, 0)
+    log_q = (-0.5 * ((z.double() - codes.double()) * _STEP) ** 2 - normaliser).sum(1)
+    log_pi = torch.log(prior.weights.double() / prior.weights.double().sum())
+    log_deviation = (prior.widths.double() + WIDTH_MIN) * (math.log(2) * 2.0**-WIDTH_BITS)
+    standard = (z.double()[:, None] - prior.means.double()) * _STEP * torch.exp(-log_deviation)
+    per_dimension = -0.5 * standard**2 - log_deviation - 0.5 * math.log(2 * math.pi) + math.log(_STEP)
+    return (log_q - torch.logsumexp(log_pi + per_dimension.sum(-1), -1)) * _LOG2_E
+
+
+def _log_density(z: Tensor, mixture: Mixture) -> Tensor:
+    """log p(z) in nats, float64 [N, D, Z], of latents [N, D, Z] on the latent grid."""
+    log_deviation = (mixture.widths.double() + WIDTH_MIN)[..., None, :] * (math.log(2) * 2.0**-WIDTH_BITS)
+    log_weights = torch.log_softmax(mixture.logits.double() * 2.0**-LOGIT_BITS, -1)[..., None, :]
+    standard = (z.unsqueeze(-1) - mixture.means.double()[..., None, :]) * _STEP * torch.exp(-log_deviation)
+    components = log_weights - 0.5 * standard**2 - log_deviation
+    return torch.logsumexp(components, -1) - 0.5 * math.log(2 * math.pi)

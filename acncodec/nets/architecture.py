@@ -1,0 +1,43 @@
+"""The sizes of a model: everything that, beside the weights, defines the networks."""
+
+from dataclasses import asdict, dataclass, fields
+
+from acncodec.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of encoder, prior network and decoder. `levels` is 2 for 1-bit images and 256 for 8-bit grey ones."""
+
+    levels: int
+    channels: int = 24  # of each stack of the decoder
+    blocks: int = 6  # gated blocks, the first included
+    first: int = 7  # side of the first block's window
+    kernel: int = 3  # side of the other blocks' windows
+    features: int = 32  # of the output head
+    map_planes: int = 8  # planes of the latent map that every block reads
+    map_hidden: int = 96  # tanh units between latent and map
+    map_features: int = 16  # of the map at a quarter of the image's side
+    encoder_features: int = 16  # of the encoder's first layer; twice as many after it
+    code: int = 16  # dimensions of code and latent
+    hidden: int = 256  # tanh units in each of the prior's three hidden layers
+    mixture: int = 8  # components of the prior, per dimension
+
+    def __post_init__(self) -> None:
+        limits = {"levels": 256, "blocks": 64, "first": 31, "kernel": 31, "mixture": 64}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, int) or not 1 <= value <= limits.get(field.name, 4096):
+                raise ModelError(f"the model's architecture has {field.name} = {value!r}, which is out of range")
+        if self.levels not in (2, 256) or self.first % 2 == 0 or self.kernel % 2 == 0 or self.kernel < 3:
+            raise ModelError("the model's architecture needs 2 or 256 levels and windows with odd sides")
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, int]) -> "Architecture":
+        """Raises ModelError for a field that is missing, unknown or out of range."""
+        if set(values) != {f.name for f in fields(cls)}:
+            raise ModelError("the model's architecture has other fields than this version knows")
+        return cls(**values)

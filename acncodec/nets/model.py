@@ -1,0 +1,153 @@
+"""A model: the exact networks, the unconditional prior, and how both are stored (safetensors, integers only)."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from acncodec.errors import InputError, ModelError
+from acncodec.exact.grids import (
+    FREQUENCY_BITS,
+    LATENT_BITS,
+    LATENT_MAX,
+    WIDTH_BITS,
+    WIDTH_MAX,
+    WIDTH_MIN,
+    WIDTHS,
+)
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.networks import Networks
+
+FORMAT = 1
+MAX_MODEL_BYTES = 1 << 28
+MAX_COMPONENTS = 4096
+_METADATA_KEY = "acncodec"  # the only metadata key: several keys would come out in no fixed order
+
+
+@dataclass(frozen=True)
+class UnconditionalPrior:
+    """p(z): a mixture of K diagonal Gaussians, for elements without a parent (ACN, section 3.1). All integers.
+
+    `weights` int32 [K], frequencies of the components; `means` int16 [K, code], latent grid; `widths` uint8 [K, code],
+    rows of the Gaussian table.
+    """
+
+    weights: Tensor
+    means: Tensor
+    widths: Tensor
+
+    def check(self, code: int) -> None:
+        """Raises ModelError unless shapes and ranges are right."""
+        k = self.weights.shape[0] if self.weights.ndim == 1 else 0
+        fits = (
+            1 <= k <= MAX_COMPONENTS
+            and self.means.shape == self.widths.shape == (k, code)
+            and self.weights.dtype == torch.int32
+            and self.means.dtype == torch.int16
+            and self.widths.dtype == torch.uint8
+        )
+        if not fits or not (
+            1 <= int(self.weights.min()) <= int(self.weights.max()) <= 1 << FREQUENCY_BITS
+            and int(self.means.abs().max()) <= LATENT_MAX
+            and int(self.widths.max()) < WIDTHS
+        ):
+            raise ModelError("the model's unconditional prior is out of range")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What an archive names by `sha256`: exact networks, unconditional prior, and a record of how they were made."""
+
+    name: str
+    sha256: bytes
+    size: int  # bytes of the model file
+    networks: Networks
+    unconditional: UnconditionalPrior
+    record: dict[str, object]
+
+    @property
+    def arch(self) -> Architecture:
+        return self.networks.arch
+
+
+def dump_model(name: str, networks: Networks, unconditional: UnconditionalPrior, record: dict[str, object]) -> bytes:
+    """The bytes of a model file; `networks` must be exact. The same model gives the same bytes."""
+    tensors: dict[str, Tensor] = {}
+    scales: dict[str, int] = {}
+    for key, product in networks.products():
+        tensors[f"{key}.weight"] = product.weight.detach().to("cpu", torch.int8)
+        tensors[f"{key}.bias"] = product.bias.detach().to("cpu", torch.int32)
+        scales[key] = int(torch.log2(product.scale))
+    tensors["unconditional.weights"] = unconditional.weights
+    tensors["unconditional.means"] = unconditional.means
+    tensors["unconditional.widths"] = unconditional.widths
+    description = {
+        "format": FORMAT,
+        "name": name,
+        "architecture": networks.arch.to_dict(),
+        "log2_scales": scales,
+        "record": record,
+    }
+    return save_tensors(tensors, {_METADATA_KEY: json.dumps(description, sort_keys=True)})
+
+
+def parse_model(data: bytes) -> Model:
+    """Read a model file's bytes. Raises ModelError if it is malformed, BoundError if it could be inexact."""
+    try:
+        tensors = load_tensors(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        description = json.loads(header["__metadata__"][_METADATA_KEY])
+        version, name, scales = description["format"], description["name"], description["log2_scales"]
+        architecture, record = description["architecture"], description["record"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"this is not an acncodec model: {error}") from error
+    if version != FORMAT:
+        raise ModelError(f"the model has format {version}, this program knows format {FORMAT}; update acncodec")
+    networks = Networks(Architecture.from_dict(architecture))
+    for key, product in networks.products():
+        weight, bias = tensors.pop(f"{key}.weight", None), tensors.pop(f"{key}.bias", None)
+        scale = scales.get(key)
+        if weight is None or bias is None or not isinstance(scale, int) or abs(scale) > 64:
+            raise ModelError(f"the model lacks the linear map '{key}'")
+        if weight.shape != product.weight.shape or bias.shape != product.bias.shape:
+            raise ModelError(f"the linear map '{key}' has another shape than the model's architecture says")
+        if weight.dtype != torch.int8 or bias.dtype != torch.int32:
+            raise ModelError(f"the linear map '{key}' is not made of integers")
+        product.load_integers(weight, bias, scale, key)
+    networks.exact = True
+    networks.requires_grad_(False)
+    try:
+        unconditional = UnconditionalPrior(*(tensors.pop(f"unconditional.{k}") for k in ("weights", "means", "widths")))
+    except KeyError as error:
+        raise ModelError("the model lacks its unconditional prior") from error
+    unconditional.check(networks.arch.code)
+    if tensors:
+        raise ModelError(f"the model has a tensor of unknown purpose: '{min(tensors)}'")
+    return Model(str(name), hashlib.sha256(data).digest(), len(data), networks, unconditional, dict(record))
+
+
+def read_model(path: Path) -> Model:
+    """Read a model file. Raises InputError if it cannot be read, ModelError or BoundError if it cannot be used."""
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError(f"'{path}' is too large for an acncodec model")
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the model '{path}': {error.strerror}") from error
+    return parse_model(data)
+
+
+def quantise_prior(weights: np.ndarray, means: np.ndarray, deviations: np.ndarray) -> UnconditionalPrior:
+    """From a fitted mixture, float64 weights [K], means and deviations [K, code] in units of the posterior's."""
+    frequencies = np.maximum(1, np.round(weights / weights.max() * (1 << FREQUENCY_BITS))).astype(np.int32)
+    grid_means = np.clip(np.round(means * (1 << LATENT_BITS)), -LATENT_MAX, LATENT_MAX).astype(np.int16)
+    octaves = np.round(np.log2(deviations) * (1 << WIDTH_BITS))
+    rows = (np.clip(octaves, WIDTH_MIN, WIDTH_MAX) - WIDTH_MIN).astype(np.uint8)
+    return UnconditionalPrior(torch.from_numpy(frequencies), torch.from_numpy(grid_means), torch.from_numpy(rows))

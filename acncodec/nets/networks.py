@@ -1,0 +1,69 @@
+"""The networks that Alice and Bob share, together: encoder, prior network, latent map and decoder."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.conditioning import LatentMap
+from acncodec.nets.encoder import Encoder
+from acncodec.nets.pixelcnn import GatedPixelCNN
+from acncodec.nets.planes import to_planes
+from acncodec.nets.prior import Mixture, PriorNetwork
+from acncodec.nets.product import Product
+
+
+class Networks(nn.Module):
+    """All products of a model. While `exact` is false the weights are real and trainable; `freeze` rounds them."""
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        self.arch = arch
+        self.exact = False
+        self.encoder = Encoder(arch)
+        self.prior = PriorNetwork(arch)
+        self.map = LatentMap(arch)
+        self.decoder = GatedPixelCNN(arch)
+
+    def products(self) -> Iterator[tuple[str, Product]]:
+        """Every linear map with its name, in a fixed order."""
+        for name, module in self.named_modules():
+            if isinstance(module, Product):
+                yield name, module
+
+    def choose_scales(self) -> None:
+        for _, product in self.products():
+            product.choose_scale()
+
+    def freeze(self) -> "Networks":
+        """Round every weight; from here on all passes are exact. Raises BoundError."""
+        for _, product in self.products():
+            product.freeze()
+        self.exact = True
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.logits.weight.device
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Pixels uint8 [N, H, W] -> codes [N, code], integers on the latent grid."""
+        return self.encoder(to_planes(pixels, self.arch.levels))
+
+    @torch.no_grad()
+    def logits(self, pixels: Tensor, z: Tensor) -> Tensor:
+        """Pixels uint8 [N, H, W] and latents [N, code] -> logits [N, H, W, levels] (whole-image pass)."""
+        latent_map = self.latent_map(z, *pixels.shape[1:])
+        return self.decoder(to_planes(pixels, self.arch.levels), latent_map, self.exact)
+
+    @torch.no_grad()
+    def latent_map(self, z: Tensor, height: int, width: int) -> Tensor:
+        """Latents [N, code] -> the planes [N, height, width, map_planes] that condition the decoder."""
+        return self.map(z, height, width, self.exact)
+
+    @torch.no_grad()
+    def mixture(self, codes: Tensor) -> Mixture:
+        """Parents' codes [N, code] -> mixtures [N, code, components] for their children's latents."""
+        return self.prior(codes, self.exact)

@@ -1,0 +1,77 @@
+"""The decoder r(x|z): a gated PixelCNN with vertical and horizontal stacks (van den Oord et al. 2016b), whole-image pass.
+
+The vertical stack at row r sees image rows above r; the horizontal stack at (r, c) sees, besides it, the pixels left of c.
+Both read the latent's map in every block. `incremental.py` runs the same products one row and one pixel at a time.
+"""
+
+from torch import Tensor, nn
+
+from acncodec.exact.grids import (
+    LOGIT_BITS,
+    LOGIT_MAX,
+    PRE_BITS,
+    PRE_MAX,
+    RELU_BITS,
+    RELU_MAX,
+    STREAM_BITS,
+    STREAM_MAX,
+    UNIT,
+)
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.planes import PLANE_MAX, plane_count
+from acncodec.nets.product import Product, Source, Window
+from acncodec.nets.units import gate
+
+
+class Block(nn.Module):
+    """One gated block; `first` reads the image's planes and so must not see the pixel itself."""
+
+    def __init__(self, arch: Architecture, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        side = arch.first if first else arch.kernel
+        reach, excluded = side // 2, 1 if first else 0
+        channels, bound = (plane_count(arch.levels), PLANE_MAX) if first else (arch.channels, STREAM_MAX)
+        above = Window(-reach, -excluded, -reach, reach)
+        left = Window(0, 0, -reach, -excluded)
+        z = Source(arch.map_planes, STREAM_MAX)
+        v = Source(arch.channels, STREAM_MAX)
+
+        def pre(sources: list[Source]) -> Product:
+            return Product(sources, 2 * arch.channels, STREAM_BITS, PRE_BITS, -PRE_MAX, PRE_MAX)
+
+        self.vertical = pre([Source(channels, bound, above), z])
+        self.horizontal = pre([Source(channels, bound, left), v, z])
+        self.residual = Product(
+            [Source(arch.channels, UNIT)], arch.channels, STREAM_BITS, STREAM_BITS, -STREAM_MAX, STREAM_MAX
+        )
+
+    def forward(self, v: Tensor, h: Tensor, z: Tensor, exact: bool) -> tuple[Tensor, Tensor]:
+        """Streams [N, H, W, channels] (the planes, for the first block) and map [N, H, W, planes] -> new streams."""
+        v = self.join(v, gate(self.vertical(v, z), exact))
+        h = self.join(h, self.residual(gate(self.horizontal(h, v, z), exact)))
+        return v, h
+
+    def join(self, stream: Tensor, update: Tensor) -> Tensor:
+        """Add an update to its residual stream; the first block starts the streams."""
+        return update if self.first else (stream + update).clamp(-STREAM_MAX, STREAM_MAX)
+
+
+class GatedPixelCNN(nn.Module):
+    """Pixels and latent map to the logits of every pixel's value."""
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        self.arch = arch
+        self.blocks = nn.ModuleList(Block(arch, first=b == 0) for b in range(arch.blocks))
+        self.features = Product([Source(arch.channels, STREAM_MAX)], arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
+        self.logits = Product(
+            [Source(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX
+        )
+
+    def forward(self, planes: Tensor, z: Tensor, exact: bool) -> Tensor:
+        """Planes [N, H, W, P] and latent map [N, H, W, map_planes] -> logits [N, H, W, levels], integers (1/32 nat)."""
+        v = h = planes
+        for block in self.blocks:
+            v, h = block(v, h, z, exact)
+        return self.logits(self.features(h))

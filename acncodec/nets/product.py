@@ -1,0 +1,139 @@
+"""The one linear map of the coding path: a matrix product over gathered taps, in integers.
+
+Convolutions, dense layers and 1x1 maps are all `Product`s. A library convolution may choose a Winograd or FFT algorithm
+that is not exact, so the exact pass gathers the taps and multiplies; training, which may be fast instead, convolves.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acncodec.exact.bounds import EXACT_LIMIT, check_bound, worst_sums
+from acncodec.exact.rounding import requantise, straight_through_round
+
+WEIGHT_MAX = 127  # weights are 8-bit integers
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows `top`..`bottom` and columns `left`..`right` around a position, in pixels, both ends included."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top + 1
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left + 1
+
+    @property
+    def taps(self) -> int:
+        return self.height * self.width
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Zeros around (or crops of) [N, H, W, C] so that a valid sliding window covers each position once."""
+        return F.pad(x, (0, 0, -self.left, self.right, -self.top, self.bottom))
+
+
+POINT = Window()
+
+
+def gather(x: Tensor, window: Window) -> Tensor:
+    """The taps of every position side by side: [N, H, W, C] -> [N, H, W, taps * C], rows first, then columns."""
+    if window == POINT:
+        return x
+    n, height, width, channels = x.shape
+    padded = window.pad(x).contiguous()
+    sn, sh, sw, sc = padded.stride()
+    view = padded.as_strided((n, height, width, window.height, window.width * channels), (sn, sh, sw, sh, sc))
+    return view.reshape(n, height, width, window.taps * channels)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input of a product: its channels, its window, and the largest magnitude of its integers."""
+
+    channels: int
+    bound: int
+    window: Window = POINT
+
+    @property
+    def rows(self) -> int:
+        return self.window.taps * self.channels
+
+
+class Product(nn.Module):
+    """y = clamp(round(sum_s gather(x_s) @ W_s + b) * 2^-shift), all integers in float32.
+
+    All sources share one input grid (`in_bits`); the output lies on the grid `out_bits`, between `low` and `high`. While
+    training, `weight` [rows, out] and `bias` [out] are real and rounded on the fly; `freeze` makes them integers for good.
+    """
+
+    def __init__(self, sources: list[Source], out: int, in_bits: int, out_bits: int, low: int, high: int) -> None:
+        super().__init__()
+        self.sources, self.in_bits, self.out_bits, self.low, self.high = sources, in_bits, out_bits, low, high
+        rows = sum(s.rows for s in sources)
+        self.weight = nn.Parameter(torch.randn(rows, out) * rows**-0.5)
+        self.bias = nn.Parameter(torch.zeros(out))
+        bounds = torch.cat([torch.full((s.rows,), float(s.bound)) for s in sources])
+        self.register_buffer("row_bounds", bounds, persistent=False)
+        self.register_buffer("scale", torch.ones(()), persistent=False)  # power of two: integer weight = scale * weight
+        self.shift: int | None = None  # set once the weights are integers
+
+    @torch.no_grad()
+    def choose_scale(self) -> None:
+        """The finest power of two at which the weights fit 8 bits and the product stays within the exact bound."""
+        largest = self.weight.abs().max().double().clamp(min=2.0**-12)
+        spread = worst_sums(self.weight, self.bias * 2.0**self.in_bits, self.row_bounds).max().clamp(min=2.0**-12)
+        # 2 % in hand, since rounding the weights can only add half a step a row and training moves on in between
+        finest = torch.minimum(WEIGHT_MAX / largest, 0.98 * EXACT_LIMIT / spread)
+        self.scale.fill_(2.0 ** int(torch.floor(torch.log2(finest))))
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Round weights and bias to integers; from here on the pass is the exact one. Raises BoundError."""
+        self.choose_scale()
+        self.load_integers(*self._rounded(), int(torch.log2(self.scale)))
+
+    def _rounded(self) -> tuple[Tensor, Tensor]:
+        weight = straight_through_round(self.weight * self.scale).clamp(-WEIGHT_MAX, WEIGHT_MAX)
+        bias = straight_through_round(self.bias * self.scale * 2.0**self.in_bits)
+        return weight, bias
+
+    @torch.no_grad()
+    def load_integers(self, weight: Tensor, bias: Tensor, log2_scale: int, name: str = "") -> None:
+        """Take integer weights [rows, out] and bias [out] at the scale 2^log2_scale. Raises BoundError."""
+        check_bound(name, weight, bias, self.row_bounds)
+        self.weight = nn.Parameter(weight.float().contiguous(), requires_grad=False)
+        self.bias = nn.Parameter(bias.float(), requires_grad=False)
+        self.scale.fill_(2.0**log2_scale)
+        self.shift = self.in_bits + log2_scale - self.out_bits
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """[N, H, W, C_s] for every source -> [N, H, W, out], integers."""
+        if self.shift is not None:
+            taps = [gather(x, s.window) for x, s in zip(inputs, self.sources, strict=True)]
+            acc = (torch.cat(taps, -1) if len(taps) > 1 else taps[0]) @ self.weight + self.bias
+            return requantise(acc, self.shift, self.low, self.high)
+        return requantise(self.real(*inputs), -self.out_bits, self.low, self.high)
+
+    def real(self, *inputs: Tensor) -> Tensor:
+        """The accumulator as a real number, before it is rounded to the output grid; for training."""
+        weight, bias = self._rounded()
+        parts = torch.split(weight, [s.rows for s in self.sources])
+        acc = bias
+        points = [(x, w) for x, w, s in zip(inputs, parts, self.sources, strict=True) if s.window == POINT]
+        if points:
+            acc = torch.cat([x for x, _ in points], -1) @ torch.cat([w for _, w in points]) + acc
+        for x, w, s in zip(inputs, parts, self.sources, strict=True):
+            if s.window != POINT:
+                kernel = w.view(s.window.height, s.window.width, s.channels, -1).permute(3, 2, 0, 1)
+                acc = F.conv2d(s.window.pad(x).permute(0, 3, 1, 2), kernel).permute(0, 2, 3, 1) + acc
+        return acc / (self.scale * 2.0**self.in_bits)

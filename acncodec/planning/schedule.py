@@ -1,0 +1,76 @@
+"""The shape of a schedule, by rule from the number of elements and of lanes: the decoder needs nothing else.
+
+A step holds elements that are decoded side by side; positions 0..N-1 are numbered in step order. Both ends are narrow:
+at the decoder's start all parents fan out from one root, and at the encoder's start, which is the decoder's end,
+bits-back can only spend the bits of elements already coded (design, section 4).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+MAX_LANES = 512
+MAX_PIXELS_IN_STEP = 1 << 20  # of all lanes together: bounds the memory of one decoding step
+MIN_STEPS_OF_LANES = 16  # fewer full steps than this and the ends would be a good part of the tour
+
+
+class Step(NamedTuple):
+    """Elements at positions start..start+size-1; `parents` int64 [size] are positions in the step before, -1 is none."""
+
+    start: int
+    size: int
+    parents: np.ndarray
+
+
+def step_sizes(count: int, lanes: int) -> list[int]:
+    """1, 2, 4, ... up to `lanes`, full steps, ... 4, 2, 1; sums to `count`.
+
+    What is left over is one more step, on the way down where it fits by size. Where `count` is too small for both
+    ramps they end at the widest power of two that leaves room for both.
+    """
+    doublings = 0
+    while 1 << doublings < lanes and 2 * ((2 << doublings) - 1) <= count:
+        doublings += 1
+    ramp = [1 << k for k in range(doublings)]
+    width = min(lanes, 1 << doublings)
+    full, rest = divmod(count - 2 * sum(ramp), width)
+    down = [*ramp, rest] if rest else ramp
+    return [*ramp, *[width] * full, *sorted(down, reverse=True)]
+
+
+class Schedule:
+    """The steps of `count` elements in at most `lanes` lanes, in decoding order; `reversed` gives the encoder's."""
+
+    def __init__(self, count: int, lanes: int) -> None:
+        if not 1 <= lanes <= count:
+            raise ValueError(f"a schedule needs 1 <= lanes <= count, not {lanes} lanes for {count} elements")
+        self.count = count
+        self.lanes = lanes
+        self.sizes: list[int] = step_sizes(count, lanes)
+        self._starts = np.cumsum([0, *self.sizes]).tolist()
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[Step]:
+        return map(self._step, range(len(self)))
+
+    def __reversed__(self) -> Iterator[Step]:
+        return map(self._step, reversed(range(len(self))))
+
+    def _step(self, number: int) -> Step:
+        start, size = self._starts[number], self.sizes[number]
+        if number == 0:
+            return Step(start, size, np.full(size, -1, np.int64))
+        # Lane j hangs on lane j*a//b of the a lanes before: fans out on the way up, spreads evenly on the way down.
+        lanes_before = np.arange(size, dtype=np.int64) * self.sizes[number - 1] // size
+        return Step(start, size, self._starts[number - 1] + lanes_before)
+
+
+def choose_lanes(count: int, pixels: int) -> int:
+    """Lanes for `count` elements of `pixels` values each: a power of two, the same on every machine."""
+    if count < 1 or pixels < 1:
+        raise ValueError(f"lanes need at least one element of at least one pixel, not {count} of {pixels}")
+    most = max(1, min(MAX_LANES, count // MIN_STEPS_OF_LANES, MAX_PIXELS_IN_STEP // pixels))
+    return 1 << (most.bit_length() - 1)

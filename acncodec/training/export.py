@@ -1,0 +1,55 @@
+"""From a training to a model file: integers, the unconditional prior by EM, and a record of how it was made."""
+
+import numpy as np
+import torch
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from acncodec.exact.grids import LATENT_BITS
+from acncodec.nets.model import UnconditionalPrior, dump_model, quantise_prior
+from acncodec.nets.networks import Networks
+from acncodec.training.objective import sample_offsets
+from acncodec.training.trainer import Trainer
+
+COMPONENTS = (1, 8, 32, 128)  # tried, the best on held-out codes is taken
+FIT_IMAGES = 20_000  # posterior samples to fit on; more change the mixture little
+
+
+def export(trainer: Trainer, name: str, record: dict[str, object]) -> bytes:
+    """The model file's bytes. Raises BoundError if the weights cannot be made exact."""
+    networks = trainer.exact_networks()
+    record = {
+        "images": trainer.data.count,
+        "steps": trainer.step,
+        "epochs": round(trainer.epoch + trainer.position / max(1, trainer.data.count // 64), 2),
+        "minutes": round(trainer.seconds / 60, 1),
+        **record,
+    }
+    return dump_model(name, networks, fit_unconditional(networks, trainer), record)
+
+
+def fit_unconditional(networks: Networks, trainer: Trainer) -> UnconditionalPrior:
+    """p(z): a mixture of diagonal Gaussians fitted by EM to posterior samples (ACN, section 3.1)."""
+    generator = torch.Generator().manual_seed(0)
+    train = _samples(networks, trainer.data.train, generator)
+    held_out = _samples(networks, trainer.data.held_out, generator)
+    best, best_score = None, -np.inf
+    for components in COMPONENTS:
+        if components * 10 > len(train):
+            break
+        mixture = GaussianMixture(components, covariance_type="diag", reg_covar=1e-3, max_iter=50, random_state=0)
+        score = mixture.fit(train).score(held_out)
+        if score > best_score:
+            best, best_score = mixture, score
+    assert best is not None  # one component is always tried: a training set has at least 16 images
+    return quantise_prior(best.weights_, best.means_, np.sqrt(best.covariances_))
+
+
+def _samples(networks: Networks, groups: list[Tensor], generator: torch.Generator) -> np.ndarray:
+    """One posterior sample an image, float64 [N, code], in units of the posterior's deviation."""
+    parts = []
+    for group in groups:
+        for batch in group[:FIT_IMAGES].split(256):
+            codes = networks.encode(batch)
+            parts.append((codes + sample_offsets(codes, generator)) * 2.0**-LATENT_BITS)
+    return torch.cat(parts).double().numpy()

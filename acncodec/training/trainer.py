@@ -1,0 +1,183 @@
+"""Algorithm 1 of the ACN paper: neighbours among stored codes, one gradient step a batch, averaged weights."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.networks import Networks
+from acncodec.nets.planes import to_planes
+from acncodec.planning.neighbours import nearest
+from acncodec.training.data import TrainingSet
+from acncodec.training.objective import code_length, sample_offsets
+
+BATCH = 64
+NEIGHBOURS = 5  # K of the paper
+LEARNING_RATE = 2e-3  # falls linearly to zero over the budget
+AVERAGING = 0.999  # decay of the averaged weights
+RESCALE_EVERY = 50  # steps between choices of the weights' power-of-two scales
+
+
+@dataclass
+class Budget:
+    """How long to train: by the clock, or by steps (exactly repeatable)."""
+
+    minutes: float | None = None
+    steps: int | None = None
+
+    def progress(self, seconds: float, step: int) -> float:
+        """Share of the budget that is spent, from 0 to 1."""
+        if self.steps is not None:
+            return min(1.0, step / self.steps)
+        assert self.minutes is not None
+        return min(1.0, seconds / (60 * self.minutes))
+
+
+@dataclass
+class Report:
+    """Means over the steps since the last report: nats an image."""
+
+    step: int
+    epoch: int
+    seconds: float
+    images_per_second: float
+    residual: float
+    kl: float
+    progress: float
+
+
+class Trainer:
+    """The whole state of a training; `state` and `load_state` make it resume exactly."""
+
+    def __init__(self, arch: Architecture, data: TrainingSet, budget: Budget, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        self.data, self.budget = data, budget
+        self.nets = Networks(arch)
+        self.nets.choose_scales()
+        self.averaged = copy.deepcopy(self.nets).requires_grad_(False)
+        self.optimiser = torch.optim.Adam(self.nets.parameters(), LEARNING_RATE, betas=(0.9, 0.99), fused=True)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.step, self.epoch, self.seconds = 0, 0, 0.0
+        self.position = 0  # of the next batch within its epoch
+        self.shuffle = self.generator.get_state()  # from which the epoch's batches are drawn again on resuming
+        self.codes = [encode_all(self.nets, group) for group in data.train]
+
+    def run(self, report: Callable[[Report], None], every: float = 10.0) -> Iterator[None]:
+        """Train until the budget is spent; report and yield (a chance to checkpoint) about `every` seconds."""
+        sums, count, start, last = torch.zeros(2), 0, time.monotonic(), time.monotonic()
+        while (progress := self.budget.progress(self.seconds, self.step)) < 1:
+            self.shuffle = self.generator.get_state() if self.position == 0 else self.shuffle
+            shuffler = torch.Generator()
+            shuffler.set_state(self.shuffle)
+            batches = self.data.batches(BATCH, shuffler)
+            if self.position == 0:
+                self.generator.set_state(shuffler.get_state())
+            for group, indices in batches[self.position :]:
+                sums += self._step(group, indices, progress) * len(indices)
+                count += len(indices)
+                self.position += 1
+                now = time.monotonic()
+                progress = self.budget.progress(self.seconds + now - start, self.step)
+                if now - last >= every or progress >= 1:
+                    self.seconds += now - start
+                    residual, kl = (sums / count).tolist()
+                    rate = count / (now - last)
+                    report(Report(self.step, self.epoch, self.seconds, rate, residual, kl, progress))
+                    sums, count = torch.zeros(2), 0
+                    yield
+                    start = last = time.monotonic()  # time that the caller took does not count
+                if progress >= 1:
+                    return
+            self.epoch, self.position = self.epoch + 1, 0
+
+    def _step(self, group: int, indices: Tensor, progress: float) -> Tensor:
+        """One gradient step; returns mean residual and KL of the batch, nats."""
+        if self.step % RESCALE_EVERY == 0:
+            self.nets.choose_scales()
+        for options in self.optimiser.param_groups:
+            options["lr"] = LEARNING_RATE * (1 - progress)
+        pixels, codes = self.data.train[group][indices], self.codes[group]
+        parents = self._neighbours(codes, indices)
+        offsets = sample_offsets(codes[indices].float(), self.generator)
+        residual, kl, new_codes = code_length(self.nets, pixels, parents, offsets)
+        self.optimiser.zero_grad()
+        (residual + kl).mean().backward()
+        self.optimiser.step()
+        codes[indices] = new_codes.to(codes.dtype)
+        self.step += 1
+        self._average()
+        return torch.stack([residual.detach().mean(), kl.detach().mean()])
+
+    def _neighbours(self, codes: Tensor, indices: Tensor) -> Tensor:
+        """For each item the stored code of one of its K nearest neighbours, never its own entry: float32 [B, code]."""
+        _, found = nearest(codes[indices].numpy(), codes.numpy(), NEIGHBOURS + 1)
+        table = torch.from_numpy(found)
+        own = table == indices[:, None]
+        own[:, -1] |= ~own.any(1)  # if ties hid its own entry, the farthest goes
+        others = table[~own].view(len(indices), -1)
+        pick = torch.randint(others.shape[1], (len(indices), 1), generator=self.generator)
+        return codes[others.gather(1, pick).squeeze(1)].float()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(AVERAGING, (1 + self.step) / (10 + self.step))
+        averaged, current = list(self.averaged.parameters()), list(self.nets.parameters())
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+
+    def exact_networks(self) -> Networks:
+        """The averaged weights as integers, with codes standardised over training images. Raises BoundError."""
+        nets = copy.deepcopy(self.averaged)
+        nets.choose_scales()
+        nets.encoder.standardise(*raw_statistics(nets, self.data.train[0]))
+        return nets.freeze()
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that resuming needs, as tensors."""
+        tensors = {f"nets.{k}": v for k, v in self.nets.named_parameters()}
+        tensors |= {f"averaged.{k}": v for k, v in self.averaged.named_parameters()}
+        for i, slots in enumerate(self.optimiser.state_dict()["state"].values()):
+            tensors |= {f"optimiser.{i}.{k}": v for k, v in slots.items()}
+        tensors |= {f"codes.{g}": codes for g, codes in enumerate(self.codes)}
+        tensors |= {f"scales.{name}": product.scale for name, product in self.nets.products()}
+        tensors |= {"generator": self.generator.get_state(), "shuffle": self.shuffle}
+        tensors["counters"] = torch.tensor([self.step, self.epoch, self.position, self.seconds], dtype=torch.float64)
+        return {k: v.detach().clone().contiguous() for k, v in tensors.items()}
+
+    @torch.no_grad()
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from `state()`'s tensors; the data and the architecture must be the same. KeyError if one lacks."""
+        for prefix, nets in (("nets", self.nets), ("averaged", self.averaged)):
+            for key, parameter in nets.named_parameters():
+                parameter.copy_(tensors[f"{prefix}.{key}"])
+        slots = ("step", "exp_avg", "exp_avg_sq")
+        parameters = self.optimiser.param_groups[0]["params"]
+        states = {i: {k: tensors[f"optimiser.{i}.{k}"] for k in slots} for i in range(len(parameters))}
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
+        for g, codes in enumerate(self.codes):
+            codes.copy_(tensors[f"codes.{g}"])
+        for name, product in self.nets.products():
+            product.scale.copy_(tensors[f"scales.{name}"])
+        self.generator.set_state(tensors["generator"])
+        self.shuffle = tensors["shuffle"]
+        step, epoch, position, self.seconds = tensors["counters"].tolist()
+        self.step, self.epoch, self.position = int(step), int(epoch), int(position)
+
+
+@torch.no_grad()
+def encode_all(nets: Networks, pixels: Tensor) -> Tensor:
+    """Standardised codes of images uint8 [N, H, W] under trainable networks, batch by batch: int8 [N, code]."""
+    parts = pixels.split(256)
+    codes = [nets.encoder.forward_standardised(to_planes(part, nets.arch.levels))[0] for part in parts]
+    return torch.cat(codes).to(torch.int8)
+
+
+@torch.no_grad()
+def raw_statistics(nets: Networks, pixels: Tensor, limit: int = 4096) -> tuple[Tensor, Tensor]:
+    """Mean and deviation [code] of the encoder's outputs before standardisation."""
+    parts = pixels[:limit].split(256)
+    raw = torch.cat([nets.encoder.forward_standardised(to_planes(part, nets.arch.levels))[1] for part in parts])
+    return raw.mean(0), raw.std(0, unbiased=False)
