@@ -101,9 +101,7 @@ class DirectoryWriter:
                 os.close(descriptor)
         self._names.append(relative)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None:
                 with _reported(self._target):
@@ -146,16 +144,12 @@ class DirectoryWriter:
             mode = _mode(path)
             # A link among the parents would lead the files out of the target.
             if mode is not None and not stat.S_ISDIR(mode):
-                raise OutputError(
-                    f"{_shown(path)} is in the way: it is a file or a link, and a directory is needed there."
-                )
+                raise OutputError(f"{_shown(path)} is in the way: it is a file or a link, and a directory is needed there.")
         for leaf in leaves:
             path = self._target / parent / leaf
             mode = _mode(path)
             if mode is not None and stat.S_ISDIR(mode):
-                raise OutputError(
-                    f"{_shown(path)} is in the way: it is a directory, and a file is to be written there."
-                )
+                raise OutputError(f"{_shown(path)} is in the way: it is a directory, and a file is to be written there.")
 
 
 @contextlib.contextmanager

@@ -86,9 +86,7 @@ def decompress(
     return count
 
 
-def files(
-    archive: Archive, models: list[Path], device: torch.device, progress: Progress
-) -> Iterator[tuple[bytes, bytes]]:
+def files(archive: Archive, models: list[Path], device: torch.device, progress: Progress) -> Iterator[tuple[bytes, bytes]]:
     """All files of an archive, name and content, after all of it was decoded and checked. Raises as `decompress`."""
     header = archive.header
     sections = archive.container.sections

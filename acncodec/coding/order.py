@@ -5,15 +5,12 @@ uniform below N, N - 1, ..., 2, and each is coded as such.
 """
 
 import math
+from typing import Any
 
-import constriction
 import numpy as np
+from constriction import stream
 
 from acncodec.errors import DamagedError
-
-AnsCoder = constriction.stream.stack.AnsCoder
-Categorical = constriction.stream.model.Categorical
-Uniform = constriction.stream.model.Uniform
 
 
 def pack_order(kinds: np.ndarray, counts: list[int], permutations: list[np.ndarray]) -> bytes:
@@ -21,10 +18,10 @@ def pack_order(kinds: np.ndarray, counts: list[int], permutations: list[np.ndarr
 
     permutations[g][i] is the rank by name, within group g, of the i-th decoded element.
     """
-    coder = AnsCoder()
+    coder = stream.stack.AnsCoder()
     for permutation in reversed(permutations):
         if len(permutation) > 1:
-            coder.encode_reverse(_draws(permutation), Uniform(), _sizes(len(permutation)))
+            coder.encode_reverse(_draws(permutation), stream.model.Uniform(), _sizes(len(permutation)))
     if len(counts) > 1:
         coder.encode_reverse(kinds.astype(np.int32), _kind_model(counts))
     return coder.get_compressed().astype("<u4").tobytes()
@@ -35,11 +32,11 @@ def unpack_order(data: bytes, counts: list[int], groups: list[int]) -> tuple[np.
     kinds = np.zeros(sum(counts), dtype=np.int64)
     permutations = []
     try:
-        coder = AnsCoder(np.frombuffer(data, dtype="<u4").astype(np.uint32))
+        coder = stream.stack.AnsCoder(np.frombuffer(data, dtype="<u4").astype(np.uint32))
         if len(counts) > 1:
             kinds = coder.decode(_kind_model(counts), len(kinds)).astype(np.int64)
         for n in groups:
-            draws = coder.decode(Uniform(), _sizes(n)) if n > 1 else np.zeros(0, np.int32)
+            draws = coder.decode(stream.model.Uniform(), _sizes(n)) if n > 1 else np.zeros(0, np.int32)
             permutations.append(_shuffled(n, draws))
     except ValueError as error:
         raise DamagedError("the section that restores the order of names is damaged") from error
@@ -55,8 +52,8 @@ def order_bits(counts: list[int], groups: list[int]) -> float:
     return kinds + sum(math.lgamma(n + 1) / math.log(2) for n in groups)
 
 
-def _kind_model(counts: list[int]) -> Categorical:
-    return Categorical(np.array(counts, dtype=np.float64), perfect=False)
+def _kind_model(counts: list[int]) -> Any:
+    return stream.model.Categorical(np.array(counts, dtype=np.float64), perfect=False)
 
 
 def _sizes(n: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
 from acncodec.coding.pixels import pop_pixels, push_pixels
 from acncodec.coding.stack import Stack
+from acncodec.exact.precision import full_precision
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, Step
 
@@ -61,6 +62,7 @@ class Task:
         return codes[step.parents] if self.conditional and step.start > 0 else None
 
 
+@full_precision()
 def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Tally:
     """Code pixels uint8 [N, H, W] whose codes are int16 [N, D], both in the schedule's order.
 
@@ -85,6 +87,7 @@ def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Ta
     return tally
 
 
+@full_precision()
 def bob(stack: Stack, task: Task) -> np.ndarray:
     """Decode a group: pixels uint8 [N, H, W] in the schedule's order. Raises DamagedError."""
     pixels = np.empty((task.schedule.count, task.height, task.width), dtype=np.uint8)
@@ -99,6 +102,7 @@ def bob(stack: Stack, task: Task) -> np.ndarray:
     return pixels
 
 
+@full_precision()
 def encode(model: Model, pixels: np.ndarray) -> np.ndarray:
     """Codes int16 [N, D], latent grid, of pixels uint8 [N, H, W]."""
     size = max(1, ENCODE_PIXELS // (pixels.shape[1] * pixels.shape[2]))

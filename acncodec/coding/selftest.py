@@ -6,6 +6,11 @@ all frequencies must hash to the constant below, which was computed with 64-bit 
 
 import hashlib
 import math
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -15,6 +20,7 @@ from acncodec.coding.frequencies import latent_frequencies, softmax
 from acncodec.errors import ExactnessError
 from acncodec.exact import tables
 from acncodec.exact.grids import CODE_MAX, LATENT_MAX
+from acncodec.exact.precision import full_precision
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.networks import Networks
@@ -46,6 +52,7 @@ def fixed_networks(arch: Architecture) -> Networks:
     return networks.requires_grad_(False)
 
 
+@full_precision()
 def frequencies_digest(device: torch.device) -> str:
     """sha256 over all frequencies that the fixed networks give, by both passes."""
     digest = hashlib.sha256()
@@ -82,3 +89,35 @@ def quick_selftest(device: torch.device) -> None:
 def exactness() -> bytes:
     """Fingerprint of the arithmetic that archives are made with: 4 bytes."""
     return hashlib.sha256((TABLES_SHA256 + FREQUENCIES_SHA256).encode()).digest()[:4]
+
+
+def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
+    """The long self-test: name and outcome of each check, one after the other."""
+    yield "tables", tables.fingerprint().hex() == TABLES_SHA256
+    yield f"{device}: whole-image and incremental pass", frequencies_digest(device) == FREQUENCIES_SHA256
+    threads = torch.get_num_threads()
+    for count in sorted({1, 2, threads}):
+        torch.set_num_threads(count)
+        yield f"cpu, {count} threads", frequencies_digest(torch.device("cpu")) == FREQUENCIES_SHA256
+    torch.set_num_threads(threads)
+    # The warning would be about TF32 on processors that are not here.
+    with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
+        yield "cpu, oneDNN off", frequencies_digest(torch.device("cpu")) == FREQUENCIES_SHA256
+    with torch.backends.nnpack.flags(enabled=False):
+        yield "cpu, NNPACK off", frequencies_digest(torch.device("cpu")) == FREQUENCIES_SHA256
+    for capability in _capabilities():
+        command = (
+            "import torch; from acncodec.coding.selftest import frequencies_digest as f; print(f(torch.device('cpu')))"
+        )
+        environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
+        done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=False)
+        yield f"cpu, instructions limited to {capability}", done.stdout.strip() == FREQUENCIES_SHA256
+    for index in range(torch.cuda.device_count()):
+        yield f"cuda:{index}", frequencies_digest(torch.device("cuda", index)) == FREQUENCIES_SHA256
+
+
+def _capabilities() -> list[str]:
+    """Values of ATEN_CPU_CAPABILITY up to this processor's; asking for more would end in an illegal instruction."""
+    order = ["default", "avx2", "avx512"]
+    own = torch.backends.cpu.get_cpu_capability().lower()
+    return order[: order.index(own) + 1] if own in order else ["default"]

@@ -7,16 +7,14 @@ is seeded; the same probabilities in another dtype give other bits, so everythin
 
 import hashlib
 import math
+from typing import Any
 
-import constriction
 import numpy as np
+from constriction import stream
 
 from acncodec.errors import DamagedError
 
-AnsCoder = constriction.stream.stack.AnsCoder
-Categorical = constriction.stream.model.Categorical
-
-_FAMILY = Categorical(perfect=False)
+_FAMILY = stream.model.Categorical(perfect=False)
 _SEED_LABEL = b"acncodec bits-back seed 1"
 
 
@@ -32,10 +30,10 @@ class Stack:
     def __init__(self, words: np.ndarray, seal: bool) -> None:
         """`words` uint32; `seal` for arbitrary words (the seed), not for words that `finish` returned."""
         try:
-            self._coder = AnsCoder(words.astype(np.uint32), seal=seal)
+            self._coder = stream.stack.AnsCoder(words.astype(np.uint32), seal=seal)
         except ValueError as error:
             raise DamagedError("the archive's coded bits cannot be a coder's output") from error
-        self._table_cache: dict[bytes, Categorical] = {}
+        self._table_cache: dict[bytes, Any] = {}
 
     @classmethod
     def seeded(cls, words: int) -> "Stack":
@@ -69,10 +67,10 @@ class Stack:
         """The topmost `count` symbols, int32 [count], all under the same frequencies [K]."""
         return self._coder.decode(self._table(frequencies), count)
 
-    def _table(self, frequencies: np.ndarray) -> Categorical:
+    def _table(self, frequencies: np.ndarray) -> Any:
         key = frequencies.tobytes()
         if key not in self._table_cache:
-            self._table_cache[key] = Categorical(_float64(frequencies), perfect=False)
+            self._table_cache[key] = stream.model.Categorical(_float64(frequencies), perfect=False)
         return self._table_cache[key]
 
     def finish(self, seeded_with: int) -> tuple[np.ndarray, int]:

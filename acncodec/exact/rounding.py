@@ -28,7 +28,7 @@ class _Requantise(torch.autograd.Function):
         return scaled.round_().clamp_(low, high)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (inside,) = ctx.saved_tensors
         return (grad * inside).mul_(ctx.factor), None, None, None
 

@@ -28,9 +28,7 @@ class Encoder(nn.Module):
         self.first = relu(planes, PLANE_MAX, STREAM_BITS, f)
         self.second = relu(f, RELU_MAX, RELU_BITS, 2 * f)
         self.third = relu(2 * f, RELU_MAX, RELU_BITS, 2 * f)
-        self.code = Product(
-            [Source(2 * f * GRID * GRID, RELU_MAX)], arch.code, RELU_BITS, LATENT_BITS, -CODE_MAX, CODE_MAX
-        )
+        self.code = Product([Source(2 * f * GRID * GRID, RELU_MAX)], arch.code, RELU_BITS, LATENT_BITS, -CODE_MAX, CODE_MAX)
 
     def features(self, planes: Tensor) -> Tensor:
         """[N, H, W, planes] -> [N, 1, 1, 2f * GRID * GRID]."""

@@ -4,6 +4,8 @@ A row costs one product per block for the vertical stack over all columns at onc
 block for the horizontal stack. All sums are exact integers, so splitting a product's rows between the two changes no bit.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ class IncrementalDecoder:
         self._map = latent_map.permute(1, 2, 0, 3).contiguous()
         width, lanes = self._map.shape[1:3]
         self._width = width
-        self._rows = [_BlockRows(block, lanes, width, self._map) for block in decoder.blocks]
+        self._rows = [_BlockRows(cast(Block, block), lanes, width, self._map) for block in decoder.blocks]
         channels = decoder.features.sources[0].channels
         self._last = self._map.new_zeros(lanes, channels)
 

@@ -65,9 +65,7 @@ class GatedPixelCNN(nn.Module):
         self.arch = arch
         self.blocks = nn.ModuleList(Block(arch, first=b == 0) for b in range(arch.blocks))
         self.features = Product([Source(arch.channels, STREAM_MAX)], arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
-        self.logits = Product(
-            [Source(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX
-        )
+        self.logits = Product([Source(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
 
     def forward(self, planes: Tensor, z: Tensor, exact: bool) -> Tensor:
         """Planes [N, H, W, P] and latent map [N, H, W, map_planes] -> logits [N, H, W, levels], integers (1/32 nat)."""

@@ -76,6 +76,9 @@ class Product(nn.Module):
     training, `weight` [rows, out] and `bias` [out] are real and rounded on the fly; `freeze` makes them integers for good.
     """
 
+    row_bounds: Tensor
+    scale: Tensor
+
     def __init__(self, sources: list[Source], out: int, in_bits: int, out_bits: int, low: int, high: int) -> None:
         super().__init__()
         self.sources, self.in_bits, self.out_bits, self.low, self.high = sources, in_bits, out_bits, low, high

@@ -42,6 +42,6 @@ class _Tanh(torch.autograd.Function):
         return t
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (t,) = ctx.saved_tensors
         return (t * t).mul_(-(2.0**-PRE_BITS) / UNIT).add_(UNIT * 2.0**-PRE_BITS).mul_(grad)

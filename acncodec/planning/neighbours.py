@@ -14,9 +14,7 @@ def nearest(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray,
     Sorted by distance, then index. Which of the codes that tie with the k-th are listed is faiss's choice.
     """
     k = min(k, len(codes))
-    distances, indices = faiss.knn(
-        np.ascontiguousarray(queries, np.float32), np.ascontiguousarray(codes, np.float32), k
-    )
+    distances, indices = faiss.knn(np.ascontiguousarray(queries, np.float32), np.ascontiguousarray(codes, np.float32), k)
     distances, indices = np.rint(distances).astype(np.int64), indices.astype(np.int64)
     order = np.lexsort((indices, distances), axis=1)
     return np.take_along_axis(distances, order, 1), np.take_along_axis(indices, order, 1)

@@ -59,17 +59,17 @@ def _join(parents: np.ndarray, unvisited: Shrinking) -> list[int]:
     heapq.heapify(heap)
     while heap:
         _, lane, index = heapq.heappop(heap)
-        if index >= 0 and index in unvisited:
-            chosen[lane] = index
-            unvisited.take(index)
-        elif index >= 0:
-            heapq.heappush(heap, head(lane))
-        else:
-            # A bound comes before any pair it may hide. All lanes that wait at theirs are served by one search.
-            waiting = [lane, *(other for _, other, index in heap if index < 0)]
-            heap = [pair for pair in heap if pair[2] >= 0]
-            for other, known in zip(waiting, unvisited.candidates(parents[waiting]), strict=True):
+        if index < 0:
+            # A bound comes before any pair it may hide. One search serves all lanes that would soon ask for it.
+            asking = [lane, *(other for _, other, best in heap if best < 0 or best not in unvisited)]
+            heap = [pair for pair in heap if pair[2] >= 0 and pair[2] in unvisited]
+            for other, known in zip(asking, unvisited.candidates(parents[asking]), strict=True):
                 lists[other] = iter(known)
                 heap.append(head(other))
             heapq.heapify(heap)
+        elif index in unvisited:
+            chosen[lane] = index
+            unvisited.take(index)
+        else:
+            heapq.heappush(heap, head(lane))
     return chosen

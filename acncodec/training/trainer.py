@@ -125,8 +125,8 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(AVERAGING, (1 + self.step) / (10 + self.step))
-        averaged, current = list(self.averaged.parameters()), list(self.nets.parameters())
-        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for averaged, current in zip(self.averaged.parameters(), self.nets.parameters(), strict=True):
+            averaged.lerp_(current, 1 - decay)
 
     def exact_networks(self) -> Networks:
         """The averaged weights as integers, with codes standardised over training images. Raises BoundError."""
@@ -137,7 +137,7 @@ class Trainer:
 
     def state(self) -> dict[str, Tensor]:
         """Everything that resuming needs, as tensors."""
-        tensors = {f"nets.{k}": v for k, v in self.nets.named_parameters()}
+        tensors: dict[str, Tensor] = {f"nets.{k}": v for k, v in self.nets.named_parameters()}
         tensors |= {f"averaged.{k}": v for k, v in self.averaged.named_parameters()}
         for i, slots in enumerate(self.optimiser.state_dict()["state"].values()):
             tensors |= {f"optimiser.{i}.{k}": v for k, v in slots.items()}

@@ -1,0 +1,173 @@
+"""The networks once more, in 64-bit integers and plain numpy: the definition of the format's arithmetic.
+
+Nothing here is fast and nothing is shared with the passes that code images, save the weights and the tables; the tests hold
+both against it, bit for bit. Images are [N, H, W, channels], rows first; every value is an integer on one of `grids`.
+"""
+
+import numpy as np
+
+from acncodec.exact.grids import (
+    CODE_MAX,
+    LATENT_BITS,
+    LATENT_MAX,
+    LOGIT_MAX,
+    PRE_MAX,
+    RELU_MAX,
+    STREAM_BITS,
+    STREAM_MAX,
+    UNIT,
+    WIDTH_MAX,
+    WIDTH_MIN,
+)
+from acncodec.exact.tables import tanh_table
+from acncodec.nets.networks import Networks
+
+GRID = 7  # side of the map between image and code, and between latent and image
+
+AROUND = (-1, 1, -1, 1)  # a window: first and last row, first and last column, relative to the pixel
+
+
+def requantise(acc: np.ndarray, shift: int, low: int, high: int) -> np.ndarray:
+    """clamp(acc * 2^-shift, low, high), where halves round to the even neighbour; |acc| < 2^24."""
+    if shift <= 0:
+        scaled = acc << min(-shift, 32)  # whatever is not zero is beyond the clamp by then
+    else:
+        shift = min(shift, 32)  # everything rounds to zero by then
+        scaled = acc >> shift  # towards minus infinity
+        rest, half = acc - (scaled << shift), 1 << (shift - 1)
+        scaled = scaled + ((rest > half) | ((rest == half) & (scaled % 2 == 1)))
+    return np.clip(scaled, low, high)
+
+
+def tanh_units(pre: np.ndarray) -> np.ndarray:
+    """128 * tanh(pre / 32), from the table."""
+    return tanh_table().astype(np.int64)[pre + PRE_MAX]
+
+
+def gate(pre: np.ndarray) -> np.ndarray:
+    """tanh(a) * sigmoid(2b) = tanh(a) * (tanh(b) + 1) / 2 of [..., a and b]: [..., 2C] -> [..., C]."""
+    a, b = np.split(tanh_units(pre), 2, axis=-1)
+    return requantise(a * (b + UNIT), STREAM_BITS + 1, -UNIT, UNIT)
+
+
+def planes_of(pixels: np.ndarray, levels: int) -> np.ndarray:
+    """uint8 [N, H, W] -> [N, H, W, planes]: inside, value, and for grey images whether it is the least or the largest."""
+    value = pixels.astype(np.int64)
+    inside = np.full_like(value, UNIT)
+    if levels == 2:
+        return np.stack([inside, UNIT * value], -1)
+    return np.stack([inside, value, UNIT * (value == 0), UNIT * (value == levels - 1)], -1)
+
+
+def taps_of(x: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
+    """All pixels in the window around each position, side by side, rows first; zeros outside of the image."""
+    top, bottom, left, right = window
+    height, width = x.shape[1:3]
+    margin = max(map(abs, window))
+    padded = np.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    return np.concatenate(
+        [
+            padded[:, margin + row : margin + row + height, margin + column : margin + column + width]
+            for row in range(top, bottom + 1)
+            for column in range(left, right + 1)
+        ],
+        axis=-1,
+    )
+
+
+def halve(x: np.ndarray) -> np.ndarray:
+    """Largest value of each 2x2 square; an odd last row or column stands alone."""
+    x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), mode="edge")
+    n, height, width, channels = x.shape
+    return x.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
+
+
+def bins_of(size: int) -> list[slice]:
+    """GRID bins that cover `size` positions; bins share positions where GRID does not divide the size."""
+    return [slice(i * size // GRID, -(-(i + 1) * size // GRID)) for i in range(GRID)]
+
+
+def pool(x: np.ndarray) -> np.ndarray:
+    """Largest value of each bin: [N, H, W, C] -> [N, GRID, GRID, C]."""
+    rows, columns = bins_of(x.shape[1]), bins_of(x.shape[2])
+    return np.stack([np.stack([x[:, r, c].max(axis=(1, 2)) for c in columns], 1) for r in rows], 1)
+
+
+def stretch(x: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[N, GRID, GRID, C] -> [N, height, width, C]: position i shows the cell floor(i * GRID / size)."""
+    return x[:, np.arange(height) * GRID // height][:, :, np.arange(width) * GRID // width]
+
+
+def interleave(x: np.ndarray) -> np.ndarray:
+    """Each position becomes 2x2: [N, h, w, 4C] -> [N, 2h, 2w, C]; channels hold upper left, upper right, lower left..."""
+    n, h, w, c = x.shape
+    out = np.empty((n, 2 * h, 2 * w, c // 4), dtype=x.dtype)
+    for corner, part in enumerate(np.split(x, 4, axis=-1)):
+        out[:, corner // 2 :: 2, corner % 2 :: 2] = part
+    return out
+
+
+class Reference:
+    """The exact networks' passes, from their integer weights."""
+
+    def __init__(self, networks: Networks) -> None:
+        """`networks` must be exact."""
+        self.arch = networks.arch
+        self._maps: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
+        for name, product in networks.products():
+            if product.shift is None:
+                raise ValueError(f"the linear map '{name}' is not made of integers yet")
+            weight, bias = (p.detach().cpu().numpy().astype(np.int64) for p in (product.weight, product.bias))
+            self._maps[name] = weight, bias, product.shift
+
+    def _apply(self, name: str, inputs: list[np.ndarray], low: int, high: int) -> np.ndarray:
+        """The linear map `name` of its inputs' channels side by side, requantised."""
+        weight, bias, shift = self._maps[name]
+        return requantise(np.concatenate(inputs, -1) @ weight + bias, shift, low, high)
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels uint8 [N, H, W] -> codes [N, code]."""
+        x = planes_of(pixels, self.arch.levels)
+        x = halve(self._apply("encoder.first", [taps_of(x, AROUND)], 0, RELU_MAX))
+        x = halve(self._apply("encoder.second", [taps_of(x, AROUND)], 0, RELU_MAX))
+        x = pool(self._apply("encoder.third", [taps_of(x, AROUND)], 0, RELU_MAX))
+        return self._apply("encoder.code", [x.reshape(len(x), -1)], -CODE_MAX, CODE_MAX)
+
+    def mixture(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Parents' codes [N, code] -> logits, means and widths of their children's latents, [N, code, components]."""
+        c = codes.astype(np.int64) << (STREAM_BITS - LATENT_BITS)
+        h1 = tanh_units(self._apply("prior.first", [c], -PRE_MAX, PRE_MAX))
+        h2 = tanh_units(self._apply("prior.second", [c, h1], -PRE_MAX, PRE_MAX))
+        h3 = tanh_units(self._apply("prior.third", [c, h2], -PRE_MAX, PRE_MAX))
+        shape = len(c), self.arch.code, self.arch.mixture
+        logits = self._apply("prior.logits", [h1, h2, h3], -LOGIT_MAX, LOGIT_MAX)
+        means = self._apply("prior.means", [h1, h2, h3], -LATENT_MAX, LATENT_MAX)
+        widths = self._apply("prior.widths", [h1, h2, h3], WIDTH_MIN, WIDTH_MAX) - WIDTH_MIN
+        return logits.reshape(shape), means.reshape(shape), widths.reshape(shape)
+
+    def latent_map(self, z: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Latents [N, code] -> planes [N, height, width, map_planes]."""
+        x = tanh_units(self._apply("map.hidden", [z.astype(np.int64)], -PRE_MAX, PRE_MAX))
+        x = self._apply("map.base", [x], 0, RELU_MAX).reshape(len(z), GRID, GRID, self.arch.map_features)
+        x = stretch(x, -(-height // 4), -(-width // 4))
+        x = interleave(self._apply("map.up", [taps_of(x, AROUND)], 0, RELU_MAX))
+        x = interleave(self._apply("map.out", [taps_of(x, AROUND)], -STREAM_MAX, STREAM_MAX))
+        return x[:, :height, :width]
+
+    def logits(self, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Pixels uint8 [N, H, W] and latents [N, code] -> logits [N, H, W, levels] of every pixel given those before."""
+        planes = planes_of(pixels, self.arch.levels)
+        condition = self.latent_map(z, *pixels.shape[1:])
+        v = h = planes
+        for block in range(self.arch.blocks):
+            name, first = f"decoder.blocks.{block}", block == 0
+            reach = (self.arch.first if first else self.arch.kernel) // 2
+            last = -1 if first else 0  # the first block reads the image: only rows above, and only pixels to the left
+            above, left = taps_of(v, (-reach, last, -reach, reach)), taps_of(h, (0, 0, -reach, last))
+            dv = gate(self._apply(f"{name}.vertical", [above, condition], -PRE_MAX, PRE_MAX))
+            v = dv if first else np.clip(v + dv, -STREAM_MAX, STREAM_MAX)
+            dh = gate(self._apply(f"{name}.horizontal", [left, v, condition], -PRE_MAX, PRE_MAX))
+            dh = self._apply(f"{name}.residual", [dh], -STREAM_MAX, STREAM_MAX)
+            h = dh if first else np.clip(h + dh, -STREAM_MAX, STREAM_MAX)
+        features = self._apply("decoder.features", [h], 0, RELU_MAX)
+        return self._apply("decoder.logits", [features], -LOGIT_MAX, LOGIT_MAX)

@@ -1,0 +1,39 @@
+"""Held-out code lengths of exact networks, in nats: what an archive of these images would cost."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acncodec.coding.theory import kl_bits, residual_bits
+from acncodec.nets.networks import Networks
+from acncodec.planning.schedule import Schedule
+from acncodec.planning.tour import plan_tour
+from acncodec.training.objective import sample_offsets
+
+BATCH = 64
+_NATS = math.log(2)
+
+
+def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, float]:
+    """Mean residual, and mean KL along the greedy tour through these images, in nats.
+
+    `groups` are images uint8 [N, H, W]; a tour's first image, which has no parent, is left out of the KL.
+    """
+    generator = torch.Generator().manual_seed(0)
+    residual = kl = 0.0
+    children = 0
+    for group in groups:
+        codes = []
+        for batch in group.split(BATCH):
+            c = networks.encode(batch)
+            z = c + sample_offsets(c, generator)
+            residual += float(residual_bits(networks.logits(batch, z), batch).sum())
+            codes.append(c)
+        tour = torch.cat(codes)
+        tour = tour[plan_tour(tour.numpy().astype(np.int16), Schedule(len(tour), 1))]
+        for child, parent in zip(tour[1:].split(BATCH), tour[:-1].split(BATCH), strict=True):
+            kl += float(kl_bits(child, networks.mixture(parent)).sum())
+        children += len(tour) - 1
+    return residual * _NATS / sum(map(len, groups)), kl * _NATS / max(1, children)

@@ -1,0 +1,75 @@
+"""One training from a directory to a model file, with checkpoints and exact resume."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from acncodec.archive.atomic import write_atomically
+from acncodec.errors import InputError, OutputError
+from acncodec.images.element import read_element
+from acncodec.images.scan import read_file, scan
+from acncodec.nets.architecture import Architecture
+from acncodec.training.checkpoint import load_checkpoint, save_checkpoint
+from acncodec.training.data import TrainingSet, split
+from acncodec.training.evaluation import held_out_nats
+from acncodec.training.export import export
+from acncodec.training.trainer import Budget, Report, Trainer
+
+CHECKPOINT_SECONDS = 180
+SIZES = {2: {"channels": 16, "features": 32}, 256: {"channels": 24, "features": 64}}  # by levels
+
+
+def read_training_set(root: Path) -> TrainingSet:
+    """The images of a directory that networks can model, of the mode that most have. Raises InputError."""
+    found: dict[int, list[np.ndarray]] = {2: [], 256: []}
+    for name in scan(root).files:
+        element = read_element(read_file(root, name))
+        if element is not None:
+            found[2 if element.mode == "1" else 256].append(element.pixels)
+    levels = max(found, key=lambda k: len(found[k]))
+    return split(found[levels], levels)
+
+
+def train(
+    root: Path,
+    output: Path,
+    budget: Budget,
+    *,
+    resume: bool,
+    overwrite: bool,
+    report: Callable[[Report], None],
+    held_out: Callable[[float, float], None],
+) -> Path:
+    """Train on the images below `root` and write the model file `output`; the checkpoint lies beside it.
+
+    `report` is called every few seconds with means over training batches; `held_out` with each checkpoint and at the end,
+    with the exact networks' residual and KL in nats an image. Raises InputError, OutputError, BoundError.
+    """
+    if output.exists() and not overwrite:
+        raise OutputError(f"'{output}' exists already; give -f to overwrite it")
+    checkpoint = output.with_suffix(".checkpoint")
+    if checkpoint.exists() and not resume:
+        raise OutputError(f"'{checkpoint}' is an unfinished training; give --resume to go on, or remove it")
+    data = read_training_set(root)
+    trainer = Trainer(Architecture(levels=data.levels, **SIZES[data.levels]), data, budget)
+    settings = {"architecture": trainer.nets.arch.to_dict(), "images": data.count}
+    if resume:
+        tensors, stored = load_checkpoint(checkpoint)
+        if stored != settings:
+            raise InputError(f"'{checkpoint}' was made with other images or another architecture; start anew")
+        trainer.load_state(tensors)
+    saved = time.monotonic()
+    for _ in trainer.run(report):
+        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            save_checkpoint(checkpoint, trainer.state(), settings)
+            held_out(*held_out_nats(trainer.exact_networks(), data.held_out))
+            saved = time.monotonic()
+    save_checkpoint(checkpoint, trainer.state(), settings)
+    residual, kl = held_out_nats(trainer.exact_networks(), data.held_out)
+    held_out(residual, kl)
+    record: dict[str, object] = {"held_out_residual_nats": round(residual, 3), "held_out_kl_nats": round(kl, 3)}
+    write_atomically(output, [export(trainer, output.stem, record)], overwrite=True)
+    checkpoint.unlink()
+    return output

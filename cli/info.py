@@ -1,0 +1,21 @@
+"""acncodec info"""
+
+from pathlib import Path
+
+import click
+
+from .options import FILE, json_option, models_option
+
+
+@click.command("info")
+@click.argument("archive", type=FILE)
+@models_option
+@json_option
+def command(archive: Path, models: tuple[Path, ...], as_json: bool) -> None:
+    """Show what ARCHIVE holds and where every one of its bits goes, without decoding it."""
+    from acncodec.codec.decompress import open_archive
+    from acncodec.codec.info import describe
+
+    from .report import show
+
+    show(describe(open_archive(archive), list(models)), as_json)

@@ -1,0 +1,78 @@
+"""`acncodec`: the group of all commands, and how errors end them."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from acncodec import __version__
+from acncodec.errors import EXIT_INTERRUPTED, EXIT_USAGE, AcnError
+
+# Modules are imported when their command is asked for: torch takes seconds to load, and --help should not wait for it.
+COMMANDS = {
+    "compress": "Compress a directory of images into one file.",
+    "decompress": "Restore the directory of an archive.",
+    "info": "Show what an archive holds and where its bits go.",
+    "test": "Decode an archive and check every hash, writing nothing.",
+    "train": "Train a model on a directory of images.",
+    "selftest": "Check that this machine's arithmetic is exact.",
+}
+
+
+class Lazy(click.Group):
+    """A group that imports a command's module only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"acncodec.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", prog_name="acncodec")
+def cli() -> None:
+    """Compress directories of images losslessly, as a whole.
+
+    An encoder network gives every image a code, a tour through the codes puts similar images side by side, and each image
+    is coded given the one before. Every image comes back with identical pixels.
+
+    \b
+    Exit codes:
+      0    done
+      2    wrong usage, or input or output that cannot be used
+      3    done, but under --strict: some files were stored unmodelled
+      4    the archive is damaged
+      5    the archive needs another version, a feature or a model that is not here
+      6    this machine's arithmetic failed the exactness self-test
+      130  interrupted
+    """
+
+
+def main() -> None:
+    """Run the command line; every expected error ends in one sentence on stderr and its exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted; nothing was left half written")
+        code = EXIT_INTERRUPTED
+    except AcnError as error:
+        _complain(str(error))
+        code = error.exit_code
+    except MemoryError:
+        _complain("not enough memory for these images on this machine")
+        code = EXIT_USAGE
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(sentence: str) -> None:
+    click.echo(f"acncodec: {sentence[:1].lower() + sentence[1:]}", err=True)

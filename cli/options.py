@@ -1,0 +1,40 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import torch
+
+FILE = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+force_option = click.option("-f", "--force", is_flag=True, help="Overwrite what is there already.")
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the networks run; the archive is the same, bit for bit.",
+)
+models_option = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="FILE",
+    type=FILE,
+    help="A .safetensors file to look in for the archive's model, beside the bundled ones.",
+)
+
+
+def choose_device(name: str) -> "torch.device":
+    """The torch device of that name; 'auto' takes CUDA where there is one. Raises UsageError if it is not there."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise click.UsageError("there is no CUDA device here that torch can use; take --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

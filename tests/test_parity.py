@@ -1,0 +1,552 @@
+"""Bit for bit: whole-image pass, pixel-by-pixel pass and the 64-bit reference, whatever thread count, kernel or device.
+
+Run as a program, this file prints the digests that other processors' capabilities are compared by.
+"""
+
+import copy
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from acncodec.coding.selftest import (
+    FREQUENCIES_SHA256,
+    TINY_ARCH,
+    fixed_networks,
+    frequencies_digest,
+    pseudo_random,
+)
+from acncodec.errors import BoundError, InputError, ModelError
+from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
+from acncodec.exact.grids import CODE_MAX, LATENT_LEVELS, LATENT_MAX, STREAM_MAX, WIDTHS
+from acncodec.exact.tables import exp_table, gaussian_table
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.incremental import IncrementalDecoder
+from acncodec.nets.model import UnconditionalPrior, dump_model, parse_model, read_model
+from acncodec.nets.networks import Networks
+from acncodec.nets.planes import to_planes
+from acncodec.nets.product import Product, Source, Window
+from acncodec.nets.reference import Reference, taps_of
+
+CPU = torch.device("cpu")
+SMALL = {
+    "channels": 10,
+    "blocks": 3,
+    "first": 5,
+    "features": 9,
+    "map_planes": 3,
+    "map_hidden": 12,
+    "map_features": 4,
+    "encoder_features": 5,
+    "code": 6,
+    "hidden": 20,
+    "mixture": 3,
+}
+KINDS = [(levels, bound) for levels in (2, 256) for bound in (False, True)]
+# N, H, W
+SMALL_SIZES = [(16, 1, 1), (7, 5, 3), (1, 9, 12), (16, 9, 12)]
+
+
+def put_at_bound(product: Product, label: str) -> None:
+    """Large random weights and the bias with which every output's worst sum is 2^24 - 1 exactly."""
+    rows, out = product.weight.shape
+    weight = torch.from_numpy(pseudo_random(label, rows * out, -127, 127).reshape(rows, out)).float()
+    while float(worst_sums(weight, torch.zeros(out), product.row_bounds).max()) >= EXACT_LIMIT:
+        weight = (weight / 2).round()
+    rest = EXACT_LIMIT - 1 - worst_sums(weight, torch.zeros(out), product.row_bounds)
+    signs = torch.from_numpy(pseudo_random(label + ".sign", out, 0, 1)) * 2 - 1
+    bias = (rest * signs).long()
+    shift = 24 - max(abs(product.low), product.high).bit_length()
+    product.load_integers(weight, bias, shift + product.out_bits - product.in_bits, label)
+    assert worst_sums(product.weight, product.bias, product.row_bounds).tolist() == [EXACT_LIMIT - 1] * out
+
+
+@cache
+def networks_of(levels: int, at_bound: bool) -> Networks:
+    networks = fixed_networks(Architecture(levels=levels, **SMALL))
+    if at_bound:
+        for name, product in networks.products():
+            put_at_bound(product, name)
+    return networks.requires_grad_(False)
+
+
+def inputs_of(arch: Architecture, n: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels, latents and parents' codes; the extremes occur."""
+    pixels = pseudo_random(f"x{n}", n * height * width, 0, arch.levels - 1).reshape(n, height, width).astype(np.uint8)
+    pixels.flat[0] = arch.levels - 1
+    z = pseudo_random(f"z{n}", n * arch.code, -LATENT_MAX, LATENT_MAX).reshape(n, arch.code)
+    codes = pseudo_random(f"c{n}", n * arch.code, -CODE_MAX, CODE_MAX).reshape(n, arch.code)
+    z[-1], codes[-1] = LATENT_MAX, -CODE_MAX
+    return pixels, z, codes
+
+
+def stepwise(networks: Networks, pixels: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    n, height, width = pixels.shape
+    out = torch.empty(n, height, width, networks.arch.levels, device=pixels.device)
+    decoder = IncrementalDecoder(networks.decoder, networks.latent_map(z, height, width))
+    for row in range(height):
+        decoder.start_row(row)
+        for column in range(width):
+            out[:, row, column] = decoder.logits(column)
+            decoder.put(pixels[:, row, column], column)
+    return out
+
+
+def passes(networks: Networks, inputs: tuple[np.ndarray, ...], device: torch.device = CPU) -> dict[str, np.ndarray]:
+    """Everything that the networks compute, as int64."""
+    pixels, z, codes = (torch.from_numpy(a).to(device) for a in inputs)
+    z, codes = z.float(), codes.float()
+    mixture = networks.mixture(codes)
+    parts = {
+        "whole": networks.logits(pixels, z),
+        "stepwise": stepwise(networks, pixels, z),
+        "codes": networks.encode(pixels),
+        "map": networks.latent_map(z, *pixels.shape[1:]),
+        "logits": mixture.logits,
+        "means": mixture.means,
+        "widths": mixture.widths,
+    }
+    for part in parts.values():
+        assert torch.equal(part, part.round())
+    return {name: part.cpu().numpy().astype(np.int64) for name, part in parts.items()}
+
+
+@cache
+def wanted(levels: int, at_bound: bool, n: int, height: int, width: int) -> dict[str, np.ndarray]:
+    """The same by the reference."""
+    networks = networks_of(levels, at_bound)
+    reference = Reference(networks)
+    pixels, z, codes = inputs_of(networks.arch, n, height, width)
+    logits = reference.logits(pixels, z)
+    parts = {"whole": logits, "stepwise": logits, "codes": reference.encode(pixels)}
+    parts["map"] = reference.latent_map(z, height, width)
+    return parts | dict(zip(("logits", "means", "widths"), reference.mixture(codes), strict=True))
+
+
+@contextmanager
+def settings(threads: int, onednn: bool, nnpack: bool) -> Iterator[None]:
+    before = torch.get_num_threads()
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, before)
+        torch.set_num_threads(threads)
+        stack.enter_context(torch.backends.mkldnn.flags(enabled=onednn, allow_tf32=False))
+        stack.enter_context(torch.backends.nnpack.flags(enabled=nnpack))
+        yield
+
+
+def assert_same(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None:
+    assert got.keys() == want.keys()
+    for name, part in want.items():
+        assert got[name].shape == part.shape, name
+        assert (got[name] == part).all(), f"{name}: {np.count_nonzero(got[name] != part)} of {part.size} differ"
+
+
+@pytest.mark.parametrize("nnpack", [False, True])
+@pytest.mark.parametrize("onednn", [False, True])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("levels", "at_bound"), KINDS)
+def test_passes_agree(levels: int, at_bound: bool, threads: int, onednn: bool, nnpack: bool) -> None:
+    networks = networks_of(levels, at_bound)
+    with settings(threads, onednn, nnpack):
+        for size in SMALL_SIZES:
+            got = passes(networks, inputs_of(networks.arch, *size))
+            assert_same(got, wanted(levels, at_bound, *size))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("levels", "at_bound"), KINDS)
+def test_passes_agree_at_28x28(levels: int, at_bound: bool, threads: int) -> None:
+    networks = networks_of(levels, at_bound)
+    with settings(threads, onednn=threads == 2, nnpack=threads == 2):
+        got = passes(networks, inputs_of(networks.arch, 2, 28, 28))
+    assert_same(got, wanted(levels, at_bound, 2, 28, 28))
+
+
+def test_networks_under_test_say_something() -> None:
+    """Parity means nothing if all outputs are equal or clamped."""
+    for levels, at_bound in KINDS:
+        for name, part in wanted(levels, at_bound, 16, 9, 12).items():
+            clamped = max(np.mean(part == part.min()), np.mean(part == part.max()))
+            assert len(np.unique(part)) > 4, (levels, at_bound, name)
+            assert clamped < 0.9, (levels, at_bound, name)
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_passes_agree_at_a_real_models_size(levels: int) -> None:
+    networks = fixed_networks(Architecture(levels=levels))
+    reference = Reference(networks)
+    pixels, z, codes = inputs_of(networks.arch, 2, 14, 14)
+    logits = reference.logits(pixels, z)
+    want = {"whole": logits, "stepwise": logits, "codes": reference.encode(pixels)}
+    want["map"] = reference.latent_map(z, 14, 14)
+    want |= dict(zip(("logits", "means", "widths"), reference.mixture(codes), strict=True))
+    assert_same(passes(networks, (pixels, z, codes)), want)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 5, 2), (16, 7, 28, 27), (7, 9, 130, 48), (64, 8, 160, 96)])
+def test_accumulators_at_the_bound(sizes: tuple[int, ...]) -> None:
+    """The sums themselves, before any rounding could hide a wrong last bit, with inputs at their largest magnitude."""
+    n, side, channels, out = sizes
+    rng = np.random.default_rng(channels)
+    window = Window(-1, 0, -1, 1) if channels < 28 else Window()
+    product = Product([Source(channels, STREAM_MAX, window)], out, 0, 0, -EXACT_LIMIT, EXACT_LIMIT)
+    put_at_bound(product, f"product {channels}")
+    product.load_integers(product.weight, product.bias, 0)
+    extreme = rng.choice([-STREAM_MAX, STREAM_MAX], (n, side, side, channels))
+    inputs = np.where(rng.random(extreme.shape) < 0.5, extreme, rng.integers(-STREAM_MAX, STREAM_MAX + 1, extreme.shape))
+    # one position whose taps all carry the sign of one output's weights: the worst sum itself
+    weight, bias = (p.numpy().astype(np.int64) for p in (product.weight, product.bias))
+    if window == Window():
+        inputs[0, 0, 0] = np.where(weight[:, 0] * bias[0] >= 0, STREAM_MAX, -STREAM_MAX)
+    taps = taps_of(inputs, (window.top, window.bottom, window.left, window.right))
+    want = taps @ weight + bias
+    if window == Window():
+        assert abs(want[0, 0, 0, 0]) == EXACT_LIMIT - 1
+    for threads in (1, 2):
+        for onednn in (False, True):
+            with settings(threads, onednn, nnpack=onednn):
+                got = product(torch.from_numpy(inputs).float())
+            assert (got.numpy().astype(np.int64) == want).all()
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_a_batch_is_its_images(levels: int) -> None:
+    networks = networks_of(levels, False)
+    pixels, z, codes = inputs_of(networks.arch, 7, 5, 3)
+    together = passes(networks, (pixels, z, codes))
+    for i in range(7):
+        alone = passes(networks, (pixels[i : i + 1], z[i : i + 1], codes[i : i + 1]))
+        assert_same(alone, {name: part[i : i + 1] for name, part in together.items()})
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_no_logit_sees_its_own_pixel_or_a_later_one(levels: int) -> None:
+    networks = networks_of(levels, False)
+    pixels, z, _ = inputs_of(networks.arch, 1, 6, 7)
+    # image p of the batch differs from the first one in pixel p only
+    batch = np.repeat(pixels, 43, 0)
+    for p in range(42):
+        batch[p + 1].flat[p] = (int(batch[0].flat[p]) + levels // 2) % levels
+    logits = networks.logits(torch.from_numpy(batch), torch.from_numpy(np.repeat(z, 43, 0)).float()).flatten(1, 2)
+    seen = 0
+    for p in range(42):
+        changed = (logits[p + 1] != logits[0]).any(-1)
+        assert not changed[: p + 1].any(), f"pixel {p}"
+        seen += int(changed[p + 1 : p + 2].any())
+    assert seen > 20  # the next pixel does see it
+
+
+# --- the self-test's digest, and other processors ---
+
+
+def latent_frequencies(logits: np.ndarray, means: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    weights = exp_table().astype(np.int64)[logits.max(-1, keepdims=True) - logits]
+    offsets = np.arange(LATENT_LEVELS) - LATENT_MAX - means[..., None] + 2 * LATENT_MAX
+    return (weights[..., None] * gaussian_table().astype(np.int64)[widths[..., None], offsets]).sum(-2)
+
+
+def test_the_selftests_constant_is_the_references() -> None:
+    digest = hashlib.sha256()
+    for levels in (2, 256):
+        reference = Reference(fixed_networks(Architecture(levels=levels, **TINY_ARCH)))
+        pixels = pseudo_random("pixels", 90, 0, levels - 1).astype(np.uint8).reshape(3, 6, 5)
+        logits = reference.logits(pixels, pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3))
+        whole = exp_table()[logits.max(-1, keepdims=True) - logits]
+        parents = pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3)
+        latents = latent_frequencies(*reference.mixture(parents))
+        for part in (whole, whole, reference.encode(pixels), latents):
+            digest.update(part.astype("<i8").tobytes())
+    assert digest.hexdigest() == FREQUENCIES_SHA256
+
+
+def test_the_selftests_constant_is_this_machines() -> None:
+    assert frequencies_digest(CPU) == FREQUENCIES_SHA256
+
+
+def digest_of(parts: dict[str, np.ndarray]) -> str:
+    return hashlib.sha256(b"".join(parts[name].astype("<i8").tobytes() for name in sorted(parts))).hexdigest()
+
+
+def digests(device: torch.device) -> list[str]:
+    """Of the self-test and of networks at the bound."""
+    out = [frequencies_digest(device)]
+    for levels in (2, 256):
+        networks = copy.deepcopy(networks_of(levels, True)).to(device)
+        out.append(digest_of(passes(networks, inputs_of(networks.arch, 7, 9, 12), device)))
+    return out
+
+
+@cache
+def wanted_digests() -> list[str]:
+    return [FREQUENCIES_SHA256] + [digest_of(wanted(levels, True, 7, 9, 12)) for levels in (2, 256)]
+
+
+def capabilities() -> list[str]:
+    """Those of this processor, never more: a level that it lacks would be an illegal instruction."""
+    known, mine = ["default", "avx2", "avx512"], torch.backends.cpu.get_cpu_capability().lower()
+    return known[: known.index(mine) + 1] if mine in known else ["default"]
+
+
+def test_every_capability_of_this_processor_agrees() -> None:
+    source = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    for capability in capabilities():
+        env = {**os.environ, "ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        run = subprocess.run([sys.executable, __file__], env=env, capture_output=True, text=True, timeout=300)
+        assert run.returncode == 0, run.stderr
+        used, *got = run.stdout.split()
+        assert used.lower() == capability
+        assert got == wanted_digests(), capability
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_cuda_agrees(precision: str) -> None:
+    """Whatever the user allows elsewhere: TF32 holds all our inputs (11 bits), and sums must still be those of float32."""
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(precision)
+        assert digests(torch.device("cuda")) == wanted_digests()
+        networks = copy.deepcopy(networks_of(256, True)).cuda()
+        got = passes(networks, inputs_of(networks.arch, 2, 28, 28), torch.device("cuda"))
+        assert_same(got, wanted(256, True, 2, 28, 28))
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+# --- training computes the same ---
+
+
+def trainable(levels: int) -> Networks:
+    """Networks with real weights and biases, as if trained for a while."""
+    torch.manual_seed(levels)
+    networks = Networks(Architecture(levels=levels, **SMALL))
+    with torch.no_grad():
+        for _, product in networks.products():
+            product.weight.mul_(2.0)
+            product.bias.add_(torch.randn_like(product.bias))
+    networks.choose_scales()
+    return networks
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_training_forward_is_the_exact_one(levels: int) -> None:
+    networks = trainable(levels)
+    pixels, z, codes = inputs_of(networks.arch, 5, 9, 11)
+    x, zs, cs = torch.from_numpy(pixels), torch.from_numpy(z).float(), torch.from_numpy(codes).float()
+    with torch.backends.nnpack.flags(enabled=False):  # NNPACK's Winograd is not exact
+        latent_map = networks.map(zs, 9, 11, False)
+        logits = networks.decoder(to_planes(x, levels), latent_map, False)
+        training = [latent_map, logits, networks.encoder(to_planes(x, levels)), *networks.prior(cs, False)]
+        assert all(part.requires_grad for part in training)
+        silent = [networks.latent_map(zs, 9, 11), networks.logits(x, zs), networks.encode(x), *networks.mixture(cs)]
+    networks.freeze()
+    frozen = [networks.latent_map(zs, 9, 11), networks.logits(x, zs), networks.encode(x), *networks.mixture(cs)]
+    reference = Reference(networks)
+    want = [reference.latent_map(z, 9, 11), reference.logits(pixels, z), reference.encode(pixels)]
+    want += reference.mixture(codes)
+    for real, quiet, whole, part in zip(training, silent, frozen, want, strict=True):
+        assert torch.equal(real, whole)
+        assert torch.equal(quiet, whole)
+        assert (whole.numpy().astype(np.int64) == part).all()
+        assert len(np.unique(part)) > 4
+
+
+def test_every_parameter_learns() -> None:
+    networks = trainable(2)
+    pixels, z, codes = inputs_of(networks.arch, 5, 9, 11)
+    planes = to_planes(torch.from_numpy(pixels), 2)
+    zs, cs = torch.from_numpy(z).float(), torch.from_numpy(codes).float()
+    outputs = [networks.decoder(planes, networks.map(zs, 9, 11, False), False), networks.encoder(planes)]
+    outputs += networks.prior(cs, False)
+    sum((o * torch.randn_like(o)).sum() for o in outputs).backward()
+    for name, parameter in networks.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1.0, 300.0])
+def test_freeze_stays_within_the_bound(gain: float) -> None:
+    networks = trainable(256)
+    with torch.no_grad():
+        for parameter in networks.parameters():
+            parameter.mul_(gain)
+    for _, product in networks.freeze().products():
+        worst = worst_sums(product.weight, product.bias, product.row_bounds).max()
+        assert worst < EXACT_LIMIT
+        assert product.weight.abs().max() <= 127
+        assert product.shift is not None
+
+
+def test_integers_beyond_the_bound_are_refused() -> None:
+    product = copy.deepcopy(networks_of(2, True)).decoder.blocks[1].vertical
+    weight, bias = product.weight.clone(), product.bias.clone()
+    product.load_integers(weight, bias, 0, "map")
+    bias[0] += bias[0].sign()
+    with pytest.raises(BoundError, match="'map'"):
+        product.load_integers(weight, bias, 0, "map")
+    bias[0] -= bias[0].sign()
+    weight[3, 1] += weight[3, 1].sign() or 1
+    with pytest.raises(BoundError, match="'map'"):
+        product.load_integers(weight, bias, 0, "map")
+    with pytest.raises(BoundError, match="not integers"):
+        product.load_integers(weight * 0.5 + 0.25, bias, 0, "map")
+
+
+# --- model files ---
+
+
+def unconditional_of(arch: Architecture, components: int = 3) -> UnconditionalPrior:
+    shape = components, arch.code
+    return UnconditionalPrior(
+        torch.arange(1, components + 1, dtype=torch.int32),
+        torch.from_numpy(pseudo_random("m", components * arch.code, -LATENT_MAX, LATENT_MAX).reshape(shape)).short(),
+        torch.from_numpy(pseudo_random("w", components * arch.code, 0, WIDTHS - 1).reshape(shape)).to(torch.uint8),
+    )
+
+
+@cache
+def model_file() -> bytes:
+    networks = networks_of(256, False)
+    return dump_model("try", networks, unconditional_of(networks.arch), {"seed": 1, "note": "x"})
+
+
+def altered(change: Callable[[dict[str, torch.Tensor], dict], None]) -> bytes:
+    """The model file with its tensors and its description changed."""
+    data = model_file()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    description, tensors = json.loads(header["__metadata__"]["acncodec"]), load_tensors(data)
+    change(tensors, description)
+    return save_tensors(tensors, {"acncodec": json.dumps(description, sort_keys=True)})
+
+
+@pytest.mark.parametrize(("levels", "at_bound"), KINDS)
+def test_model_files_round_trip(levels: int, at_bound: bool) -> None:
+    networks = networks_of(levels, at_bound)
+    data = dump_model("a name", networks, unconditional_of(networks.arch), {"epochs": 3})
+    model = parse_model(data)
+    assert (model.name, model.size, model.record) == ("a name", len(data), {"epochs": 3})
+    assert model.sha256 == hashlib.sha256(data).digest()
+    assert model.arch == networks.arch
+    assert not any(p.requires_grad for p in model.networks.parameters())
+    assert_same(passes(model.networks, inputs_of(networks.arch, 7, 5, 3)), wanted(levels, at_bound, 7, 5, 3))
+    again = dump_model(model.name, model.networks, model.unconditional, model.record)
+    assert again == data
+
+
+def test_frozen_networks_round_trip() -> None:
+    networks = trainable(2).freeze()
+    inputs = inputs_of(networks.arch, 3, 5, 4)
+    data = dump_model("trained", networks, unconditional_of(networks.arch), {})
+    assert_same(passes(parse_model(data).networks, inputs), passes(networks, inputs))
+
+
+def test_a_model_files_bytes_do_not_depend_on_the_records_order() -> None:
+    networks = networks_of(256, False)
+    assert altered(lambda t, d: None) == model_file()
+    assert dump_model("try", networks, unconditional_of(networks.arch), {"note": "x", "seed": 1}) == model_file()
+
+
+def test_truncated_model_files_are_refused() -> None:
+    data = model_file()
+    for length in [0, 1, 7, 8, 9, 100, 1000, len(data) // 2, len(data) - 1]:
+        with pytest.raises(ModelError):
+            parse_model(data[:length])
+    for junk in [data + b"\0", b"\0" * 64, b"\xff" * 64, b"junk" * 100, data[8:]]:
+        with pytest.raises(ModelError):
+            parse_model(junk)
+
+
+VERTICAL = "decoder.blocks.1.vertical"
+CHANGES: dict[str, Callable[[dict[str, torch.Tensor], dict], object]] = {
+    "extra tensor": lambda t, d: t.update(extra=torch.zeros(1)),
+    "missing weight": lambda t, d: t.pop(f"{VERTICAL}.weight"),
+    "missing bias": lambda t, d: t.pop(f"{VERTICAL}.bias"),
+    "missing prior": lambda t, d: t.pop("unconditional.means"),
+    "real weight": lambda t, d: t.update({f"{VERTICAL}.weight": t[f"{VERTICAL}.weight"].float()}),
+    "long bias": lambda t, d: t.update({f"{VERTICAL}.bias": t[f"{VERTICAL}.bias"].long()}),
+    "transposed": lambda t, d: t.update({f"{VERTICAL}.weight": t[f"{VERTICAL}.weight"].T.contiguous()}),
+    "short bias": lambda t, d: t.update({f"{VERTICAL}.bias": t[f"{VERTICAL}.bias"][1:].clone()}),
+    "no components": lambda t, d: t.update({"unconditional.weights": torch.zeros(0, dtype=torch.int32)}),
+    "zero frequency": lambda t, d: t["unconditional.weights"].__setitem__(0, 0),
+    "large frequency": lambda t, d: t["unconditional.weights"].__setitem__(0, (1 << 20) + 1),
+    "negative frequency": lambda t, d: t["unconditional.weights"].__setitem__(0, -1),
+    "large mean": lambda t, d: t["unconditional.means"].__setitem__((0, 0), LATENT_MAX + 1),
+    "small mean": lambda t, d: t["unconditional.means"].__setitem__((0, 0), -LATENT_MAX - 1),
+    "wide component": lambda t, d: t["unconditional.widths"].__setitem__((0, 0), WIDTHS),
+    "real means": lambda t, d: t.update({"unconditional.means": t["unconditional.means"].float()}),
+    "too few means": lambda t, d: t.update({"unconditional.means": t["unconditional.means"][1:].clone()}),
+    "future format": lambda t, d: d.update(format=2),
+    "no format": lambda t, d: d.pop("format"),
+    "no name": lambda t, d: d.pop("name"),
+    "no record": lambda t, d: d.pop("record"),
+    "no scale": lambda t, d: d["log2_scales"].pop(VERTICAL),
+    "large scale": lambda t, d: d["log2_scales"].update({VERTICAL: 65}),
+    "real scale": lambda t, d: d["log2_scales"].update({VERTICAL: 1.5}),
+    "other levels": lambda t, d: d["architecture"].update(levels=16),
+    "fewer levels": lambda t, d: d["architecture"].update(levels=2),
+    "no blocks": lambda t, d: d["architecture"].update(blocks=0),
+    "many blocks": lambda t, d: d["architecture"].update(blocks=65),
+    "more blocks": lambda t, d: d["architecture"].update(blocks=4),
+    "fewer blocks": lambda t, d: d["architecture"].update(blocks=2),
+    "even window": lambda t, d: d["architecture"].update(first=4),
+    "real window": lambda t, d: d["architecture"].update(first=5.0),
+    "text for a size": lambda t, d: d["architecture"].update(code="6"),
+    "negative size": lambda t, d: d["architecture"].update(hidden=-1),
+    "huge size": lambda t, d: d["architecture"].update(hidden=1 << 40),
+    "unknown size": lambda t, d: d["architecture"].update(depth=1),
+    "missing size": lambda t, d: d["architecture"].pop("code"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_malformed_model_files_are_refused(change: str) -> None:
+    with pytest.raises(ModelError):
+        parse_model(altered(lambda t, d: CHANGES[change](t, d) and None))
+
+
+def test_model_files_without_our_metadata_are_refused() -> None:
+    tensors = load_tensors(model_file())
+    for metadata in [None, {"other": "1"}, {"acncodec": "{"}, {"acncodec": "[]"}, {"acncodec": "7"}]:
+        with pytest.raises(ModelError, match="not an acncodec model"):
+            parse_model(save_tensors(tensors, metadata))
+
+
+@pytest.mark.parametrize("value", [1 << 24, -(1 << 24), (1 << 31) - 1, -(1 << 31)])
+def test_model_files_beyond_the_bound_are_refused(value: int) -> None:
+    with pytest.raises(BoundError, match=VERTICAL):
+        parse_model(altered(lambda t, d: t[f"{VERTICAL}.bias"].__setitem__(0, value)))
+
+
+def test_models_one_step_beyond_the_bound_are_refused() -> None:
+    networks = networks_of(2, True)
+    data = dump_model("at the bound", networks, unconditional_of(networks.arch), {})
+    parse_model(data)
+    broken = copy.deepcopy(networks)
+    broken.decoder.logits.bias[0] += broken.decoder.logits.bias[0].sign()
+    with pytest.raises(BoundError, match=r"decoder\.logits"):
+        parse_model(dump_model("beyond it", broken, unconditional_of(networks.arch), {}))
+
+
+def test_read_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(InputError):
+        read_model(path)
+    path.write_bytes(model_file())
+    assert read_model(path).sha256 == hashlib.sha256(model_file()).digest()
+
+
+if __name__ == "__main__":
+    print(torch.backends.cpu.get_cpu_capability(), *digests(CPU))
