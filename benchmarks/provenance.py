@@ -1,0 +1,35 @@
+"""Where a result comes from: command, date, commit, machine."""
+
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def provenance() -> dict[str, str]:
+    """What every result file states about how it was made."""
+    root = Path(__file__).parent.parent
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    module = Path(sys.argv[0]).stem
+    return {
+        "command": " ".join([f"python -m benchmarks.{module}", *sys.argv[1:]]),
+        "date": datetime.date.today().isoformat(),
+        "commit": commit or "unknown",
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -1,0 +1,186 @@
+"""The stack of bits: pop undoes push, the seed is fixed for good, what is stored is enough to go on."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acncodec.coding.stack import Stack, seed_words
+from acncodec.errors import DamagedError
+
+SEED = 8
+
+
+def table(seed: int, rows: int, symbols: int, top_bits: int) -> np.ndarray:
+    """Frequencies int64 [rows, symbols] from 1 to 2^top_bits, spread over all magnitudes."""
+    random = np.random.default_rng(seed)
+    return np.exp2(random.uniform(0, top_bits, (rows, symbols))).astype(np.int64)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2**32), st.integers(1, 40), st.integers(2, 300), st.integers(0, 28), st.booleans()),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_pop_undoes_push_bit_for_bit(blocks):
+    stack = Stack.seeded(SEED)
+    pushed, trail = [], []
+    for seed, count, alphabet, top_bits, shared in blocks:
+        frequencies = table(seed, 1 if shared else count, alphabet, top_bits)
+        symbols = np.random.default_rng(seed + 1).integers(0, alphabet, count)
+        trail.append(stack.bits)
+        if shared:
+            stack.push_shared(symbols, frequencies[0])
+        else:
+            stack.push(symbols, frequencies)
+        assert stack.bits > trail[-1] or frequencies.shape[1] == 1
+        pushed.append((symbols, frequencies, shared))
+    for symbols, frequencies, shared in reversed(pushed):
+        popped = stack.pop_shared(len(symbols), frequencies[0]) if shared else stack.pop(frequencies)
+        assert popped.dtype == np.int32
+        assert popped.tolist() == symbols.tolist()
+        assert stack.bits == trail.pop()
+    stack.check_seed(SEED)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 30), st.integers(2, 100), st.integers(0, 28), st.booleans())
+def test_push_undoes_pop_bit_for_bit(seed, count, alphabet, top_bits, shared):
+    """What bits-back needs: popping symbols that were never pushed takes bits off that pushing gives back."""
+    frequencies = table(seed, count, alphabet, top_bits)
+    stack = Stack.seeded(64)
+    before = stack.bits
+    symbols = stack.pop_shared(count, frequencies[0]) if shared else stack.pop(frequencies)
+    assert stack.bits < before
+    if shared:
+        stack.push_shared(symbols, frequencies[0])
+    else:
+        stack.push(symbols, frequencies)
+    assert stack.bits == before
+    stack.check_seed(64)
+
+
+def test_shared_frequencies_are_the_same_frequencies_for_each():
+    frequencies, symbols = table(0, 1, 17, 20)[0], np.arange(17)
+    one, each = Stack.seeded(SEED), Stack.seeded(SEED)
+    one.push_shared(symbols, frequencies)
+    each.push(symbols, np.tile(frequencies, (17, 1)))
+    assert one.finish(SEED)[0].tolist() == each.finish(SEED)[0].tolist()
+
+
+def test_the_order_of_pushes_is_that_of_single_pushes_from_the_last():
+    frequencies, symbols = table(1, 9, 5, 12), np.array([0, 4, 3, 1, 1, 0, 2, 4, 2])
+    at_once, singly = Stack.seeded(SEED), Stack.seeded(SEED)
+    at_once.push(symbols, frequencies)
+    for i in reversed(range(9)):
+        singly.push(symbols[i : i + 1], frequencies[i : i + 1])
+    assert at_once.finish(SEED)[0].tolist() == singly.finish(SEED)[0].tolist()
+    assert singly.pop(frequencies[:1]).tolist() == [0]
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_a_short_seed_is_the_top_of_a_long_one(a, b):
+    short, long = sorted((a, b))
+    assert seed_words(long)[long - short :].tolist() == seed_words(short).tolist()
+
+
+def test_seed_is_pinned():
+    assert seed_words(0).shape == (0,)
+    digest = hashlib.sha256(seed_words(1000).astype("<u4").tobytes()).hexdigest()
+    assert digest == "@SEED@"
+
+
+@pytest.mark.parametrize("pops", [0, 1, 10, 60])
+@pytest.mark.parametrize("pushes", [1, 30])
+def test_stored_words_are_enough_to_go_on(pops, pushes):
+    """Pops into the seed, then pushes: the untouched rest of the seed is left out, and Bob ends on what is left of it."""
+    taken, given_ = table(2, pops, 30, 16), table(3, pushes, 30, 16)
+    stack = Stack.seeded(100)
+    symbols = stack.pop(taken) if pops else np.zeros(0, np.int32)
+    stack.push(np.arange(pushes) % 30, given_)
+    words, needed = stack.finish(100)
+    assert 0 <= needed < 20
+    assert len(words) < needed + 1 + 5 * pushes / 8 + 2
+    again = Stack(words, seal=False)
+    assert again.pop(given_).tolist() == (np.arange(pushes) % 30).tolist()
+    if pops:
+        again.push(symbols, taken)
+    again.check_seed(needed)
+    for wrong in {needed - 1, needed + 1, 100} - {needed, -1}:
+        with pytest.raises(DamagedError):
+            again.check_seed(wrong)
+
+
+def test_nothing_pushed_needs_nothing_of_the_seed():
+    words, needed = Stack.seeded(12).finish(12)
+    assert needed == 0
+    Stack(words, seal=False).check_seed(0)
+
+
+def test_check_seed_raises_after_tampering():
+    frequencies = table(4, 50, 60, 18)
+    stack = Stack.seeded(SEED)
+    drawn = stack.pop(frequencies[:6])
+    stack.push(np.arange(50), frequencies)
+    words, needed = stack.finish(SEED)
+    assert needed > 0
+    for position in range(len(words)):
+        for bit in (0, 13, 31):
+            tampered = words.copy()
+            tampered[position] ^= np.uint32(1 << bit)
+            try:
+                again = Stack(tampered, seal=False)
+                symbols = again.pop(frequencies)
+                again.push(drawn, frequencies[:6])
+                again.check_seed(needed)
+            except DamagedError:
+                continue
+            # Decoding went through to the seed, so it must have told the damage by its symbols.
+            assert symbols.tolist() != list(range(50))
+
+
+@pytest.mark.parametrize("words", [[], [1], [2], [0xFFFFFFFF], [5, 7], [5, 7, 9]])
+def test_check_seed_refuses_what_is_no_seed(words):
+    stack = Stack(np.array(words, dtype=np.uint32), seal=False)
+    with pytest.raises(DamagedError):
+        stack.check_seed(3)
+
+
+def test_words_that_no_coder_returns_are_refused():
+    with pytest.raises(DamagedError):
+        Stack(np.array([1, 0], dtype=np.uint32), seal=False)
+
+
+def test_exhausted_tells_before_pops_reach_the_bottom():
+    stack = Stack.seeded(10)
+    total = 0
+    while not stack.exhausted:
+        stack.pop_shared(1, np.ones(256))
+        total += 8
+    assert 32 * 10 - 96 <= total <= 32 * 10 - 32
+    assert Stack.seeded(0).exhausted
+
+
+def test_bits_grow_by_the_information_of_what_is_pushed():
+    stack = Stack.seeded(SEED)
+    before = stack.bits
+    stack.push_shared(np.zeros(1000, np.int32), np.array([3.0, 1.0]))
+    stack.push_shared(np.ones(100, np.int32), np.array([3.0, 1.0]))
+    expected = 1000 * np.log2(4 / 3) + 200
+    assert stack.bits - before == pytest.approx(expected, abs=0.01)
+
+
+def test_golden_words():
+    """The exact words of a fixed push sequence: a change here makes every archive unreadable."""
+    stack = Stack.seeded(3)
+    stack.push(np.array([0, 1, 2, 3, 4]), table(5, 5, 5, 28))
+    stack.push_shared(np.array([3, 1, 0, 2, 2]), np.array([1 << 28, 1, 77, 4096]))
+    stack.push(np.array([199]), np.arange(1, 201)[None])
+    stack.pop_shared(2, np.array([1, 2, 3, 4]))
+    words, needed = stack.finish(3)
+    assert (words.tolist(), needed) == ("@WORDS@", -1)
