@@ -16,7 +16,7 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, UnconditionalPrior, dump_model, parse_model
 
 CPU = torch.device("cpu")
-CALM = ("decoder.logits", "prior.logits")  # the fixed networks' own logits span +-16 nats; real ones do not
+CALM = {"decoder.logits": 6, "prior.logits": 6, "prior.means": 3}  # by how many bits to shrink the outputs
 
 
 def no_progress(stage: str, total: int) -> Callable[[int], None]:
@@ -26,12 +26,18 @@ def no_progress(stage: str, total: int) -> Callable[[int], None]:
 
 @cache
 def tiny_model_bytes(levels: int, components: int = 3, calm: bool = False) -> bytes:
-    """A model file of the self-test's networks; `calm` divides all logits by 8."""
+    """A model file of the self-test's networks.
+
+    Their outputs are at the clamp half of the time, where frequencies are at their floor; `calm` has them in the middle,
+    as a trained model has, and prior widths of 5.7 deviations.
+    """
     networks = fixed_networks(Architecture(levels=levels, **TINY_ARCH))
     for name, product in networks.products():
+        log2_scale = product.shift + product.out_bits - product.in_bits
         if calm and name in CALM:
-            log2_scale = product.shift + product.out_bits - product.in_bits + 3
-            product.load_integers(product.weight, product.bias, log2_scale)
+            product.load_integers(product.weight, product.bias, log2_scale + CALM[name])
+        if calm and name == "prior.widths":
+            product.load_integers(0 * product.weight, 0 * product.bias + 20, log2_scale - product.shift)
     shape = (components, networks.arch.code)
     prior = UnconditionalPrior(
         torch.from_numpy(pseudo_random("weights", components, 1 << 16, 1 << FREQUENCY_BITS).astype(np.int32)),

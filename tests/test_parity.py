@@ -6,6 +6,7 @@ Run as a program, this file prints the digests that other processors' capabiliti
 import copy
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -39,6 +40,8 @@ from acncodec.nets.planes import to_planes
 from acncodec.nets.product import Product, Source, Window
 from acncodec.nets.reference import Reference, taps_of
 
+pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
+
 CPU = torch.device("cpu")
 SMALL = {
     "channels": 10,
@@ -58,27 +61,32 @@ KINDS = [(levels, bound) for levels in (2, 256) for bound in (False, True)]
 SMALL_SIZES = [(16, 1, 1), (7, 5, 3), (1, 9, 12), (16, 9, 12)]
 
 
-def put_at_bound(product: Product, label: str) -> None:
-    """Large random weights and the bias with which every output's worst sum is 2^24 - 1 exactly."""
+def put_at_bound(product: Product, label: str, largest: int = 1 << 24) -> None:
+    """Random weights that use most of the exact range, and the bias at which every output's worst sum is 2^24 - 1."""
     rows, out = product.weight.shape
-    weight = torch.from_numpy(pseudo_random(label, rows * out, -127, 127).reshape(rows, out)).float()
-    while float(worst_sums(weight, torch.zeros(out), product.row_bounds).max()) >= EXACT_LIMIT:
-        weight = (weight / 2).round()
+    weight = torch.from_numpy(pseudo_random(label, rows * out, -127, 127).reshape(rows, out)).double()
+    room = 15 / 16 * EXACT_LIMIT / float(worst_sums(weight, torch.zeros(out), product.row_bounds).max())
+    weight = (weight * min(room, largest / 127)).trunc()
     rest = EXACT_LIMIT - 1 - worst_sums(weight, torch.zeros(out), product.row_bounds)
-    signs = torch.from_numpy(pseudo_random(label + ".sign", out, 0, 1)) * 2 - 1
-    bias = (rest * signs).long()
-    shift = 24 - max(abs(product.low), product.high).bit_length()
+    bias = rest * (torch.from_numpy(pseudo_random(label + ".sign", out, 0, 1)) * 2 - 1)
+    spread = EXACT_LIMIT // (2 * math.isqrt(rows))
+    shift = (spread // max(abs(product.low), product.high)).bit_length()
     product.load_integers(weight, bias, shift + product.out_bits - product.in_bits, label)
     assert worst_sums(product.weight, product.bias, product.row_bounds).tolist() == [EXACT_LIMIT - 1] * out
 
 
+def networks_at_bound(arch: Architecture, largest: int = 1 << 24) -> Networks:
+    networks = Networks(arch)
+    for name, product in networks.products():
+        put_at_bound(product, name, largest)
+    networks.exact = True
+    return networks.requires_grad_(False)
+
+
 @cache
 def networks_of(levels: int, at_bound: bool) -> Networks:
-    networks = fixed_networks(Architecture(levels=levels, **SMALL))
-    if at_bound:
-        for name, product in networks.products():
-            put_at_bound(product, name)
-    return networks.requires_grad_(False)
+    arch = Architecture(levels=levels, **SMALL)
+    return networks_at_bound(arch) if at_bound else fixed_networks(arch)
 
 
 def inputs_of(arch: Architecture, n: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,35 +111,42 @@ def stepwise(networks: Networks, pixels: torch.Tensor, z: torch.Tensor) -> torch
     return out
 
 
-def passes(networks: Networks, inputs: tuple[np.ndarray, ...], device: torch.device = CPU) -> dict[str, np.ndarray]:
-    """Everything that the networks compute, as int64."""
+def passes(
+    networks: Networks, inputs: tuple[np.ndarray, ...], device: torch.device = CPU, steps: bool = True
+) -> dict[str, np.ndarray]:
+    """Everything that the networks compute, as int64; without `steps`, nothing pixel by pixel."""
     pixels, z, codes = (torch.from_numpy(a).to(device) for a in inputs)
     z, codes = z.float(), codes.float()
     mixture = networks.mixture(codes)
     parts = {
         "whole": networks.logits(pixels, z),
-        "stepwise": stepwise(networks, pixels, z),
         "codes": networks.encode(pixels),
         "map": networks.latent_map(z, *pixels.shape[1:]),
         "logits": mixture.logits,
         "means": mixture.means,
         "widths": mixture.widths,
     }
+    if steps:
+        parts["stepwise"] = stepwise(networks, pixels, z)
     for part in parts.values():
         assert torch.equal(part, part.round())
     return {name: part.cpu().numpy().astype(np.int64) for name, part in parts.items()}
 
 
-@cache
-def wanted(levels: int, at_bound: bool, n: int, height: int, width: int) -> dict[str, np.ndarray]:
+def reference_passes(networks: Networks, inputs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
     """The same by the reference."""
-    networks = networks_of(levels, at_bound)
     reference = Reference(networks)
-    pixels, z, codes = inputs_of(networks.arch, n, height, width)
+    pixels, z, codes = inputs
     logits = reference.logits(pixels, z)
     parts = {"whole": logits, "stepwise": logits, "codes": reference.encode(pixels)}
-    parts["map"] = reference.latent_map(z, height, width)
+    parts["map"] = reference.latent_map(z, *pixels.shape[1:])
     return parts | dict(zip(("logits", "means", "widths"), reference.mixture(codes), strict=True))
+
+
+@cache
+def wanted(levels: int, at_bound: bool, n: int, height: int, width: int) -> dict[str, np.ndarray]:
+    networks = networks_of(levels, at_bound)
+    return reference_passes(networks, inputs_of(networks.arch, n, height, width))
 
 
 @contextmanager
@@ -146,8 +161,9 @@ def settings(threads: int, onednn: bool, nnpack: bool) -> Iterator[None]:
 
 
 def assert_same(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None:
-    assert got.keys() == want.keys()
-    for name, part in want.items():
+    assert got.keys() | {"stepwise"} == want.keys()
+    for name in got:
+        part = want[name]
         assert got[name].shape == part.shape, name
         assert (got[name] == part).all(), f"{name}: {np.count_nonzero(got[name] != part)} of {part.size} differ"
 
@@ -160,7 +176,9 @@ def test_passes_agree(levels: int, at_bound: bool, threads: int, onednn: bool, n
     networks = networks_of(levels, at_bound)
     with settings(threads, onednn, nnpack):
         for size in SMALL_SIZES:
-            got = passes(networks, inputs_of(networks.arch, *size))
+            # several threads wait for each other at every step, slowly where the processor is busy: fewer steps there
+            steps = threads == 1 or size == (7, 5, 3)
+            got = passes(networks, inputs_of(networks.arch, *size), steps=steps)
             assert_same(got, wanted(levels, at_bound, *size))
 
 
@@ -169,7 +187,7 @@ def test_passes_agree(levels: int, at_bound: bool, threads: int, onednn: bool, n
 def test_passes_agree_at_28x28(levels: int, at_bound: bool, threads: int) -> None:
     networks = networks_of(levels, at_bound)
     with settings(threads, onednn=threads == 2, nnpack=threads == 2):
-        got = passes(networks, inputs_of(networks.arch, 2, 28, 28))
+        got = passes(networks, inputs_of(networks.arch, 2, 28, 28), steps=threads == 1)
     assert_same(got, wanted(levels, at_bound, 2, 28, 28))
 
 
@@ -184,14 +202,9 @@ def test_networks_under_test_say_something() -> None:
 
 @pytest.mark.parametrize("levels", [2, 256])
 def test_passes_agree_at_a_real_models_size(levels: int) -> None:
-    networks = fixed_networks(Architecture(levels=levels))
-    reference = Reference(networks)
-    pixels, z, codes = inputs_of(networks.arch, 2, 14, 14)
-    logits = reference.logits(pixels, z)
-    want = {"whole": logits, "stepwise": logits, "codes": reference.encode(pixels)}
-    want["map"] = reference.latent_map(z, 14, 14)
-    want |= dict(zip(("logits", "means", "widths"), reference.mixture(codes), strict=True))
-    assert_same(passes(networks, (pixels, z, codes)), want)
+    networks = networks_at_bound(Architecture(levels=levels))
+    inputs = inputs_of(networks.arch, 2, 14, 14)
+    assert_same(passes(networks, inputs), reference_passes(networks, inputs))
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 5, 2), (16, 7, 28, 27), (7, 9, 130, 48), (64, 8, 160, 96)])
@@ -204,7 +217,9 @@ def test_accumulators_at_the_bound(sizes: tuple[int, ...]) -> None:
     put_at_bound(product, f"product {channels}")
     product.load_integers(product.weight, product.bias, 0)
     extreme = rng.choice([-STREAM_MAX, STREAM_MAX], (n, side, side, channels))
-    inputs = np.where(rng.random(extreme.shape) < 0.5, extreme, rng.integers(-STREAM_MAX, STREAM_MAX + 1, extreme.shape))
+    inputs = np.where(
+        rng.random(extreme.shape) < 0.5, extreme, rng.integers(-STREAM_MAX, STREAM_MAX + 1, extreme.shape)
+    )
     # one position whose taps all carry the sign of one output's weights: the worst sum itself
     weight, bias = (p.numpy().astype(np.int64) for p in (product.weight, product.bias))
     if window == Window():
@@ -292,6 +307,10 @@ def wanted_digests() -> list[str]:
     return [FREQUENCIES_SHA256] + [digest_of(wanted(levels, True, 7, 9, 12)) for levels in (2, 256)]
 
 
+# What MKL and oneDNN are held to beside PyTorch's own kernels; these settings only ever lower.
+LIBRARIES = {"default": ("SSE4_2", "SSE41"), "avx2": ("AVX2", "AVX2")}
+
+
 def capabilities() -> list[str]:
     """Those of this processor, never more: a level that it lacks would be an illegal instruction."""
     known, mine = ["default", "avx2", "avx512"], torch.backends.cpu.get_cpu_capability().lower()
@@ -301,11 +320,15 @@ def capabilities() -> list[str]:
 def test_every_capability_of_this_processor_agrees() -> None:
     source = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    runs = []
     for capability in capabilities():
         env = {**os.environ, "ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        run = subprocess.run([sys.executable, __file__], env=env, capture_output=True, text=True, timeout=300)
-        assert run.returncode == 0, run.stderr
-        used, *got = run.stdout.split()
+        if capability in LIBRARIES:
+            env["MKL_ENABLE_INSTRUCTIONS"], env["ONEDNN_MAX_CPU_ISA"] = LIBRARIES[capability]
+        runs.append(subprocess.Popen([sys.executable, __file__], env=env, stdout=subprocess.PIPE, text=True))
+    outputs = [run.communicate(timeout=300)[0].split() for run in runs]
+    for capability, run, (used, *got) in zip(capabilities(), runs, outputs, strict=True):
+        assert run.returncode == 0
         assert used.lower() == capability
         assert got == wanted_digests(), capability
 
@@ -313,14 +336,15 @@ def test_every_capability_of_this_processor_agrees() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
 def test_cuda_agrees(precision: str) -> None:
-    """Whatever the user allows elsewhere: TF32 holds all our inputs (11 bits), and sums must still be those of float32."""
-    before = torch.get_float32_matmul_precision()
+    """Whatever precision of products the user asked for elsewhere."""
+    before, device = torch.get_float32_matmul_precision(), torch.device("cuda")
     try:
         torch.set_float32_matmul_precision(precision)
-        assert digests(torch.device("cuda")) == wanted_digests()
-        networks = copy.deepcopy(networks_of(256, True)).cuda()
-        got = passes(networks, inputs_of(networks.arch, 2, 28, 28), torch.device("cuda"))
-        assert_same(got, wanted(256, True, 2, 28, 28))
+        assert digests(device) == wanted_digests()
+        for size in [(2, 28, 28), (512, 9, 12)]:  # large products choose other kernels than small ones
+            networks = copy.deepcopy(networks_of(256, True)).to(device)
+            got = passes(networks, inputs_of(networks.arch, *size), device)
+            assert_same(got, wanted(256, True, *size))
     finally:
         torch.set_float32_matmul_precision(before)
 
@@ -423,7 +447,7 @@ def model_file() -> bytes:
     return dump_model("try", networks, unconditional_of(networks.arch), {"seed": 1, "note": "x"})
 
 
-def altered(change: Callable[[dict[str, torch.Tensor], dict], None]) -> bytes:
+def altered(change: Callable[[dict[str, torch.Tensor], dict], object]) -> bytes:
     """The model file with its tensors and its description changed."""
     data = model_file()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -432,16 +456,17 @@ def altered(change: Callable[[dict[str, torch.Tensor], dict], None]) -> bytes:
     return save_tensors(tensors, {"acncodec": json.dumps(description, sort_keys=True)})
 
 
-@pytest.mark.parametrize(("levels", "at_bound"), KINDS)
-def test_model_files_round_trip(levels: int, at_bound: bool) -> None:
-    networks = networks_of(levels, at_bound)
+@pytest.mark.parametrize("levels", [2, 256])
+def test_model_files_round_trip(levels: int) -> None:
+    networks = networks_at_bound(Architecture(levels=levels, **SMALL), largest=127)
     data = dump_model("a name", networks, unconditional_of(networks.arch), {"epochs": 3})
     model = parse_model(data)
     assert (model.name, model.size, model.record) == ("a name", len(data), {"epochs": 3})
     assert model.sha256 == hashlib.sha256(data).digest()
     assert model.arch == networks.arch
     assert not any(p.requires_grad for p in model.networks.parameters())
-    assert_same(passes(model.networks, inputs_of(networks.arch, 7, 5, 3)), wanted(levels, at_bound, 7, 5, 3))
+    inputs = inputs_of(networks.arch, 7, 5, 3)
+    assert_same(passes(model.networks, inputs), reference_passes(networks, inputs))
     again = dump_model(model.name, model.networks, model.unconditional, model.record)
     assert again == data
 
@@ -511,10 +536,26 @@ CHANGES: dict[str, Callable[[dict[str, torch.Tensor], dict], object]] = {
 }
 
 
+HOLES: dict[str, Callable[[dict[str, torch.Tensor], dict], object]] = {
+    "smallest mean": lambda t, d: t["unconditional.means"].__setitem__((0, 0), -(1 << 15)),
+    "scales are a list": lambda t, d: d.update(log2_scales=[]),
+    "architecture is a list": lambda t, d: d.update(architecture=list(d["architecture"])),
+    "architecture is a number": lambda t, d: d.update(architecture=3),
+    "record is a number": lambda t, d: d.update(record=3),
+}
+
+
+@pytest.mark.xfail(strict=True, reason="parse_model does not check these yet")
+@pytest.mark.parametrize("change", HOLES)
+def test_malformed_model_files_that_get_through(change: str) -> None:
+    with pytest.raises(ModelError):
+        parse_model(altered(HOLES[change]))
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_malformed_model_files_are_refused(change: str) -> None:
     with pytest.raises(ModelError):
-        parse_model(altered(lambda t, d: CHANGES[change](t, d) and None))
+        parse_model(altered(CHANGES[change]))
 
 
 def test_model_files_without_our_metadata_are_refused() -> None:
@@ -531,7 +572,7 @@ def test_model_files_beyond_the_bound_are_refused(value: int) -> None:
 
 
 def test_models_one_step_beyond_the_bound_are_refused() -> None:
-    networks = networks_of(2, True)
+    networks = networks_at_bound(Architecture(levels=2, **SMALL), largest=127)
     data = dump_model("at the bound", networks, unconditional_of(networks.arch), {})
     parse_model(data)
     broken = copy.deepcopy(networks)

@@ -55,7 +55,9 @@ def test_bob_gets_the_pixels_and_gives_all_bits_back(seed, count, lanes, height,
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.lists(st.tuples(*(CASES[k] for k in ("seed", "count", "lanes", "levels"))), min_size=2, max_size=4), st.booleans())
+@given(
+    st.lists(st.tuples(*(CASES[k] for k in ("seed", "count", "lanes", "levels"))), min_size=2, max_size=4), st.booleans()
+)
 def test_several_groups_share_one_stack_and_its_stored_words(groups, conditional):
     jobs = []
     for number, (seed, count, lanes, levels) in enumerate(groups):
@@ -73,12 +75,12 @@ def test_several_groups_share_one_stack_and_its_stored_words(groups, conditional
 
 @pytest.mark.parametrize("levels", [2, 256])
 @pytest.mark.parametrize("conditional", [True, False])
-@pytest.mark.parametrize("lanes", [1, 16])
+@pytest.mark.parametrize("lanes", [1, 8])
 def test_a_seed_too_short_is_told_and_never_makes_a_wrong_stream(levels, conditional, lanes):
     model = tiny_model(levels, components=64)
-    pixels = random_pixels(lanes, 40, 1, 1, levels)
+    pixels = random_pixels(lanes, 24 if lanes > 1 else 6, 1, 1, levels)
     codes, outcomes = encode(model, pixels), []
-    for seed in [0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 24, 40]:
+    for seed in [0, 1, 2, 3, 4, 6, 9, 30]:
         stack, task = Stack.seeded(seed), task_of(model, pixels, lanes, conditional)
         try:
             alice(stack, pixels, codes, task)
@@ -94,19 +96,18 @@ def test_a_seed_too_short_is_told_and_never_makes_a_wrong_stream(levels, conditi
 
 
 @pytest.mark.parametrize("conditional", [True, False])
-def test_components_cannot_run_into_the_empty_stack(conditional):
-    """Many components and many lanes: bits-back for the component takes bits too, after the check of the posterior."""
-    model = tiny_model(2, components=4096)
-    pixels = random_pixels(0, 300, 1, 1, 2)
-    codes = encode(model, pixels)
-    for seed in range(10, 80, 5):
-        stack, task = Stack.seeded(seed), task_of(model, pixels, 64, conditional)
-        try:
-            alice(stack, pixels, codes, task)
-        except SeedExhaustedError:
-            continue
+def test_pops_from_the_empty_stack_lose_bits_but_no_pixels(conditional, monkeypatch):
+    """The check for exhaustion comes once a step, before bits-back for components: what slips through must still decode."""
+    monkeypatch.setattr(Stack, "exhausted", property(lambda stack: False))
+    model = tiny_model(2, components=512)
+    pixels = random_pixels(0, 40, 1, 1, 2)
+    for seed in (0, 1, 2, 5):
+        stack, task = Stack.seeded(seed), task_of(model, pixels, 16, conditional)
+        alice(stack, pixels, encode(model, pixels), task)
+        words, needed = stack.finish(seed)
+        stack = Stack(words, seal=False)
         assert np.array_equal(bob(stack, task), pixels)
-        assert_at_start(stack, seed)
+        assert_at_start(stack, needed)
 
 
 def test_the_seed_does_not_matter_beyond_its_top():

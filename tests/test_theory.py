@@ -124,4 +124,5 @@ def test_the_coder_spends_what_theory_says(levels, conditional):
     tally = alice(stack, pixels, encode(model, pixels), Task(model, Schedule(64, 4), 6, 5, conditional, lambda n: None))
     assert tally.residual == pytest.approx(tally.residual_theory, rel=0.003, abs=2)
     assert stack.bits - Stack.seeded(300).bits == pytest.approx(tally.residual + tally.prior - tally.posterior, abs=1e-6)
-@LATENT@
+    # Theory lets the prior spread beyond the latents' range, the coder does not: with these wide priors a few percent less.
+    assert tally.prior - tally.posterior == pytest.approx(tally.latent_theory, rel=0.06)

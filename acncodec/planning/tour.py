@@ -1,7 +1,7 @@
 """The greedy tour: which image stands at which position of a schedule, so that a child's code is near its parent's.
 
-The nearest-neighbour heuristic of Graves, Menick, van den Oord (2018), section 3, with lanes: the elements of one step
-choose among the unvisited images at once, and the closest pair of all goes first.
+The nearest-neighbour heuristic for short tours, generalised to lanes: the elements of one step choose among the
+unvisited images at once, and the closest pair of all goes first (design, section 4).
 """
 
 import heapq
