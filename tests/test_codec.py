@@ -402,11 +402,18 @@ def described(root):
 
 def test_golden_archive_decodes_for_good(tmp_path):
     """Made once by golden/make.py: what this fails to read, no user's archive could be read by either."""
-    stored = sorted(GOLDEN.glob("*.safetensors"))
-    decompress(GOLDEN / "v1.acn", tmp_path / "out", stored, CPU, progress=no_progress)
+    decompress(GOLDEN / "v1.acn", tmp_path / "out", sorted(GOLDEN.glob("*.safetensors")), CPU, progress=no_progress)
     assert described(tmp_path / "out") == json.loads((GOLDEN / "v1.json").read_text())
-    # And what comes out gives the same file again, byte for byte.
-    models = {model.arch.levels: model for model in (parse_model(path.read_bytes()) for path in stored)}
-    compress(tmp_path / "out", tmp_path / "again.acn", models, progress=no_progress)
-    assert (tmp_path / "again.acn").read_bytes() == (GOLDEN / "v1.acn").read_bytes()
     check_ledger((GOLDEN / "v1.acn").read_bytes())
+
+
+def test_golden_archive_is_made_again(tmp_path):
+    """Fails also when only the planner changed; then archives differ from version to version, but stay readable."""
+    stored = sorted(GOLDEN.glob("*.safetensors"))
+    for name, data in files(open_archive(GOLDEN / "v1.acn"), stored, CPU, no_progress):
+        path = tmp_path / "in" / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    models = {model.arch.levels: model for model in (parse_model(path.read_bytes()) for path in stored)}
+    compress(tmp_path / "in", tmp_path / "again.acn", models, way=Way.TOUR, progress=no_progress)
+    assert (tmp_path / "again.acn").read_bytes() == (GOLDEN / "v1.acn").read_bytes()

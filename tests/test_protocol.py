@@ -36,7 +36,7 @@ CASES = {
 }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(**CASES)
 def test_bob_gets_the_pixels_and_gives_all_bits_back(seed, count, lanes, height, width, conditional, levels):
     model = tiny_model(levels)
@@ -54,7 +54,7 @@ def test_bob_gets_the_pixels_and_gives_all_bits_back(seed, count, lanes, height,
     assert_at_start(stack, SEED)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.lists(st.tuples(*(CASES[k] for k in ("seed", "count", "lanes", "levels"))), min_size=2, max_size=4), st.booleans()
 )

@@ -27,8 +27,7 @@ def write_atomically(path: Path, chunks: Iterable[bytes], overwrite: bool) -> in
     Raises OutputError if `path` exists and `overwrite` is not set, if it is no regular file, or if the system
     refuses; what iterating `chunks` raises comes through as it is.
     """
-    with _reported(path):
-        _refuse_occupied(path, overwrite)
+    refuse_occupied(path, overwrite)
     temp = _temp_name(path)
     written = 0
     try:
@@ -179,10 +178,13 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _refuse_occupied(path: Path, overwrite: bool) -> None:
-    mode = _mode(path)
-    if mode is None:
-        return
+def refuse_occupied(path: Path, overwrite: bool) -> None:
+    """Raise OutputError if `path` exists and may not be overwritten, or if its directory is missing."""
+    with _reported(path):
+        mode = _mode(path)
+        if mode is None:
+            path.parent.stat()  # raises if it is missing
+            return
     # Renaming over /dev/null or a link to it would take the device away from everybody else.
     if not stat.S_ISREG(mode):
         raise OutputError(f"{_shown(path)} exists already and is not a regular file.")
@@ -204,7 +206,7 @@ def _publish(temp: Path, path: Path, overwrite: bool) -> None:
             return
         except OSError:
             # It exists by now, or this file system has no links; then the moment in between stays open.
-            _refuse_occupied(path, overwrite)
+            refuse_occupied(path, overwrite)
     temp.replace(path)
 
 

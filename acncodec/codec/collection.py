@@ -1,5 +1,6 @@
 """What a directory holds, sorted out: groups of elements that the networks model, and files to be stored."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,12 +64,17 @@ class Collection:
         return sum(len(members) for members in self.groups.values())
 
 
-def collect(root: Path, advance: Callable[[int], None]) -> Collection:
-    """Read a directory; `advance` is called with 1 for every file. Raises InputError."""
+def collect(root: Path, target: Path, advance: Callable[[int], None]) -> Collection:
+    """Read a directory; `advance` is called with 1 for every file. Raises InputError.
+
+    An archive that is to be overwritten at `target`, within the directory, is left out and reported as skipped.
+    """
     listing = scan(root)
-    collection = Collection(root, listing.files, listing.skipped)
+    own = [name for name in listing.files if target.exists() and (root / os.fsdecode(name)).samefile(target)]
+    names = [name for name in listing.files if name not in own]
+    collection = Collection(root, names, listing.skipped + [(name, "the archive to be written") for name in own])
     found: dict[Kind, list[np.ndarray]] = {}
-    for index, name in enumerate(listing.files):
+    for index, name in enumerate(names):
         data = read_file(root, name)
         collection.source_bytes += len(data)
         element = read_element(data)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from acncodec.archive import header as head
-from acncodec.archive.atomic import write_atomically
+from acncodec.archive.atomic import refuse_occupied, write_atomically
 from acncodec.archive.container import write_container
 from acncodec.archive.store import pack_stored
 from acncodec.codec.collection import Collection, Kind, collect
@@ -52,7 +52,8 @@ def compress(
     """
     for model in models.values():
         quick_selftest(model.networks.device)
-    collection = collect(root, progress("read", 0))
+    refuse_occupied(target, overwrite)  # now, not after hours of work
+    collection = collect(root, target, progress("read", 0))
     for kind in [kind for kind in collection.groups if kind.levels not in models]:
         collection.stored = sorted(collection.stored + collection.groups.pop(kind))
         del collection.pixels[kind]

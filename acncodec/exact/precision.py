@@ -10,7 +10,8 @@ import torch
 def full_precision() -> Iterator[None]:
     """Within it no matrix product is computed in TF32, bfloat16 or under autocast; usable as a decorator.
 
-    TF32 keeps 11 bits of each factor, so integers above 2048 would be rounded and the exact bound would mean nothing.
+    bfloat16 keeps 8 bits of a factor and TF32 11, and how tensor cores add up is not specified; the exact bound holds for
+    float32 alone.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

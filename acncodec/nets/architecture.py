@@ -27,17 +27,17 @@ class Architecture:
         limits = {"levels": 256, "blocks": 64, "first": 31, "kernel": 31, "mixture": 64}
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, int) or not 1 <= value <= limits.get(field.name, 4096):
+            if type(value) is not int or not 1 <= value <= limits.get(field.name, 4096):
                 raise ModelError(f"the model's architecture has {field.name} = {value!r}, which is out of range")
-        if self.levels not in (2, 256) or self.first % 2 == 0 or self.kernel % 2 == 0 or self.kernel < 3:
-            raise ModelError("the model's architecture needs 2 or 256 levels and windows with odd sides")
+        if self.levels not in (2, 256) or not all(side % 2 and side >= 3 for side in (self.first, self.kernel)):
+            raise ModelError("the model's architecture needs 2 or 256 levels and windows with odd sides from 3 on")
 
     def to_dict(self) -> dict[str, int]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, int]) -> "Architecture":
+    def from_dict(cls, values: object) -> "Architecture":
         """Raises ModelError for a field that is missing, unknown or out of range."""
-        if set(values) != {f.name for f in fields(cls)}:
+        if not isinstance(values, dict) or set(values) != {f.name for f in fields(cls)}:
             raise ModelError("the model's architecture has other fields than this version knows")
         return cls(**values)

@@ -24,6 +24,7 @@ from acncodec.exact.grids import (
 )
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
+from acncodec.nets.product import Product
 
 FORMAT = 1
 MAX_MODEL_BYTES = 1 << 28
@@ -55,7 +56,7 @@ class UnconditionalPrior:
         )
         if not fits or not (
             1 <= int(self.weights.min()) <= int(self.weights.max()) <= 1 << FREQUENCY_BITS
-            and int(self.means.abs().max()) <= LATENT_MAX
+            and int(self.means.int().abs().max()) <= LATENT_MAX
             and int(self.widths.max()) < WIDTHS
         ):
             raise ModelError("the model's unconditional prior is out of range")
@@ -105,22 +106,20 @@ def parse_model(data: bytes) -> Model:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         description = json.loads(header["__metadata__"][_METADATA_KEY])
         version, name, scales = description["format"], description["name"], description["log2_scales"]
-        architecture, record = description["architecture"], description["record"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        architecture, record = Architecture.from_dict(description["architecture"]), description["record"]
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"this is not an acncodec model: {error}") from error
-    if version != FORMAT:
+    if type(version) is not int or version != FORMAT:
         raise ModelError(f"the model has format {version}, this program knows format {FORMAT}; update acncodec")
-    networks = Networks(Architecture.from_dict(architecture))
+    if not isinstance(scales, dict) or not isinstance(record, dict) or not isinstance(name, str):
+        raise ModelError("this is not an acncodec model: its description has fields of a wrong type")
+    with torch.device("meta"):  # shapes only: a file must hold what it makes this program allocate
+        shapes = Networks(architecture)
+    for key, product in shapes.products():
+        _check_map(key, product, tensors.get(f"{key}.weight"), tensors.get(f"{key}.bias"), scales.get(key))
+    networks = Networks(architecture)
     for key, product in networks.products():
-        weight, bias = tensors.pop(f"{key}.weight", None), tensors.pop(f"{key}.bias", None)
-        scale = scales.get(key)
-        if weight is None or bias is None or not isinstance(scale, int) or abs(scale) > 64:
-            raise ModelError(f"the model lacks the linear map '{key}'")
-        if weight.shape != product.weight.shape or bias.shape != product.bias.shape:
-            raise ModelError(f"the linear map '{key}' has another shape than the model's architecture says")
-        if weight.dtype != torch.int8 or bias.dtype != torch.int32:
-            raise ModelError(f"the linear map '{key}' is not made of integers")
-        product.load_integers(weight, bias, scale, key)
+        product.load_integers(tensors.pop(f"{key}.weight"), tensors.pop(f"{key}.bias"), scales[key], key)
     networks.exact = True
     networks.requires_grad_(False)
     try:
@@ -130,7 +129,17 @@ def parse_model(data: bytes) -> Model:
     unconditional.check(networks.arch.code)
     if tensors:
         raise ModelError(f"the model has a tensor of unknown purpose: '{min(tensors)}'")
-    return Model(str(name), hashlib.sha256(data).digest(), len(data), networks, unconditional, dict(record))
+    return Model(name, hashlib.sha256(data).digest(), len(data), networks, unconditional, record)
+
+
+def _check_map(key: str, product: Product, weight: Tensor | None, bias: Tensor | None, scale: object) -> None:
+    """Raise ModelError unless a file's tensors and scale fit the linear map `product`."""
+    if weight is None or bias is None or type(scale) is not int or abs(scale) > 64:
+        raise ModelError(f"the model lacks the linear map '{key}'")
+    if weight.shape != product.weight.shape or bias.shape != product.bias.shape:
+        raise ModelError(f"the linear map '{key}' has another shape than the model's architecture says")
+    if weight.dtype != torch.int8 or bias.dtype != torch.int32:
+        raise ModelError(f"the linear map '{key}' is not made of integers")
 
 
 def read_model(path: Path) -> Model:

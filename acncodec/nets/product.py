@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acncodec.errors import BoundError
 from acncodec.exact.bounds import EXACT_LIMIT, check_bound, worst_sums
 from acncodec.exact.rounding import requantise, straight_through_round
 
@@ -92,10 +93,15 @@ class Product(nn.Module):
 
     @torch.no_grad()
     def choose_scale(self) -> None:
-        """The finest power of two at which the weights fit 8 bits and the product stays within the exact bound."""
+        """The finest power of two at which the weights fit 8 bits and the product stays within the exact bound.
+
+        Raises BoundError for weights that are not finite.
+        """
         largest = self.weight.abs().max().double().clamp(min=2.0**-12)
         spread = worst_sums(self.weight, self.bias * 2.0**self.in_bits, self.row_bounds).max().clamp(min=2.0**-12)
         # 2 % in hand, since rounding the weights can only add half a step a row and training moves on in between
+        if not bool(torch.isfinite(largest) & torch.isfinite(spread)):
+            raise BoundError("a linear map has weights that are not finite; the training has failed")
         finest = torch.minimum(WEIGHT_MAX / largest, 0.98 * EXACT_LIMIT / spread)
         self.scale.fill_(2.0 ** int(torch.floor(torch.log2(finest))))
 

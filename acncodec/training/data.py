@@ -11,6 +11,7 @@ from acncodec.errors import InputError
 HELD_OUT_SHARE = 0.05
 HELD_OUT_MAX = 2000
 MAX_PIXELS_A_BATCH = 64 * 28 * 28
+MIN_GROUP = 8  # images of one size, below which there is no neighbour to learn from
 
 
 @dataclass
@@ -33,16 +34,23 @@ class TrainingSet:
         """One epoch in random order: (group, indices [<= size] into it); larger images come in smaller batches."""
         batches = []
         for g, group in enumerate(self.train):
-            pixels = group.shape[1] * group.shape[2]
-            length = max(1, min(size, MAX_PIXELS_A_BATCH // pixels))
+            length = min(size, batch_length(group))
             order = torch.randperm(len(group), generator=generator)
             whole = [part for part in order.split(length) if len(part) == length or len(group) < length]
             batches += [(g, part) for part in whole]
         return [batches[i] for i in torch.randperm(len(batches), generator=generator)]
 
 
+def batch_length(group: Tensor) -> int:
+    """How many images of a group uint8 [N, H, W] make a batch that memory and cache can take."""
+    return max(1, MAX_PIXELS_A_BATCH // (group.shape[1] * group.shape[2]))
+
+
 def split(images: list[np.ndarray], levels: int, seed: int = 0) -> TrainingSet:
-    """Group images, uint8 [H, W], by size and hold out a random share of each group. Raises InputError if too few."""
+    """Group images, uint8 [H, W], by size and hold out a random share of each group.
+
+    Sizes with fewer than MIN_GROUP images are left out. Raises InputError if too few remain.
+    """
     groups: dict[tuple[int, ...], list[np.ndarray]] = {}
     for image in images:
         groups.setdefault(image.shape, []).append(image)
@@ -50,6 +58,8 @@ def split(images: list[np.ndarray], levels: int, seed: int = 0) -> TrainingSet:
     share = min(HELD_OUT_SHARE, HELD_OUT_MAX / max(1, len(images)))
     train, held_out = [], []
     for shape in sorted(groups, key=lambda shape: (-len(groups[shape]), shape)):
+        if len(groups[shape]) < MIN_GROUP:
+            continue
         stack = torch.from_numpy(np.stack(groups[shape]))
         order = torch.randperm(len(stack), generator=generator)
         cut = round(len(stack) * share)

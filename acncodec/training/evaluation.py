@@ -10,9 +10,10 @@ from acncodec.coding.theory import kl_bits, residual_bits
 from acncodec.nets.networks import Networks
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import plan_tour
+from acncodec.training.data import batch_length
 from acncodec.training.objective import sample_offsets
 
-BATCH = 64
+TOUR_BATCH = 1024
 _NATS = math.log(2)
 
 
@@ -26,14 +27,14 @@ def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, floa
     children = 0
     for group in groups:
         codes = []
-        for batch in group.split(BATCH):
+        for batch in group.split(batch_length(group)):
             c = networks.encode(batch)
             z = c + sample_offsets(c, generator)
             residual += float(residual_bits(networks.logits(batch, z), batch).sum())
             codes.append(c)
         tour = torch.cat(codes)
         tour = tour[plan_tour(tour.numpy().astype(np.int16), Schedule(len(tour), 1))]
-        for child, parent in zip(tour[1:].split(BATCH), tour[:-1].split(BATCH), strict=True):
+        for child, parent in zip(tour[1:].split(TOUR_BATCH), tour[:-1].split(TOUR_BATCH), strict=True):
             kl += float(kl_bits(child, networks.mixture(parent)).sum())
         children += len(tour) - 1
     return residual * _NATS / sum(map(len, groups)), kl * _NATS / max(1, children)

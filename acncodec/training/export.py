@@ -8,6 +8,7 @@ from torch import Tensor
 from acncodec.exact.grids import LATENT_BITS
 from acncodec.nets.model import UnconditionalPrior, dump_model, quantise_prior
 from acncodec.nets.networks import Networks
+from acncodec.training.data import batch_length
 from acncodec.training.objective import sample_offsets
 from acncodec.training.trainer import Trainer
 
@@ -49,7 +50,7 @@ def _samples(networks: Networks, groups: list[Tensor], generator: torch.Generato
     """One posterior sample an image, float64 [N, code], in units of the posterior's deviation."""
     parts = []
     for group in groups:
-        for batch in group[:FIT_IMAGES].split(256):
+        for batch in group[:FIT_IMAGES].split(batch_length(group)):
             codes = networks.encode(batch)
             parts.append((codes + sample_offsets(codes, generator)) * 2.0**-LATENT_BITS)
     return torch.cat(parts).double().numpy()

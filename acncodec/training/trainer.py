@@ -12,7 +12,7 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
 from acncodec.planning.neighbours import nearest
-from acncodec.training.data import TrainingSet
+from acncodec.training.data import TrainingSet, batch_length
 from acncodec.training.objective import code_length, sample_offsets
 
 BATCH = 64
@@ -170,7 +170,7 @@ class Trainer:
 @torch.no_grad()
 def encode_all(nets: Networks, pixels: Tensor) -> Tensor:
     """Standardised codes of images uint8 [N, H, W] under trainable networks, batch by batch: int8 [N, code]."""
-    parts = pixels.split(256)
+    parts = pixels.split(batch_length(pixels))
     codes = [nets.encoder.forward_standardised(to_planes(part, nets.arch.levels))[0] for part in parts]
     return torch.cat(codes).to(torch.int8)
 
@@ -178,6 +178,6 @@ def encode_all(nets: Networks, pixels: Tensor) -> Tensor:
 @torch.no_grad()
 def raw_statistics(nets: Networks, pixels: Tensor, limit: int = 4096) -> tuple[Tensor, Tensor]:
     """Mean and deviation [code] of the encoder's outputs before standardisation."""
-    parts = pixels[:limit].split(256)
+    parts = pixels[:limit].split(batch_length(pixels))
     raw = torch.cat([nets.encoder.forward_standardised(to_planes(part, nets.arch.levels))[1] for part in parts])
     return raw.mean(0), raw.std(0, unbiased=False)

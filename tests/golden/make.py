@@ -12,6 +12,7 @@ from conftest import make_pngs, no_progress, random_pixels, save_image, tiny_mod
 from test_codec import described
 
 from acncodec.codec.compress import compress
+from acncodec.codec.plan import Way
 
 HERE = Path(__file__).parent
 
@@ -27,7 +28,7 @@ def main() -> None:
         for levels in (2, 256):
             (HERE / f"tiny-{levels}.safetensors").write_bytes(tiny_model_bytes(levels, calm=True))
         models = {levels: tiny_model(levels, calm=True) for levels in (2, 256)}
-        compress(root, HERE / "v1.acn", models, overwrite=True, progress=no_progress)
+        compress(root, HERE / "v1.acn", models, way=Way.TOUR, overwrite=True, progress=no_progress)
         lines = [f"{json.dumps(name)}: {json.dumps(what)}" for name, what in described(root).items()]
         (HERE / "v1.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
