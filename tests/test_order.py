@@ -27,8 +27,9 @@ def test_round_trip_at_the_price_of_theory(seed, counts, permuted):
     kinds_back, permutations_back = unpack_order(data, counts, permuted)
     assert kinds_back.tolist() == kinds.tolist()
     assert [p.tolist() for p in permutations_back] == [p.tolist() for p in permutations]
-    # The kinds' model sees counts, not what is left of them: that costs up to the logarithm of the multinomial's width.
-    assert -1 <= 8 * len(data) - order_bits(counts, permuted) <= 64
+    # Two words of 32 bits: the last one is not full, and the first one holds the coder's state.
+    # And a lucky order may be told in fewer bits, as any event of probability 2^-n may be in fewer than n.
+    assert -40 <= 8 * len(data) - order_bits(counts, permuted) <= 64
 
 
 @given(st.permutations(range(6)))

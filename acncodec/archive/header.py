@@ -21,9 +21,11 @@ EXACTNESS_BYTES = 4
 MAX_MODELS = 16
 MAX_MODEL_NAME_BYTES = 255
 MAX_GROUPS = 2**20
-MAX_LANES = 2**16
+MAX_LANES = 512
+MAX_STEP_PIXELS = 2**20  # of all lanes of a step together, where there is more than one
 MAX_PIXELS = 2**26
 MAX_IMAGES = 2**24
+MAX_ALL_PIXELS = 2**36  # of all images together
 MAX_STORED = 2**24
 MAX_SEED_WORDS = 2**26
 
@@ -138,15 +140,16 @@ def _problem(header: Header) -> str | None:
         return f"{header.seed_words} seed words"
     if not 0 <= header.stored <= MAX_STORED:
         return f"{header.stored} stored files"
-    most_files = MAX_IMAGES + MAX_STORED if header.names == NAMES_KEEP else 0
-    if not 0 <= header.files <= most_files or (header.names == NAMES_KEEP and header.files < header.stored):
-        return f"{header.files} files, {header.stored} of them stored"
+    images = sum(group.count for group in header.groups)
+    if header.files != (header.stored + images if header.names == NAMES_KEEP else 0):
+        return f"{header.files} files, but {header.stored} stored ones and {images} images"
     if len(header.models) > MAX_MODELS:
         return f"{len(header.models)} models"
     if len(header.groups) > MAX_GROUPS:
         return f"{len(header.groups)} groups"
-    if sum(group.count for group in header.groups) > MAX_IMAGES:
-        return f"more than {MAX_IMAGES} images"
+    pixels = sum(group.count * group.height * group.width for group in header.groups)
+    if images > MAX_IMAGES or pixels > MAX_ALL_PIXELS:
+        return f"{images} images of {pixels} pixels, more than an archive may hold"
     kinds = {(group.mode, group.container, group.height, group.width) for group in header.groups}
     if len(kinds) < len(header.groups):
         return "two groups are of one kind"
@@ -174,6 +177,8 @@ def _group_problem(group: Group, models: int) -> str | None:
         return "a group is empty"
     if not 1 <= group.lanes <= min(group.count, MAX_LANES):
         return f"a group of {group.count} has {group.lanes} lanes"
+    if group.lanes > 1 and group.lanes * group.height * group.width > MAX_STEP_PIXELS:
+        return f"{group.lanes} lanes of {group.width} x {group.height} pixels"
     if not 0 <= group.model < models:
         return f"a group's model is number {group.model} of {models}"
     if len(group.digest) != DIGEST_BYTES:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from acncodec.errors import InputError, ModelMissingError
-from acncodec.nets.model import Model, read_model
+from acncodec.nets.model import MAX_MODEL_BYTES, Model, read_model
 
 FOLDER = Path(__file__).parent
 SAMPLE = FOLDER / "sample"  # some hundred MNIST digits as PNG files
@@ -45,10 +45,11 @@ def find_sha256(name: str, sha256: bytes, also: list[Path]) -> Model:
     """The model with this sha256, among `also` and all that can be found. Raises ModelMissingError."""
     for path in [*also, *model_files()]:
         try:
-            if hashlib.sha256(path.read_bytes()).digest() == sha256:
+            if path.stat().st_size <= MAX_MODEL_BYTES and hashlib.sha256(path.read_bytes()).digest() == sha256:
                 return load(path)
         except OSError as error:
-            raise InputError(f"cannot read the model '{path}': {error.strerror}") from error
+            if path in also:  # one that was merely found may well be somebody else's
+                raise InputError(f"cannot read the model '{path}': {error.strerror}") from error
     raise ModelMissingError(
         f"the archive needs the model '{name}' with sha256 {sha256.hex()}, which was not found in the package or in "
         f"'{user_folder()}'; give its file with --model"

@@ -63,6 +63,11 @@ class Collection:
     def images(self) -> int:
         return sum(len(members) for members in self.groups.values())
 
+    @property
+    def dims(self) -> int:
+        """Sub-pixels of all groups."""
+        return sum(pixels.size for pixels in self.pixels.values())
+
 
 def collect(root: Path, target: Path, advance: Callable[[int], None]) -> Collection:
     """Read a directory; `advance` is called with 1 for every file. Raises InputError.

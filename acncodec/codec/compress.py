@@ -18,6 +18,7 @@ from acncodec.coding.order import pack_order
 from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.stack import Stack
+from acncodec.errors import InputError
 from acncodec.images.names import pack_names
 from acncodec.images.scan import read_file
 from acncodec.nets.model import Model
@@ -54,6 +55,8 @@ def compress(
         quick_selftest(model.networks.device)
     refuse_occupied(target, overwrite)  # now, not after hours of work
     collection = collect(root, target, progress("read", 0))
+    if max(collection.images, len(collection.names)) > head.MAX_IMAGES or collection.dims > head.MAX_ALL_PIXELS:
+        raise InputError("there are more files or pixels than one archive may hold; compress parts of the directory")
     for kind in [kind for kind in collection.groups if kind.levels not in models]:
         collection.stored = sorted(collection.stored + collection.groups.pop(kind))
         del collection.pixels[kind]

@@ -22,14 +22,13 @@ from acncodec.coding.stack import Stack
 from acncodec.errors import DamagedError, InputError, UnsupportedError
 from acncodec.images.element import write_element
 from acncodec.images.names import unpack_names
-from acncodec.images.scan import safe_path
+from acncodec.images.scan import MAX_PATH, safe_path
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule
 
 SECTIONS = {"HEAD", "BITS", "LEDG", "NAME", "ORDR", "FILE"}
 MAX_NAME_BYTES = 1 << 32
 MAX_STORED_BYTES = 1 << 40
-MAX_PIXELS = 1 << 36  # of all images together
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,8 @@ def parse_archive(data: bytes) -> Archive:
     header = head.decode(container.sections["HEAD"])
     if bool(header.groups) != ("BITS" in container.sections) or bool(header.groups) != ("LEDG" in container.sections):
         raise DamagedError("the archive's sections do not fit its header")
-    if sum(g.count * g.height * g.width for g in header.groups) > MAX_PIXELS:
-        raise DamagedError("the archive's header asks for more pixels than an archive may hold")
+    if ("FILE" in container.sections and not header.stored) or ("ORDR" in container.sections and not header.files):
+        raise DamagedError("the archive's sections do not fit its header")
     return Archive(container, header)
 
 
@@ -92,7 +91,8 @@ def files(archive: Archive, models: list[Path], device: torch.device, progress: 
     sections = archive.container.sections
     images = _decode_groups(archive, models, device, progress)
     blobs = unpack_stored(sections.get("FILE", b""), header.stored, MAX_STORED_BYTES) if header.stored else []
-    names = unpack_names(sections.get("NAME", b""), header.files or header.stored, MAX_NAME_BYTES)
+    count = header.files or header.stored
+    names = unpack_names(sections.get("NAME", b""), count, min(MAX_NAME_BYTES, MAX_PATH * count))
     for name in names:
         safe_path(name)
     places = _places(header, sections.get("ORDR", b""), names)
@@ -146,10 +146,9 @@ def _fitting(model: Model, kind: Kind, device: torch.device) -> Model:
 def _places(header: head.Header, order: bytes, names: list[bytes]) -> list[tuple[bytes, int, int]]:
     """For every file its name, the number of its group (one more for stored files) and its position therein."""
     if header.names == head.NAMES_DROP:
-        return [*_numbered(header, set(names)), *((name, len(header.groups), i) for i, name in enumerate(names))]
+        taken = {name.split(b"/")[0] for name in names}
+        return [*_numbered(header, taken), *((name, len(header.groups), i) for i, name in enumerate(names))]
     counts, permuted = name_counts(header)
-    if sum(counts) != header.files:
-        raise DamagedError("the archive's numbers of names and of files differ")
     kinds, permutations = unpack_order(order, counts, permuted)
     # rank_to_position[g][r]: where the r-th image of group g by name stands in coding order
     rank_to_position = [np.argsort(permutation) for permutation in permutations]
@@ -163,7 +162,7 @@ def _places(header: head.Header, order: bytes, names: list[bytes]) -> list[tuple
 
 
 def _numbered(header: head.Header, taken: set[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """Names for images whose own were dropped: numbers in coding order, past any stored file of the same name."""
+    """Names for images whose own were dropped: numbers in coding order, past any stored file or folder of that name."""
     total = sum(group.count for group in header.groups)
     digits = len(str(max(0, total - 1)))
     number = 0

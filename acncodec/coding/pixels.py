@@ -10,6 +10,7 @@ from torch import Tensor
 from acncodec.coding.frequencies import digits, first_digit, second_digit, softmax
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import residual_bits
+from acncodec.errors import DamagedError
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.model import Model
 
@@ -48,7 +49,7 @@ def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -
 
 
 def pop_pixels(stack: Stack, z: np.ndarray, height: int, width: int, model: Model) -> np.ndarray:
-    """Bob: pixels uint8 [n, height, width] given latents int16 [n, D], first pixel first."""
+    """Bob: pixels uint8 [n, height, width] given latents int16 [n, D], first pixel first. Raises DamagedError."""
     networks = model.networks
     latent_map = networks.latent_map(_tensor(z, model), height, width)
     decoder = IncrementalDecoder(networks.decoder, latent_map)
@@ -59,6 +60,8 @@ def pop_pixels(stack: Stack, z: np.ndarray, height: int, width: int, model: Mode
             values = _pop_values(stack, softmax(decoder.logits(column)))
             decoder.put(values.to(networks.device), column)
             pixels[row, column] = values
+        if stack.ran_dry:
+            raise DamagedError("the coded bits end before the images do; the archive is damaged")
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

@@ -73,8 +73,6 @@ def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Ta
         now = slice(step.start, step.start + step.size)
         marks = [stack.bits]
         z = pop_posterior(stack, codes[now])
-        if stack.exhausted:
-            raise SeedExhaustedError
         marks.append(stack.bits)
         tally.residual_theory += push_pixels(stack, pixels[now], z, task.model)
         marks.append(stack.bits)
@@ -83,6 +81,8 @@ def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Ta
         tally.posterior += marks[0] - marks[1]
         tally.residual += marks[2] - marks[1]
         tally.prior += marks[3] - marks[2]
+        if stack.ran_dry:
+            raise SeedExhaustedError
         task.advance(step.size)
     return tally
 

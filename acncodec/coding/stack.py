@@ -34,6 +34,8 @@ class Stack:
         except ValueError as error:
             raise DamagedError("the archive's coded bits cannot be a coder's output") from error
         self._table_cache: dict[bytes, Any] = {}
+        self.lowest = self._coder.pos()[0]  # whole words that no pop has reached so far
+        self.ran_dry = False  # whether a pop has met the bottom; what it returned was not there
 
     @classmethod
     def seeded(cls, words: int) -> "Stack":
@@ -46,18 +48,13 @@ class Stack:
         words, state = self._coder.pos()
         return 32.0 * words + math.log2(state) if state else 0.0
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether less than two whole words are left, from where on pops could run into the empty stack."""
-        return self._coder.pos()[0] < 2
-
     def push(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
         """Push `symbols` int [n], each under its own integer frequencies [n, K]; the first one ends on top."""
         self._coder.encode_reverse(_int32(symbols), _FAMILY, _float64(frequencies))
 
     def pop(self, frequencies: np.ndarray) -> np.ndarray:
         """The topmost symbols, int32 [n], each under its own integer frequencies [n, K]."""
-        return self._coder.decode(_FAMILY, _float64(frequencies))
+        return self._popped(self._coder.decode(_FAMILY, _float64(frequencies)))
 
     def push_shared(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
         """Push `symbols` int [n], all under the same frequencies [K]; the first one ends on top."""
@@ -65,7 +62,14 @@ class Stack:
 
     def pop_shared(self, count: int, frequencies: np.ndarray) -> np.ndarray:
         """The topmost `count` symbols, int32 [count], all under the same frequencies [K]."""
-        return self._coder.decode(self._table(frequencies), count)
+        return self._popped(self._coder.decode(self._table(frequencies), count))
+
+    def _popped(self, symbols: np.ndarray) -> np.ndarray:
+        """Note how deep the pops have gone: a whole stack's state stays at 2^32 or above."""
+        words, state = self._coder.pos()
+        self.lowest = min(self.lowest, words)
+        self.ran_dry |= state < 1 << 32
+        return symbols
 
     def _table(self, frequencies: np.ndarray) -> Any:
         key = frequencies.tobytes()
@@ -80,7 +84,7 @@ class Stack:
         """
         words = self._coder.get_compressed()
         seed = seed_words(seeded_with)
-        length = min(len(words), len(seed))
+        length = min(len(words), len(seed), self.lowest)
         same = words[:length] == seed[:length]
         untouched = length if same.all() else int(np.argmin(same))
         return words[untouched:], seeded_with - untouched

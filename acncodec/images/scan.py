@@ -7,6 +7,7 @@ from pathlib import Path
 from acncodec.errors import DamagedError, InputError
 
 MAX_PATH = 4096
+MAX_DEPTH = 255  # directories within directories; library functions that make and remove them are recursive
 
 
 @dataclass
@@ -48,6 +49,8 @@ def _scan_one(root: Path, prefix: bytes, listing: Listing, pending: list[bytes])
     """Add the entries of the directory `prefix` (empty or ending in '/') to `listing`, its directories to `pending`."""
     # Bytes in, bytes out: names that are not UTF-8 come through unchanged.
     directory = os.fsencode(root) + b"/" + prefix
+    if prefix.count(b"/") > MAX_DEPTH:
+        raise InputError(f"The directory {_shown(directory[:100])}... is nested more than {MAX_DEPTH} deep.")
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -78,7 +81,8 @@ def safe_path(name: bytes) -> None:
     parts_bad = any(part in (b"", b".", b"..") for part in name.split(b"/"))
     # On Windows '\' separates too and 'C:' starts from another place; elsewhere both are ordinary characters.
     foreign = os.name == "nt" and any(character in name for character in (b"\\", b":"))
-    if parts_bad or foreign or b"\0" in name or len(name) > MAX_PATH:
+    deep = name.count(b"/") > MAX_DEPTH
+    if parts_bad or foreign or deep or b"\0" in name or len(name) > MAX_PATH:
         raise DamagedError(f"The archive holds the unsafe file name {_shown(name[:100])}.")
 
 

@@ -34,7 +34,7 @@ _METADATA_KEY = "acncodec"  # the only metadata key: several keys would come out
 
 @dataclass(frozen=True)
 class UnconditionalPrior:
-    """p(z): a mixture of K diagonal Gaussians, for elements without a parent (ACN, section 3.1). All integers.
+    """p(z): a mixture of K >= 2 diagonal Gaussians, for elements without a parent (ACN, section 3.1). All integers.
 
     `weights` int32 [K], frequencies of the components; `means` int16 [K, code], latent grid; `widths` uint8 [K, code],
     rows of the Gaussian table.
@@ -48,7 +48,7 @@ class UnconditionalPrior:
         """Raises ModelError unless shapes and ranges are right."""
         k = self.weights.shape[0] if self.weights.ndim == 1 else 0
         fits = (
-            1 <= k <= MAX_COMPONENTS
+            2 <= k <= MAX_COMPONENTS
             and self.means.shape == self.widths.shape == (k, code)
             and self.weights.dtype == torch.int32
             and self.means.dtype == torch.int16

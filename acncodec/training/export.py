@@ -12,7 +12,7 @@ from acncodec.training.data import batch_length
 from acncodec.training.objective import sample_offsets
 from acncodec.training.trainer import Trainer
 
-COMPONENTS = (1, 8, 32, 128)  # tried, the best on held-out codes is taken
+COMPONENTS = (2, 8, 32, 128)  # tried, the best on held-out codes is taken
 FIT_IMAGES = 20_000  # posterior samples to fit on; more change the mixture little
 
 
@@ -36,13 +36,13 @@ def fit_unconditional(networks: Networks, trainer: Trainer) -> UnconditionalPrio
     held_out = _samples(networks, trainer.data.held_out, generator)
     best, best_score = None, -np.inf
     for components in COMPONENTS:
-        if components * 10 > len(train):
+        if best is not None and components * 10 > len(train):
             break
         mixture = GaussianMixture(components, covariance_type="diag", reg_covar=1e-3, max_iter=50, random_state=0)
         score = mixture.fit(train).score(held_out)
         if score > best_score:
             best, best_score = mixture, score
-    assert best is not None  # one component is always tried: a training set has at least 16 images
+    assert best is not None  # the first number of components is always tried
     return quantise_prior(best.weights_, best.means_, np.sqrt(best.covariances_))
 
 
