@@ -74,7 +74,8 @@ def main(checkpoint: Path, directory: Path, images: int) -> None:
         for key, parameter in networks.named_parameters():
             parameter.copy_(tensors[f"averaged.{key}"])
     networks.choose_scales()
-    elements = [read_element(read_file(directory, name)) for name in scan(directory).files[: 2 * images]]
+    names = scan(directory).files
+    elements = [read_element(read_file(directory, name)) for name in names[:: max(1, len(names) // images)]]
     mode = "1" if networks.arch.levels == 2 else "L"
     pixels = torch.from_numpy(np.stack([e.pixels for e in elements if e and e.mode == mode][:images]))
     # The encoder's outputs are standardised over these images in both cases.
