@@ -198,11 +198,11 @@ models = st.lists(st.builds(Model, names, st.binary(min_size=32, max_size=32)), 
 @st.composite
 def headers(draw: st.DrawFn) -> Header:
     chosen = draw(models)
-    count = st.integers(1, 2**20)
-    side = st.integers(1, 2**13)
+    count = st.integers(1, 2**18)
+    side = st.integers(1, 2**7)
     some = st.builds(
         lambda mode, container, height, width, count, share, model, digest: Group(
-            mode, container, height, width, count, 1 + (share % min(count, 2**16)), model, digest
+            mode, container, height, width, count, 1 + (share % min(count, 512, max(1, 2**20 // (height * width)))), model, digest
         ),
         *(st.integers(0, 1), st.integers(0, 1), side, side, count, st.integers(0, 2**16)),
         st.integers(0, len(chosen) - 1),
@@ -211,9 +211,10 @@ def headers(draw: st.DrawFn) -> Header:
     kind = st.lists(some, max_size=8, unique_by=lambda g: (g.mode, g.container, g.height, g.width))
     bit = st.integers(0, 1)
     stored, keep = draw(st.integers(0, 2**24)), draw(bit)
-    files = draw(st.integers(stored, 2**25)) if keep else 0
+    groups = draw(kind)
+    files = stored + sum(group.count for group in groups) if keep else 0
     seed_words, exactness = draw(st.integers(0, 2**26)), draw(st.binary(min_size=4, max_size=4))
-    return Header(keep, draw(bit), draw(bit), seed_words, chosen, draw(kind), stored, files, exactness)
+    return Header(keep, draw(bit), draw(bit), seed_words, chosen, groups, stored, files, exactness)
 
 
 @given(headers())

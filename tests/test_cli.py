@@ -18,7 +18,7 @@ from conftest import make_pngs, save_image, snapshot, tiny_model_bytes
 from acncodec import __version__, bundled
 
 ROOT = Path(__file__).parent.parent
-PROGRAM = [sys.executable, "-c", "from acncodec.cli.main import main; main()"]
+PROGRAM = [sys.executable, "-P", "-c", "from acncodec.cli.main import main; main()"]
 
 
 def acncodec(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
