@@ -202,7 +202,14 @@ def headers(draw: st.DrawFn) -> Header:
     side = st.integers(1, 2**7)
     some = st.builds(
         lambda mode, container, height, width, count, share, model, digest: Group(
-            mode, container, height, width, count, 1 + (share % min(count, 512, max(1, 2**20 // (height * width)))), model, digest
+            mode,
+            container,
+            height,
+            width,
+            count,
+            1 + (share % min(count, 512, max(1, 2**20 // (height * width)))),
+            model,
+            digest,
         ),
         *(st.integers(0, 1), st.integers(0, 1), side, side, count, st.integers(0, 2**16)),
         st.integers(0, len(chosen) - 1),
@@ -246,7 +253,7 @@ def test_header_truncated_or_longer_is_damage() -> None:
 BAD_FIELDS: list[dict[str, Any]] = [
     {"prior": 2},
     {"seed_words": head.MAX_SEED_WORDS + 1},
-    {"stored": head.MAX_STORED + 1, "files": head.MAX_STORED + 1},
+    {"stored": head.MAX_STORED + 1},
     {"files": 2},
     {"files": head.MAX_IMAGES + head.MAX_STORED + 1},
     {"names": 0},
@@ -270,12 +277,22 @@ BAD_GROUPS: list[dict[str, Any]] = [
     {"count": head.MAX_IMAGES + 1},
     {"lanes": 0},
     {"lanes": 101},
-    {"lanes": 2**16 + 1, "count": 2**20},
+    {"lanes": 513, "count": 2**20},
+    {"lanes": 65, "height": 128, "width": 128},
     {"model": 1},
     {"digest": bytes(15)},
 ]
-BAD_HEADERS = [dataclasses.replace(HEADER, **fields) for fields in BAD_FIELDS] + [
-    dataclasses.replace(HEADER, groups=[dataclasses.replace(GROUP, **fields)]) for fields in BAD_GROUPS
+
+
+def counted(header: Header) -> Header:
+    """The same with the number of files that stored files and groups add up to, so that only the named field is wrong."""
+    return dataclasses.replace(header, files=header.stored + sum(group.count for group in header.groups))
+
+
+BAD_HEADERS = [dataclasses.replace(HEADER, **fields) for fields in BAD_FIELDS if "files" in fields or "names" in fields]
+BAD_HEADERS += [counted(dataclasses.replace(HEADER, **fields)) for fields in BAD_FIELDS if "files" not in fields]
+BAD_HEADERS += [
+    counted(dataclasses.replace(HEADER, groups=[dataclasses.replace(GROUP, **fields)])) for fields in BAD_GROUPS
 ]
 
 
