@@ -17,7 +17,7 @@ from .options import FILE, choose_device, device_option, force_option, json_opti
     type=click.Choice(["keep", "drop"]),
     default="keep",
     show_default=True,
-    help="Restore every path, or save the bits of names and order: images then come back numbered.",
+    help="Restore every path, or save the bits of names and order: images then come back numbered, stored files as named.",
 )
 @click.option(
     "--model",

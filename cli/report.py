@@ -5,6 +5,13 @@ from typing import Any
 
 import click
 
+ORDERS = {
+    "tour": "sent along a tour, each given its parent",
+    "names": "sent in the order of names, each given its parent",
+    "unordered": "sent in the order of names, each on its own",
+    "unordered tour": "sent along a tour, each on its own",
+}
+
 
 def show(description: dict[str, Any], as_json: bool) -> None:
     """Print a description as one JSON object or as a report."""
@@ -27,7 +34,7 @@ def text(d: dict[str, Any]) -> str:
     lines.append(f"stored    {d['stored']:,} files as they are")
     lines.append("promise   identical pixels; image files are written anew, stored files are identical bytes")
     names = "every path comes back" if d["names"] == "keep" else "dropped, images come back numbered"
-    lines.append(f"names     {names}; sent in order of: {d['order']}")
+    lines.append(f"names     {names}; {ORDERS[d['order']]}")
     for model in d["models"]:
         size = f"{model['bytes']:,} bytes, not part of the archive" if model["bytes"] else "not found on this machine"
         lines.append(f"model     {model['name']} {model['sha256'][:16]} ({size})")
