@@ -3,7 +3,6 @@
 The message is one sentence that says what is wrong and, where there is one, the way out.
 """
 
-EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_UNMODELLED = 3
 EXIT_DAMAGED = 4

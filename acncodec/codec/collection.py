@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from acncodec.archive.header import Group
 from acncodec.images.element import Element, read_element
 from acncodec.images.scan import read_file, scan
 
@@ -29,6 +30,10 @@ class Kind:
     def of(cls, element: Element) -> "Kind":
         height, width = element.pixels.shape
         return cls(MODES.index(element.mode), CONTAINERS.index(element.container), height, width)
+
+    @classmethod
+    def of_group(cls, group: Group) -> "Kind":
+        return cls(group.mode, group.container, group.height, group.width)
 
     @property
     def levels(self) -> int:

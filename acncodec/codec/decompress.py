@@ -124,7 +124,7 @@ def _decode_groups(
     advance = progress("decode", sum(group.count for group in header.groups))
     images = []
     for group in header.groups:
-        kind = Kind(group.mode, group.container, group.height, group.width)
+        kind = Kind.of_group(group)
         model = _fitting(models[group.model], kind, device)
         conditional = header.prior == head.PRIOR_CONDITIONAL
         task = Task(model, Schedule(group.count, group.lanes), kind.height, kind.width, conditional, advance)
@@ -167,7 +167,7 @@ def _numbered(header: head.Header, taken: set[bytes]) -> Iterator[tuple[bytes, i
     digits = len(str(max(0, total - 1)))
     number = 0
     for g, group in enumerate(header.groups):
-        suffix = Kind(group.mode, group.container, group.height, group.width).suffix
+        suffix = Kind.of_group(group).suffix
         for position in range(group.count):
             while (name := f"{number:0{digits}d}{suffix}".encode()) in taken:
                 number += 1

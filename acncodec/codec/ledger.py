@@ -7,7 +7,7 @@ LEDG): bits of residual, latents pushed, latents popped, and theory's residual a
 from dataclasses import dataclass
 
 from acncodec.archive.container import Container
-from acncodec.archive.header import Header
+from acncodec.archive.header import ORDER_TOUR, Header
 from acncodec.archive.wire import Reader, Writer
 from acncodec.coding.order import order_bits
 from acncodec.coding.protocol import Tally
@@ -71,4 +71,4 @@ def name_counts(header: Header) -> tuple[list[int], list[int]]:
     if not header.files:
         return [], []
     counts = [group.count for group in header.groups] + ([header.stored] if header.stored else [])
-    return counts, [group.count for group in header.groups] if header.order == 0 else []
+    return counts, [group.count for group in header.groups] if header.order == ORDER_TOUR else []

@@ -9,6 +9,7 @@ import torch
 from acncodec.coding.order import order_bits
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import kl_bits, unconditional_kl_bits
+from acncodec.exact.grids import LATENT_BITS
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, choose_lanes
 from acncodec.planning.tour import plan_tour
@@ -72,7 +73,9 @@ def latent_bits(plan: GroupPlan, way: Way) -> float:
     for chunk in np.array_split(roots, -(-len(roots) // BATCH)):
         c = codes[chunk]
         noise = torch.randn(c.shape, generator=generator, dtype=torch.float64)
-        total += float(unconditional_kl_bits(c, c + torch.round(noise * 8), plan.model.unconditional).sum())
+        total += float(
+            unconditional_kl_bits(c, c + torch.round(noise * (1 << LATENT_BITS)), plan.model.unconditional).sum()
+        )
     children = np.flatnonzero(parents >= 0)
     device = plan.model.networks.device
     for chunk in np.array_split(children, max(1, -(-len(children) // BATCH))):

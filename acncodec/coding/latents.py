@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from acncodec.coding.frequencies import (
     component_frequencies,
@@ -40,10 +39,10 @@ def push_prior(stack: Stack, z: np.ndarray, codes: np.ndarray, model: Model, par
     if parents is not None:
         mixture = _prior_mixture(model, parents)
         _push_mixture(stack, z, mixture)
-        return float(kl_bits(_tensor(codes, model), mixture).sum())
+        return float(kl_bits(model.networks.tensor(codes), mixture).sum())
     prior = model.unconditional
     k = stack.pop(component_frequencies(prior, z))  # bits-back for the component
-    _push_mixture(stack, z, component_mixture(prior, k, _device(model)))
+    _push_mixture(stack, z, component_mixture(prior, k, model.networks.device))
     stack.push_shared(k, prior.weights.numpy().astype(np.float64))
     return float(unconditional_kl_bits(torch.from_numpy(codes), torch.from_numpy(z), prior).sum())
 
@@ -54,7 +53,7 @@ def pop_prior(stack: Stack, count: int, model: Model, parents: np.ndarray | None
         return _pop_mixture(stack, _prior_mixture(model, parents))
     prior = model.unconditional
     k = stack.pop_shared(count, prior.weights.numpy().astype(np.float64))
-    z = _pop_mixture(stack, component_mixture(prior, k, _device(model)))
+    z = _pop_mixture(stack, component_mixture(prior, k, model.networks.device))
     stack.push(k, component_frequencies(prior, z))
     return z
 
@@ -74,12 +73,4 @@ def _rows(mixture: Mixture) -> np.ndarray:
 
 
 def _prior_mixture(model: Model, parents: np.ndarray) -> Mixture:
-    return model.networks.mixture(_tensor(parents, model))
-
-
-def _device(model: Model) -> torch.device:
-    return model.networks.device
-
-
-def _tensor(values: np.ndarray, model: Model) -> Tensor:
-    return torch.from_numpy(values).to(_device(model), torch.float32)
+    return model.networks.mixture(model.networks.tensor(parents))

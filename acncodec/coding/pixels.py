@@ -33,7 +33,7 @@ def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -
     for start in range(0, n, size):
         part = slice(start, start + size)
         batch = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(model.networks.device)
-        logits = model.networks.logits(batch, _tensor(z[part], model))
+        logits = model.networks.logits(batch, model.networks.tensor(z[part]))
         theory += float(residual_bits(logits, batch).sum())
         frequencies = softmax(logits)
         rows = [first_digit(frequencies)]
@@ -51,7 +51,7 @@ def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -
 def pop_pixels(stack: Stack, z: np.ndarray, height: int, width: int, model: Model) -> np.ndarray:
     """Bob: pixels uint8 [n, height, width] given latents int16 [n, D], first pixel first. Raises DamagedError."""
     networks = model.networks
-    latent_map = networks.latent_map(_tensor(z, model), height, width)
+    latent_map = networks.latent_map(networks.tensor(z), height, width)
     decoder = IncrementalDecoder(networks.decoder, latent_map)
     pixels = np.empty((height, width, len(z)), dtype=np.uint8)
     for row in range(height):
@@ -72,7 +72,3 @@ def _pop_values(stack: Stack, frequencies: Tensor) -> Tensor:
         return first.to(torch.uint8)
     second = torch.from_numpy(stack.pop(second_digit(frequencies, first.to(frequencies.device)).cpu().numpy()))
     return (16 * first + second).to(torch.uint8)
-
-
-def _tensor(z: np.ndarray, model: Model) -> Tensor:
-    return torch.from_numpy(z).to(model.networks.device, torch.float32)

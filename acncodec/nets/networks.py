@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,14 +39,18 @@ class Networks(nn.Module):
 
     def freeze(self) -> "Networks":
         """Round every weight; from here on all passes are exact. Raises BoundError."""
-        for _, product in self.products():
-            product.freeze()
+        for name, product in self.products():
+            product.freeze(name)
         self.exact = True
         return self
 
     @property
     def device(self) -> torch.device:
         return self.decoder.logits.weight.device
+
+    def tensor(self, values: np.ndarray) -> Tensor:
+        """Integers in the carrier that the networks take, on their device."""
+        return torch.from_numpy(values).to(self.device, torch.float32)
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:

@@ -106,10 +106,10 @@ class Product(nn.Module):
         self.scale.fill_(2.0 ** int(torch.floor(torch.log2(finest))))
 
     @torch.no_grad()
-    def freeze(self) -> None:
+    def freeze(self, name: str = "") -> None:
         """Round weights and bias to integers; from here on the pass is the exact one. Raises BoundError."""
         self.choose_scale()
-        self.load_integers(*self._rounded(), int(torch.log2(self.scale)))
+        self.load_integers(*self._rounded(), int(torch.log2(self.scale)), name)
 
     def _rounded(self) -> tuple[Tensor, Tensor]:
         weight = straight_through_round(self.weight * self.scale).clamp(-WEIGHT_MAX, WEIGHT_MAX)
