@@ -14,19 +14,33 @@ from .options import FILE, choose_device, device_option, force_option, json_opti
 @click.argument("archive", type=FILE)
 @click.option(
     "--names",
-    type=click.Choice(["keep", "drop"]),
+    type=click.Choice(["keep", "folders", "drop"]),
     default="keep",
     show_default=True,
-    help="Restore every path, or save the bits of names and order: images then come back numbered, stored files as named.",
+    help="Restore every path; or the folders alone, with numbered images in them; or none. Fewer names, fewer bits. "
+    "Files that are no images keep their names.",
+)
+@click.option(
+    "--exact-files",
+    is_flag=True,
+    help="Promise identical files instead of identical images: what cannot be rewritten byte for byte is kept as it is.",
 )
 @click.option(
     "--model",
     "models",
     multiple=True,
-    metavar="NAME|FILE",
-    help="Model for the images it fits, by name or as a .safetensors file; may be repeated.",
+    metavar="auto|NAME|FILE",
+    help="Take this model, by name or as a .safetensors file, where it beats conventional codecs; may be repeated. "
+    "'auto', the default, tries all that are known.",
 )
-@click.option("--strict", is_flag=True, help="End with exit code 3 if any file was stored unmodelled.")
+@click.option(
+    "--block-size",
+    type=click.IntRange(min=1),
+    metavar="IMAGES",
+    help="Images that are coded together, 16384 unless given: damage spreads, and extraction decodes, no further. "
+    "Small blocks cost bits.",
+)
+@click.option("--strict", is_flag=True, help="End with exit code 3 if any file was stored unmodelled or could not be read.")
 @force_option
 @device_option
 @json_option
@@ -34,7 +48,9 @@ def command(
     directory: Path,
     archive: Path,
     names: str,
+    exact_files: bool,
     models: tuple[str, ...],
+    block_size: int | None,
     strict: bool,
     force: bool,
     device: str,
@@ -42,29 +58,36 @@ def command(
 ) -> int:
     """Compress DIRECTORY into the file ARCHIVE.
 
-    Every file comes back: images that the networks model (1-bit and 8-bit grey PNG, PBM, PGM) with identical pixels, all
-    other files byte for byte. Symbolic links and special files are not stored, and are reported.
+    Every file comes back. Images come back with identical pixels, mode, palette and metadata in a file that is written
+    anew; with --exact-files, and whatever is not an image, byte for byte. What the networks do not code smaller than WebP
+    or the file itself is kept that way. Symbolic links and special files are not stored, and are reported.
     """
     from acncodec import bundled
-    from acncodec.codec.compress import compress
-    from acncodec.codec.decompress import open_archive
-    from acncodec.codec.info import describe
+    from acncodec.codec.compress import BLOCK_PICTURES, Options, compress
+    from acncodec.codec.info import NAMES, describe
+    from acncodec.codec.reader import Archive
 
     from .progress import Bars
     from .report import show
 
-    chosen = [bundled.find(name) for name in [*bundled.DEFAULTS.values(), *models]]
+    chosen = bundled.candidates([name for name in models if name != "auto"], auto=not models or "auto" in models)
     for model in chosen:
         model.networks.to(choose_device(device))
+    options = Options(
+        names={name: number for number, name in NAMES.items()}[names],
+        exact_files=exact_files,
+        block=block_size or BLOCK_PICTURES,
+        overwrite=force,
+    )
     with Bars() as bars:
-        by_levels = {model.arch.levels: model for model in chosen}
-        done = compress(directory, archive, by_levels, names=names == "keep", overwrite=force, progress=bars)
-    for path, reason in done.collection.skipped:
+        done = compress(directory, archive, chosen, options, bars)
+    for path, reason in done.collection.skipped + done.collection.unreadable:
         click.echo(f"acncodec: not stored: {path.decode(errors='backslashreplace')} ({reason})", err=True)
     click.echo(
         f"acncodec: {len(done.collection.names):,} files of {done.collection.source_bytes:,} bytes "
         f"-> {done.size:,} bytes in '{archive}'",
         err=True,
     )
-    show(describe(open_archive(archive), [Path(m) for m in models if m.endswith(".safetensors")]), as_json)
-    return EXIT_UNMODELLED if strict and done.collection.stored else 0
+    with Archive(archive) as opened:
+        show(describe(opened, [Path(m) for m in models if m.endswith(".safetensors")]), as_json)
+    return EXIT_UNMODELLED if strict and (done.stored or done.collection.unreadable) else 0

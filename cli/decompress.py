@@ -5,28 +5,40 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, choose_device, device_option, force_option, json_option, models_option
+from .options import FILE, choose_device, device_option, force_option, json_option, keep_going_option, models_option
+from .report import outcome_code
 
 
 @click.command("decompress")
 @click.argument("archive", type=FILE)
 @click.argument("directory", type=FILE)
+@keep_going_option
 @models_option
 @force_option
 @device_option
 @json_option
-def command(archive: Path, directory: Path, models: tuple[Path, ...], force: bool, device: str, as_json: bool) -> None:
+def command(
+    archive: Path,
+    directory: Path,
+    keep_going: bool,
+    models: tuple[Path, ...],
+    force: bool,
+    device: str,
+    as_json: bool,
+) -> int:
     """Restore the directory of ARCHIVE as DIRECTORY.
 
-    All is decoded and every pixel hash checked before the first file appears. With --force files are put into a directory
-    that exists, over those of the same name.
+    All is decoded and every hash checked before the first file appears. With --force files are put into a directory that
+    exists, over those of the same name.
     """
     from acncodec.codec.decompress import decompress
+    from acncodec.codec.reader import Archive
 
     from .progress import Bars
 
-    with Bars() as bars:
-        count = decompress(archive, directory, list(models), choose_device(device), overwrite=force, progress=bars)
-    click.echo(f"acncodec: {count:,} files in '{directory}'", err=True)
+    with Archive(archive, models, choose_device(device), tolerant=keep_going) as opened, Bars() as bars:
+        outcome = decompress(opened, directory, keep_going=keep_going, overwrite=force, progress=bars)
+    click.echo(f"acncodec: {outcome.files:,} files in '{directory}'", err=True)
     if as_json:
-        click.echo(json.dumps({"files": count, "directory": str(directory)}))
+        click.echo(json.dumps({"files": outcome.files, "directory": str(directory), "lost": len(outcome.lost)}))
+    return outcome_code(outcome)

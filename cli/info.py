@@ -13,9 +13,10 @@ from .options import FILE, json_option, models_option
 @json_option
 def command(archive: Path, models: tuple[Path, ...], as_json: bool) -> None:
     """Show what ARCHIVE holds and where every one of its bits goes, without decoding it."""
-    from acncodec.codec.decompress import open_archive
     from acncodec.codec.info import describe
+    from acncodec.codec.reader import Archive
 
     from .report import show
 
-    show(describe(open_archive(archive), list(models)), as_json)
+    with Archive(archive) as opened:
+        show(describe(opened, list(models)), as_json)

@@ -12,6 +12,8 @@ from acncodec.errors import EXIT_INTERRUPTED, EXIT_USAGE, AcnError
 COMMANDS = {
     "compress": "Compress a directory of images into one file.",
     "decompress": "Restore the directory of an archive.",
+    "list": "List the files of an archive.",
+    "extract": "Restore some files of an archive.",
     "info": "Show what an archive holds and where its bits go.",
     "test": "Decode an archive and check every hash, writing nothing.",
     "train": "Train a model on a directory of images.",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-LABELS = {"read": "reading", "plan": "planning", "encode": "encoding", "decode": "decoding", "write": "writing"}
+LABELS = {"read": "reading", "price": "pricing", "encode": "encoding", "decode": "decoding"}
 
 
 class Bars:

@@ -1,9 +1,14 @@
-"""An archive's description as text for people."""
+"""What people read: an archive's description, and what was lost."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from acncodec.errors import EXIT_DAMAGED
+
+if TYPE_CHECKING:
+    from acncodec.codec.decompress import Outcome
 
 ORDERS = {
     "tour": "sent along a tour, each given its parent",
@@ -11,6 +16,17 @@ ORDERS = {
     "unordered": "sent in the order of names, each on its own",
     "unordered tour": "sent along a tour, each on its own",
 }
+PROMISES = {
+    "pixels": "identical images: pixels, mode, palette and metadata; image files are written anew, others identical",
+    "bytes": "identical files, byte for byte",
+}
+NAMES = {
+    "keep": "every path comes back",
+    "folders": "folders come back, images in them numbered",
+    "drop": "dropped, images come back numbered",
+}
+METHODS = {"coded": "modelled", "webp": "kept as WebP", "raw": "kept as raw samples", "file": "kept as they are"}
+SHOWN = 6  # kinds
 
 
 def show(description: dict[str, Any], as_json: bool) -> None:
@@ -20,25 +36,27 @@ def show(description: dict[str, Any], as_json: bool) -> None:
 
 def text(d: dict[str, Any]) -> str:
     """The report: what the archive holds, then its ledger."""
-    lines = [f"size      {d['file_bits'] // 8:,} bytes"]
+    lines = [f"size      {d['file_bits'] // 8:,} bytes", f"files     {d['files']:,}{_extras(d)}"]
     if d["images"]:
         lines.append(
-            f"images    {d['images']:,} modelled: {d['bits_per_image']:.2f} bits an image, "
-            f"{d['bits_per_dim']:.4f} bits a sub-pixel"
+            f"images    {d['images']:,} modelled: {d['bits_per_image']:.2f} bits of file an image, "
+            f"{d['bits_per_dim']:.4f} a sub-pixel"
         )
-    kinds = [f"{g['count']:,} of {g['width']}x{g['height']} mode {g['mode']}" for g in d["groups"][:4]]
-    if len(d["groups"]) > 4:
-        kinds.append(f"{len(d['groups']) - 4:,} more kinds")
-    if kinds:
-        lines.append(f"kinds     {', '.join(kinds)}")
-    lines.append(f"stored    {d['stored']:,} files as they are")
-    lines.append("promise   identical pixels; image files are written anew, stored files are identical bytes")
-    names = "every path comes back" if d["names"] == "keep" else "dropped, images come back numbered"
-    lines.append(f"names     {names}; {ORDERS[d['order']]}")
+    kinds = d["kinds"][:SHOWN]
+    for i, k in enumerate(kinds):
+        size = f" of {k['width']}x{k['height']}, {k['mode']}" if k["width"] else ""
+        lines.append(f"{'kinds' if i == 0 else '':9} {k['count']:,}{size}: {METHODS[k['method']]}")
+    if len(d["kinds"]) > SHOWN:
+        lines.append(f"{'':9} and {len(d['kinds']) - SHOWN:,} more kinds")
+    lines.append(f"promise   {PROMISES[d['promise']]}")
+    lines.append(f"names     {NAMES[d['names']]}")
+    if d["images"]:
+        orders = "; ".join(ORDERS[order] for order in d["orders"])
+        lines.append(f"order     {orders}; {len(d['blocks']):,} {'block' if len(d['blocks']) == 1 else 'blocks'}")
     for model in d["models"]:
         size = f"{model['bytes']:,} bytes, not part of the archive" if model["bytes"] else "not found on this machine"
         lines.append(f"model     {model['name']} {model['sha256'][:16]} ({size})")
-    lines += ["", f"{'where the bits go':20}{'bits':>14}{'share':>9}{'a image':>11}{'theory':>14}"]
+    lines += ["", f"{'where the bits go':20}{'bits':>14}{'share':>9}{'an image':>11}{'theory':>14}"]
     for line in d["ledger"]:
         theory = "" if line["theory_bits"] is None else f"{line['theory_bits']:,.0f}"
         each = f"{line['bits'] / d['images']:.3f}" if d["images"] else ""
@@ -46,3 +64,16 @@ def text(d: dict[str, Any]) -> str:
         lines.append(f"  {line['part']:18}{line['bits']:>14,}{share:>9.2%}{each:>11}{theory:>14}")
     lines.append(f"  {'sum':18}{d['file_bits']:>14,}")
     return "\n".join(lines)
+
+
+def _extras(d: dict[str, Any]) -> str:
+    parts = [f"{d['duplicates']:,} duplicates"] if d["duplicates"] else []
+    parts += [f"{d['empty']:,} empty directories"] if d["empty"] else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def outcome_code(outcome: "Outcome") -> int:
+    """Say what was lost, and the exit code for it."""
+    for name, reason in outcome.lost:
+        click.echo(f"acncodec: lost: {name.decode(errors='backslashreplace')} ({reason})", err=True)
+    return EXIT_DAMAGED if outcome.lost else 0

@@ -18,7 +18,7 @@ from .options import FILE, force_option, json_option
 @force_option
 @json_option
 def command(directory: Path, output: Path, minutes: float, resume: bool, force: bool, as_json: bool) -> None:
-    """Train a model on the images in DIRECTORY, of the mode (1-bit or 8-bit grey) that most of them have.
+    """Train a model on the images in DIRECTORY, of the kind (1-bit, grey, RGB or RGBA) that most of them have.
 
     A part of the images is held out to tell what the model is worth. A checkpoint is written beside the output every few
     minutes, from which --resume goes on exactly.

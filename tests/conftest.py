@@ -1,22 +1,35 @@
-"""Shared fixtures: tiny exact models with fixed weights, made in milliseconds and the same on every machine."""
+"""Shared by all tests: tiny exact models, the same on every machine; images; a directory's round trip."""
 
 import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from acncodec.codec import pricing
+from acncodec.codec.compress import Options, compress
+from acncodec.codec.decompress import decompress
+from acncodec.codec.ledger import ledger
+from acncodec.codec.reader import Archive
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
-from acncodec.exact.grids import FREQUENCY_BITS, LATENT_MAX, WIDTHS
+from acncodec.exact.grids import FREQUENCY_BITS, LATENT_MAX, SPREAD_BITS, WIDTHS
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, UnconditionalPrior, dump_model, parse_model
 
 CPU = torch.device("cpu")
-CALM = {"decoder.logits": 6, "prior.logits": 6, "prior.means": 3}  # by how many bits to shrink the outputs
+KINDS = [(2, 1), (256, 1), (256, 3)]  # levels and colours of what networks code: 1-bit, grey, RGB
+CALM = {  # by how many bits to shrink the outputs
+    "decoder.head.logits": 6,
+    **{f"decoder.head.outputs.{colour}": 6 for colour in range(3)},
+    "prior.logits": 6,
+    "prior.means": 3,
+}
+CALM_SPREAD = 3 << SPREAD_BITS  # logistics of 8 levels
 
 
 def no_progress(stage: str, total: int) -> Callable[[int], None]:
@@ -24,18 +37,27 @@ def no_progress(stage: str, total: int) -> Callable[[int], None]:
     return lambda done: None
 
 
+def architecture(levels: int, colours: int, logistics: int = 2, **sizes: int) -> Architecture:
+    """Of networks for such pixels: `logistics` a colour where there are several."""
+    return Architecture(levels=levels, colours=colours, logistics=logistics if colours > 1 else 0, **sizes)
+
+
 @cache
-def tiny_model_bytes(levels: int, components: int = 3, calm: bool = False) -> bytes:
+def tiny_model_bytes(levels: int, components: int = 3, calm: bool = False, colours: int = 1) -> bytes:
     """A model file of the self-test's networks.
 
     Their outputs are at the clamp half of the time, where frequencies are at their floor; `calm` has them in the middle,
-    as a trained model has, and prior widths of 5.7 deviations.
+    as a trained model has, with logistics of 8 levels and prior widths of 5.7 deviations.
     """
-    networks = fixed_networks(Architecture(levels=levels, **TINY_ARCH))
+    networks = fixed_networks(architecture(levels, colours, **TINY_ARCH))
     for name, product in networks.products():
+        assert product.shift is not None
         log2_scale = product.shift + product.out_bits - product.in_bits
         if calm and name in CALM:
-            product.load_integers(product.weight, product.bias, log2_scale + CALM[name])
+            bias = product.bias.clone()
+            if colours > 1 and name.startswith("decoder"):
+                bias[-networks.arch.logistics :] += CALM_SPREAD << (product.shift + CALM[name])
+            product.load_integers(product.weight, bias, log2_scale + CALM[name])
         if calm and name == "prior.widths":
             product.load_integers(0 * product.weight, 0 * product.bias + 20, log2_scale - product.shift)
     shape = (components, networks.arch.code)
@@ -45,38 +67,55 @@ def tiny_model_bytes(levels: int, components: int = 3, calm: bool = False) -> by
         torch.from_numpy(pseudo_random("widths", shape[0] * shape[1], 16, WIDTHS - 1).astype(np.uint8).reshape(shape)),
     )
     assert int(prior.means.abs().max()) <= LATENT_MAX
-    return dump_model(f"tiny-{levels}", networks, prior, {"purpose": "tests"})
+    name = f"tiny-{levels}" if colours == 1 else f"tiny-{levels}x{colours}"
+    return dump_model(name, networks, prior, {"purpose": "tests"})
 
 
 @cache
-def tiny_model(levels: int, components: int = 3, calm: bool = False) -> Model:
+def tiny_model(levels: int, components: int = 3, calm: bool = False, colours: int = 1) -> Model:
     """The same, read back."""
-    return parse_model(tiny_model_bytes(levels, components, calm))
+    return parse_model(tiny_model_bytes(levels, components, calm, colours))
 
 
-def random_pixels(seed: int, count: int, height: int, width: int, levels: int) -> np.ndarray:
-    """uint8 [count, height, width]."""
-    return np.random.default_rng(seed).integers(0, levels, (count, height, width), dtype=np.uint8)
+def random_pixels(seed: int, count: int, height: int, width: int, levels: int, colours: int = 1) -> np.ndarray:
+    """Noise, uint8 [count, height, width, colours]."""
+    return np.random.default_rng(seed).integers(0, levels, (count, height, width, colours), dtype=np.uint8)
+
+
+def smooth_pixels(seed: int, count: int, height: int, width: int, colours: int = 3) -> np.ndarray:
+    """Slopes with some noise, as photographs have, uint8 [count, height, width, colours]."""
+    random = np.random.default_rng(seed)
+    start, down, right = (random.uniform(a, b, (count, 1, 1, colours)) for a, b in ((60, 190), (-9, 9), (-9, 9)))
+    slope = start + down * np.arange(height)[:, None, None] + right * np.arange(width)[:, None]
+    return np.clip(slope + random.normal(0, 5, slope.shape), 0, 255).astype(np.uint8)
 
 
 def save_image(path: Path, pixels: np.ndarray, mode: str) -> None:
-    """Write pixels uint8 [H, W], 0/1 for mode '1', in the format that the suffix says."""
+    """Write pixels uint8 [H, W] or [H, W, colours], 0/1 for mode '1', in the format that the suffix says."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(pixels * 255 if mode == "1" else pixels)
+    flat = pixels if mode == "RGB" else pixels.reshape(pixels.shape[:2])
+    image = Image.fromarray(flat * 255 if mode == "1" else flat)
     image.convert(mode).save(path, "PNG" if path.suffix == ".png" else "PPM")
 
 
 def make_pngs(root: Path, count: int, height: int, width: int, mode: str = "1", seed: int = 0) -> None:
-    """Random images as root/<mode>-<height>x<width>/<number>.png."""
-    for number, pixels in enumerate(random_pixels(seed, count, height, width, 2 if mode == "1" else 256)):
+    """Random images as root/<mode>-<height>x<width>/<number>.png; `mode` is '1', 'L' or 'RGB'."""
+    levels, colours = 2 if mode == "1" else 256, 3 if mode == "RGB" else 1
+    for number, pixels in enumerate(random_pixels(seed, count, height, width, levels, colours)):
         save_image(root / f"{mode}-{height}x{width}" / f"{number}.png", pixels, mode)
 
 
+def save_colours(path: Path, pixels: np.ndarray, **options: Any) -> None:
+    """Write pixels uint8 [H, W, 1..4] as PNG, or as what the suffix says: grey, grey and alpha, RGB or RGBA."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(path, **options)
+
+
 def snapshot(root: Path) -> dict[bytes, object]:
-    """Every file below `root`: mode, format, size and pixels of black-and-white and grey images, else the bytes."""
+    """Every file below `root`: all that Pillow sees of a PNG, the bytes of anything else, as of a PNG that is damaged."""
     found: dict[bytes, object] = {}
     for path in sorted(root.rglob("*")):
-        if path.is_file():
+        if path.is_file() and not path.is_symlink():
             found[os.fsencode(path.relative_to(root))] = _content(path)
     return found
 
@@ -84,26 +123,63 @@ def snapshot(root: Path) -> dict[bytes, object]:
 def _content(path: Path) -> object:
     try:
         with Image.open(path) as image:
-            if image.mode in ("1", "L"):
-                return image.mode, image.format, image.size, image.tobytes()
-    except OSError:
+            if image.format == "PNG":
+                pixels = image.tobytes()
+                palette = image.palette and (image.palette.mode, bytes(image.palette.palette))
+                return image.mode, image.format, image.size, pixels, palette, repr(sorted(image.info.items()))
+    except (OSError, SyntaxError):
         pass
     return path.read_bytes()
 
 
+def folders(root: Path) -> set[bytes]:
+    """Every directory below `root`."""
+    return {os.fsencode(path.relative_to(root)) for path in root.rglob("*") if path.is_dir() and not path.is_symlink()}
+
+
+def check_ledger(path: Path) -> None:
+    """Every bit of an archive is in its ledger, once."""
+    with Archive(path) as archive:
+        assert sum(line.bits for line in ledger(archive.container)) == 8 * path.stat().st_size
+
+
+def packed(root: Path, models: list[Model], **options: Any) -> Path:
+    """The archive of a directory, beside it, its ledger checked."""
+    target = root.with_name(root.name + ".acn")
+    done = compress(root, target, models, Options(**options), no_progress)
+    assert done.size == target.stat().st_size
+    check_ledger(target)
+    return target
+
+
+def unpacked(archive: Path, model_files: list[Path], **options: Any) -> Path:
+    """What comes out of an archive, as a directory beside it."""
+    target = archive.with_suffix(".out")
+    with Archive(archive, model_files) as opened:
+        outcome = decompress(opened, target, progress=no_progress, **options)
+    assert outcome.files == len(snapshot(target))
+    return target
+
+
 @pytest.fixture(scope="session")
-def models() -> dict[int, Model]:
-    """Levels -> tiny model, as `compress` takes them."""
-    return {levels: tiny_model(levels) for levels in (2, 256)}
+def models() -> list[Model]:
+    """A tiny calm model of each kind, as `compress` takes them."""
+    return [tiny_model(levels, calm=True, colours=colours) for levels, colours in KINDS]
 
 
 @pytest.fixture(scope="session")
 def model_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The same models' files, as `decompress` takes them."""
+    """The same models' files, as `Archive` takes them."""
     folder = tmp_path_factory.mktemp("models")
-    for levels in (2, 256):
-        (folder / f"tiny-{levels}.safetensors").write_bytes(tiny_model_bytes(levels))
+    for levels, colours in KINDS:
+        (folder / f"{levels}x{colours}.safetensors").write_bytes(tiny_model_bytes(levels, calm=True, colours=colours))
     return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def free_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a network can code is coded, as if it cost nothing: else tiny models would lose to WebP."""
+    monkeypatch.setattr(pricing, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
 
 
 @pytest.fixture(autouse=True)

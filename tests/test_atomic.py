@@ -2,15 +2,15 @@
 
 import errno
 import os
-import signal
-import subprocess
-import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from acncodec.archive.atomic import DirectoryWriter, write_atomically
+from acncodec.archive import atomic
+from acncodec.archive.atomic import MAX_DEPTH, DirectoryWriter, write_atomically
 from acncodec.errors import DamagedError, OutputError
 
 
@@ -19,8 +19,22 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def no_space(*_: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
+def failing(number: int) -> Callable[..., None]:
+    """A system call that refuses with this error."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+no_space = failing(errno.ENOSPC)
+
+
+def raising(error: type[BaseException]) -> Iterator[bytes]:
+    """Chunks that break off."""
+    yield b"half"
+    raise error
 
 
 # One file
@@ -57,7 +71,7 @@ def test_existing_file_needs_overwrite_and_no_work_is_done(tmp_path: Path) -> No
 @pytest.mark.parametrize("links", [True, False])
 def test_a_file_made_in_between_is_not_clobbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
     if not links:
-        monkeypatch.setattr(Path, "hardlink_to", no_space)
+        monkeypatch.setattr(os, "link", no_space)
 
     def chunks() -> Iterator[bytes]:
         yield b"mine"
@@ -69,10 +83,7 @@ def test_a_file_made_in_between_is_not_clobbered(tmp_path: Path, monkeypatch: py
 
 
 def test_works_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsupported(*_: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(Path, "hardlink_to", unsupported)
+    monkeypatch.setattr(os, "link", failing(errno.EPERM))
     write_atomically(tmp_path / "a", [b"x"], overwrite=False)
     assert tree(tmp_path) == {"a": b"x"}
 
@@ -103,23 +114,39 @@ def test_an_exception_midway_leaves_no_trace(tmp_path: Path, error: type[BaseExc
         (tmp_path / "a").write_bytes(b"old")
     before = tree(tmp_path)
 
-    def chunks() -> Iterator[bytes]:
-        yield b"half"
-        raise error
-
     with pytest.raises(error):
-        write_atomically(tmp_path / "a", chunks(), overwrite)
+        write_atomically(tmp_path / "a", raising(error), overwrite)
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("call", ["fsync", "write"])
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
-    (tmp_path / "a").write_bytes(b"old")
+def test_an_error_told_on_closing_is_reported_and_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close = os.close
+
+    def close_and_fail(descriptor: int) -> None:
+        close(descriptor)
+        no_space()
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, no_space)
+        patch.setattr(os, "close", close_and_fail)
         with pytest.raises(OutputError, match="No space left"):
-            write_atomically(tmp_path / "a", [b"new"], overwrite=True)
-    assert tree(tmp_path) == {"a": b"old"}
+            write_atomically(tmp_path / "a", [b"new"], overwrite=False)
+        with pytest.raises(RuntimeError):  # the first error is told, not the second
+            write_atomically(tmp_path / "a", raising(RuntimeError), overwrite=False)
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EACCES])
+def test_directories_that_cannot_be_synced_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    fsync = os.fsync
+
+    def fsync_files(descriptor: int) -> None:
+        fsync(descriptor) if os.path.isfile(f"/proc/self/fd/{descriptor}") else failing(number)()  # noqa: PTH113
+
+    monkeypatch.setattr(os, "fsync", fsync_files)
+    assert write_atomically(tmp_path / "a", [b"new"], overwrite=False) == 3
+    fill(tmp_path / "out", [b"d/a"], overwrite=False)
+    fill(tmp_path / "out", [b"d/b"], overwrite=True)
+    assert tree(tmp_path) == {"a": b"new", "out/d/a": b"new", "out/d/b": b"new"}
 
 
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,41 +157,15 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert tree(tmp_path) == {"a": b"0123456789"}
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-from acncodec.archive.atomic import write_atomically
-
-def chunks():
-    yield b"half" * 10000
-    print("written", flush=True)
-    time.sleep(60)
-
-write_atomically(Path(sys.argv[1]), chunks(), overwrite=True)
-"""
-
-
-def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"old")
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "a")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"written\n"
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(10) == -signal.SIGKILL
-    assert (tmp_path / "a").read_bytes() == b"old"
-    assert [name for name in tree(tmp_path) if name != "a" and not name.startswith(".")] == []
-
-
 # Directories
 
 
-def fill(target: Path, names: list[bytes], overwrite: bool, then: Callable[[], object] = bool) -> None:
-    """Write files of content b"new", then do something before the directory is finished."""
+def fill(target: Path, names: list[bytes], overwrite: bool, then: Callable[[DirectoryWriter], object] = bool) -> None:
+    """Write files of content b"new", then do something with the writer before the directory is finished."""
     with DirectoryWriter(target, overwrite) as writer:
         for name in names:
             writer.add(name, b"new")
-        then()
+        then(writer)
 
 
 @pytest.mark.parametrize("start", ["missing", "empty", "link to empty"])
@@ -249,7 +250,7 @@ def test_a_link_put_in_place_during_the_merge_is_not_followed(tmp_path: Path, mo
         path.mkdir()
     (target / "keep").write_bytes(b"old")
     (target / "link").symlink_to(elsewhere)
-    monkeypatch.setattr(DirectoryWriter, "_refuse_conflicts", lambda *_: None)
+    monkeypatch.setattr(atomic, "_refuse_conflicts", lambda *_: None)
     with pytest.raises(OutputError, match="Cannot write"):
         fill(target, [b"link/x"], overwrite=True)
     assert tree(tmp_path) == {"out/keep": b"old"}
@@ -264,7 +265,7 @@ def test_an_exception_removes_the_temporary_directory(tmp_path: Path, error: typ
         (target / "a").write_bytes(b"old")
     before = tree(tmp_path)
 
-    def fail() -> None:
+    def fail(_: DirectoryWriter) -> None:
         raise error
 
     with pytest.raises(error):
@@ -273,17 +274,10 @@ def test_an_exception_removes_the_temporary_directory(tmp_path: Path, error: typ
     assert [path.name for path in tmp_path.iterdir()] == (["out"] if filled else [])
 
 
-def test_a_full_disk_in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "write", no_space)
-    with pytest.raises(OutputError, match="No space left"):
-        fill(tmp_path / "out", [b"a"], overwrite=False)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_target_filled_in_between_is_not_touched(tmp_path: Path) -> None:
     target = tmp_path / "out"
 
-    def fill_it_too() -> None:
+    def fill_it_too(_: DirectoryWriter) -> None:
         target.mkdir()
         (target / "a").write_bytes(b"theirs")
 
@@ -297,3 +291,247 @@ def test_messages_hold_no_control_characters(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="in the way") as caught:
         fill(tmp_path / "out", [b"\x1b[2J"], overwrite=True)
     assert str(caught.value).isprintable()
+
+
+def test_empty_directories(tmp_path: Path) -> None:
+    for overwrite in (False, True):  # into a missing target, then into one that holds something
+        with DirectoryWriter(tmp_path / "out", overwrite) as writer:
+            writer.add_directory(b"e/mp\xff/ty")
+            writer.add(b"d/a", b"1")
+            writer.add_directory(b"d")  # is there already
+            writer.add_directory(b"last")
+            writer.add(b"last/b", b"2")
+        assert sorted(os.fsencode(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")) == [
+            *(b"d", b"d/a", b"e", b"e/mp\xff", b"e/mp\xff/ty", b"last", b"last/b")
+        ]
+    (tmp_path / "out/d/a").unlink()
+    (tmp_path / "out/d").rmdir()
+    (tmp_path / "out/d").symlink_to("/dev")
+    with pytest.raises(OutputError, match="in the way"):
+        fill(tmp_path / "out", [], True, lambda writer: writer.add_directory(b"d"))
+
+
+@pytest.mark.parametrize("name", [b"file", b"file/sub", b"..", b"/a", b"", b"a//b", b"d/" * MAX_DEPTH + b"d/d"])
+def test_bad_directories_are_damage(tmp_path: Path, name: bytes) -> None:
+    with pytest.raises(DamagedError):
+        fill(tmp_path / "out", [b"file"], False, lambda writer: writer.add_directory(name))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_an_empty_directory_is_damage(tmp_path: Path) -> None:
+    def add_both(writer: DirectoryWriter) -> None:
+        writer.add_directory(b"a")
+        writer.add(b"a", b"")
+
+    with pytest.raises(DamagedError):
+        fill(tmp_path / "out", [], False, add_both)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_deepest_path_comes_and_goes(tmp_path: Path) -> None:
+    name = b"d/" * MAX_DEPTH + b"x"
+    with pytest.raises(DamagedError):
+        fill(tmp_path / "out", [name], False, lambda writer: writer.add(b"d", b""))
+    assert list(tmp_path.iterdir()) == []
+    fill(tmp_path / "out", [name], overwrite=False)
+    fill(tmp_path / "out", [name], overwrite=True)
+    assert tree(tmp_path / "out") == {name.decode(): b"new"}
+    with pytest.raises(DamagedError):
+        fill(tmp_path / "other", [b"d/" + name], overwrite=False)
+
+
+# File systems that take two names for one
+
+
+def fold_names(monkeypatch: pytest.MonkeyPatch, fold: Callable[[str], str], below: str = "/") -> None:
+    """Let the system see `fold` of every path that begins with `below`, as a file system would that folds names."""
+
+    def folding(call: Callable[..., object]) -> Callable[..., object]:
+        def folded(path: object, *rest: object, **options: object) -> object:
+            if isinstance(path, int):
+                return call(path, *rest, **options)
+            arguments = [path, *rest] if call in TWO_PATHS else [path]
+            return call(*map(one, arguments, [options] * 2), *([] if call in TWO_PATHS else rest), **options)
+
+        def one(path: object, options: dict[str, object]) -> str:
+            text = os.fsdecode(path)  # type: ignore[arg-type]
+            relative = options.get("dir_fd") or options.get("dst_dir_fd")
+            return fold(text) if text.startswith(below) or (relative and not text.startswith("/")) else text
+
+        return folded
+
+    TWO_PATHS = (os.link, os.rename, os.replace)
+    for name in ("open", "mkdir", "stat", "lstat", "link", "rename", "replace"):
+        monkeypatch.setattr(os, name, folding(getattr(os, name)))
+
+
+def decomposed(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+MERGING = [
+    (str.lower, ["read", "READ"]),
+    (str.lower, ["dir/a", "DIR/b"]),
+    (str.lower, ["dir/sub/a", "dir/SUB"]),
+    (str.lower, ["dir", "DIR/b"]),
+    (decomposed, ["\u00e9", "e\u0301"]),
+]
+
+
+@pytest.mark.parametrize("start", ["missing", "empty", "full"])
+@pytest.mark.parametrize(("fold", "names"), MERGING)
+def test_names_that_the_file_system_takes_for_one_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fold: Callable[[str], str], names: list[str], start: str
+) -> None:
+    target = tmp_path / "out"
+    if start != "missing":
+        target.mkdir()
+    if start == "full":
+        (target / "old").write_bytes(b"old")
+    before = tree(tmp_path)
+    with monkeypatch.context() as patch:
+        fold_names(patch, fold)
+        with pytest.raises(OutputError, match="for the same name; extract one of them with 'acncodec extract'") as caught:
+            fill(target, [b"first", *(name.encode() for name in names)], overwrite=True)
+    parts = [name.split("/") for name in names]
+    differ = next(i for i in range(3) if parts[0][i] != parts[1][i])
+    both = ["/".join(part[: differ + 1]) for part in parts]
+    assert f"{both[0]} and {both[1]}" in str(caught.value)
+    assert tree(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ([] if start == "missing" else ["out"])
+
+
+@pytest.mark.parametrize(("fold", "names"), MERGING)
+def test_the_same_names_are_kept_apart_elsewhere(tmp_path: Path, fold: Callable[[str], str], names: list[str]) -> None:
+    fill(tmp_path / "out", [name.encode() for name in names], overwrite=False)
+    assert tree(tmp_path / "out") == dict.fromkeys(names, b"new")
+
+
+@pytest.mark.parametrize("names", [["read", "READ"], ["dir/a", "DIR/b"], ["dir/sub/a", "dir/SUB/b"]])
+def test_a_target_that_folds_names_where_its_neighbours_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").write_bytes(b"old")
+    with monkeypatch.context() as patch:
+        fold_names(patch, str.lower, str(target) + "/")
+        with pytest.raises(OutputError, match="for the same name"):
+            fill(target, [name.encode() for name in names], overwrite=True)
+    # Directories show before the first file is moved; of two files the first stays, and the second never replaces it.
+    assert tree(target) == {"old": b"old"} | ({"read": b"new"} if names[0] == "read" else {})
+    assert sorted(path.name for path in target.iterdir()) == sorted(tree(target))
+
+
+def test_a_name_that_somebody_else_took_is_not_overwritten(tmp_path: Path) -> None:
+    def meet(writer: DirectoryWriter) -> None:
+        next(tmp_path.iterdir()).joinpath("a").write_bytes(b"theirs")
+        writer.add(b"a", b"mine")
+
+    with pytest.raises(OutputError, match="File exists"):
+        fill(tmp_path / "out", [], True, meet)
+
+
+# Targets that no rename can replace
+
+
+@pytest.mark.parametrize("how", ["other mount", "other device", "locked parent", "working directory"])
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_target_that_cannot_be_replaced_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, filled: bool
+) -> None:
+    target = tmp_path / "out"
+    target.mkdir(mode=0o750)
+    if filled:
+        (target / "old").write_bytes(b"old")
+    inode = target.stat().st_ino
+    make_unreplaceable(monkeypatch, target, how)
+    with DirectoryWriter(target, overwrite=filled) as writer:
+        writer.add(b"a", b"new")
+        writer.add(b"d/b", b"new")
+        writer.add_directory(b"e")
+        visible = {path.name for path in target.iterdir() if not path.name.startswith(".")}
+        assert visible == ({"old"} if filled else set())
+    assert tree(tmp_path) == {"out/a": b"new", "out/d/b": b"new"} | ({"out/old": b"old"} if filled else {})
+    assert (target / "e").is_dir()
+    assert target.stat().st_ino == inode
+    assert not [path for path in tmp_path.rglob(".*")]
+
+
+def make_unreplaceable(monkeypatch: pytest.MonkeyPatch, target: Path, how: str) -> None:
+    rename, mkdir, stat = os.rename, os.mkdir, os.stat
+
+    def other_mount(source: Path, place: Path) -> None:
+        if Path(place) == target or (Path(place).parent == target and Path(source).parent.parent != target):
+            failing(errno.EXDEV)()
+        rename(source, place)
+
+    def locked(path: bytes | Path, *rest: int, **options: int) -> None:
+        if isinstance(path, Path) and path.parent == target.parent:
+            failing(errno.EACCES)()
+        mkdir(path, *rest, **options)
+
+    def other_device(path: str | Path, **options: Any) -> os.stat_result:
+        found = stat(path, **options)
+        if isinstance(path, Path) and path.parent == target.parent and path != target:
+            return os.stat_result([*found[:2], found.st_dev + 1, *found[3:]])
+        return found
+
+    if how == "other mount":
+        monkeypatch.setattr(os, "rename", other_mount)
+    if how == "other device":
+        monkeypatch.setattr(os, "stat", other_device)
+    if how == "locked parent":
+        monkeypatch.setattr(os, "mkdir", locked)
+    if how == "working directory":
+        monkeypatch.chdir(target)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_one_that_is_filled_in_between_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="no longer empty"):
+        fill(tmp_path, [b"a"], False, lambda _: (tmp_path / "a").touch())
+    (tmp_path / "a").unlink()
+    refuse = atomic._refuse_conflicts
+
+    def refuse_then_fill(target: Path, made: dict[bytes, bool]) -> None:
+        refuse(target, made)
+        (target / "a").write_bytes(b"theirs")
+
+    monkeypatch.setattr(atomic, "_refuse_conflicts", refuse_then_fill)
+    if not links:
+        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    with pytest.raises(OutputError, match="exists already"):
+        fill(tmp_path, [b"d/b", b"a"], overwrite=False)
+    assert tree(tmp_path)["a"] == b"theirs"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_locked_target_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # a mode of 0 would not stop root
+    with pytest.raises(OutputError, match="Permission denied"):
+        DirectoryWriter(tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o2775, 0o755])
+def test_a_directory_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    target.chmod(mode)
+    with DirectoryWriter(target, overwrite=False) as writer:
+        writer.add(b"a", b"new")
+        (temp,) = (path for path in tmp_path.iterdir() if path != target)
+        assert temp.stat().st_mode & 0o777 & ~mode == 0  # while it is filled nobody else may look in either
+    assert target.stat().st_mode & 0o7777 == mode
+    assert tree(target) == {"a": b"new"}
+
+
+def test_directories_made_in_vain_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", no_space)
+    with pytest.raises(OutputError, match="No space left"):
+        fill(target, [b"d/e/a", b"f/b"], overwrite=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]

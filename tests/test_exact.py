@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,10 @@ from acncodec.exact.grids import (
     LOGIT_MAX,
     OFFSET_MAX,
     PRE_MAX,
+    SLOPE_MAX,
+    SPREAD_MAX,
+    SPREAD_MIN,
+    SPREADS,
     UNIT,
     WIDTH_MAX,
     WIDTH_MIN,
@@ -63,6 +68,10 @@ def test_exp_table() -> None:
     assert table.min() == 1
 
 
+def gaussian(sigma: float, height: float, offset: int) -> float:
+    return height * math.exp(-offset * offset / (2 * sigma * sigma))
+
+
 def test_gaussian_table() -> None:
     table = tables.gaussian_table()
     assert table.dtype == np.int32
@@ -70,7 +79,7 @@ def test_gaussian_table() -> None:
     for width, row in zip(range(WIDTH_MIN, WIDTH_MAX + 1), table, strict=True):
         sigma = 8 * 2 ** (width / 8)
         height = PEAK / (math.sqrt(2 * math.pi) * sigma)
-        assert_rounded(row, -2 * LATENT_MAX, lambda o, s=sigma, h=height: h * math.exp(-o * o / (2 * s * s)), least=1)
+        assert_rounded(row, -2 * LATENT_MAX, partial(gaussian, sigma, height), least=1)
     assert (table == table[:, ::-1]).all()
     assert (np.diff(table[:, : 2 * LATENT_MAX + 1]) >= 0).all()
     assert table.min() == 1
@@ -85,6 +94,32 @@ def test_posterior_table() -> None:
     assert_rounded(table, -OFFSET_MAX, lambda o: height * math.exp(-o * o / 128), least=1)
     assert (table == table[::-1]).all()
     assert table.min() >= 1
+
+
+def test_steepness_table() -> None:
+    """1/1024 and four more bits, a quarter of a level: 2^12 over a scale of 2^(w / 32) levels."""
+    table = tables.steepness_table()
+    assert table.dtype == np.int32
+    assert table.shape == (SPREADS,)
+    assert_rounded(table, SPREAD_MIN, lambda w: 4096 * 2 ** (-w / 32))
+    assert (np.diff(table) <= 0).all()
+    assert (np.diff(table[::32]) < 0).all()
+    assert (table[0], table[-1]) == (4096 * 16, 4096 // 64)
+    # The largest argument that a head can ask for, from the edge above 255 to a mean 128 levels below 0, is an int32.
+    farthest = 4 * 256 + 2 * LOGIT_MAX + 4 * 255
+    assert farthest * int(table.max()) + 8 < 1 << 31
+    assert SPREADS == SPREAD_MAX - SPREAD_MIN + 1
+
+
+def test_logistic_table() -> None:
+    table = tables.logistic_table()
+    assert table.dtype == np.int32
+    assert table.shape == (2 * SLOPE_MAX + 1,)
+    assert_rounded(table, -SLOPE_MAX, lambda i: (1 << 22) / (1 + math.exp(-i / 1024)))
+    assert (np.diff(table) >= 0).all()
+    assert (table + table[::-1] == 1 << 22).all()
+    assert table[SLOPE_MAX] == 1 << 21
+    assert (table[0], table[-1]) == (0, 1 << 22)
 
 
 def test_fingerprint_is_the_selftests_constant() -> None:

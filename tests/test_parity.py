@@ -18,27 +18,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import KINDS, architecture
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from acncodec.coding.frequencies import BASE
 from acncodec.coding.selftest import (
     FREQUENCIES_SHA256,
     TINY_ARCH,
     fixed_networks,
     frequencies_digest,
     pseudo_random,
+    stepwise,
+    whole_image,
 )
 from acncodec.errors import BoundError, InputError, ModelError
 from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
 from acncodec.exact.grids import CODE_MAX, LATENT_LEVELS, LATENT_MAX, STREAM_MAX, WIDTHS
 from acncodec.exact.tables import exp_table, gaussian_table
+from acncodec.nets import reference as definition
 from acncodec.nets.architecture import Architecture
+from acncodec.nets.heads import Distribution
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.model import UnconditionalPrior, dump_model, parse_model, read_model
 from acncodec.nets.networks import Networks
-from acncodec.nets.planes import to_planes
+from acncodec.nets.planes import enlarged_error, predict, to_planes
 from acncodec.nets.product import Product, Source, Window
-from acncodec.nets.reference import Reference, taps_of
+from acncodec.nets.reference import Reference, logistics_frequencies, planes_of, softmax_frequencies, taps_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
 
@@ -56,7 +64,7 @@ SMALL = {
     "hidden": 20,
     "mixture": 3,
 }
-KINDS = [(levels, bound) for levels in (2, 256) for bound in (False, True)]
+NETWORKS = [(levels, colours, bound) for levels, colours in KINDS for bound in (False, True)]
 # N, H, W
 SMALL_SIZES = [(16, 1, 1), (7, 5, 3), (1, 9, 12), (16, 9, 12)]
 
@@ -65,8 +73,8 @@ def put_at_bound(product: Product, label: str, largest: int = 1 << 24) -> None:
     """Random weights that use most of the exact range, and the bias at which every output's worst sum is 2^24 - 1."""
     rows, out = product.weight.shape
     weight = torch.from_numpy(pseudo_random(label, rows * out, -127, 127).reshape(rows, out)).double()
-    room = 15 / 16 * EXACT_LIMIT / float(worst_sums(weight, torch.zeros(out), product.row_bounds).max())
-    weight = (weight * min(room, largest / 127)).trunc()
+    room = 15 / 16 * EXACT_LIMIT / worst_sums(weight, torch.zeros(out), product.row_bounds)
+    weight = (weight * room.clamp(max=largest / 127)).trunc()
     rest = EXACT_LIMIT - 1 - worst_sums(weight, torch.zeros(out), product.row_bounds)
     bias = rest * (torch.from_numpy(pseudo_random(label + ".sign", out, 0, 1)) * 2 - 1)
     spread = EXACT_LIMIT // (2 * math.isqrt(rows))
@@ -84,14 +92,15 @@ def networks_at_bound(arch: Architecture, largest: int = 1 << 24) -> Networks:
 
 
 @cache
-def networks_of(levels: int, at_bound: bool) -> Networks:
-    arch = Architecture(levels=levels, **SMALL)
+def networks_of(levels: int, colours: int, at_bound: bool) -> Networks:
+    arch = architecture(levels, colours, logistics=3, **SMALL)
     return networks_at_bound(arch) if at_bound else fixed_networks(arch)
 
 
 def inputs_of(arch: Architecture, n: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels, latents and parents' codes; the extremes occur."""
-    pixels = pseudo_random(f"x{n}", n * height * width, 0, arch.levels - 1).reshape(n, height, width).astype(np.uint8)
+    shape = n, height, width, arch.colours
+    pixels = pseudo_random(f"x{n}", math.prod(shape), 0, arch.levels - 1).reshape(shape).astype(np.uint8)
     pixels.flat[0] = arch.levels - 1
     z = pseudo_random(f"z{n}", n * arch.code, -LATENT_MAX, LATENT_MAX).reshape(n, arch.code)
     codes = pseudo_random(f"c{n}", n * arch.code, -CODE_MAX, CODE_MAX).reshape(n, arch.code)
@@ -99,16 +108,25 @@ def inputs_of(arch: Architecture, n: int, height: int, width: int) -> tuple[np.n
     return pixels, z, codes
 
 
-def stepwise(networks: Networks, pixels: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    n, height, width = pixels.shape
-    out = torch.empty(n, height, width, networks.arch.levels, device=pixels.device)
-    decoder = IncrementalDecoder(networks.decoder, networks.latent_map(z, height, width))
+def joined(distributions: list[Distribution]) -> torch.Tensor:
+    """Everything about the distributions of all colours side by side: [..., parameters]."""
+    return torch.cat([part for distribution in distributions for part in distribution], -1)
+
+
+def incremental(networks: Networks, pixels: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """The distributions, joined, one pixel and one colour after the other."""
+    _, height, width, colours = pixels.shape
+    decoder, steps = IncrementalDecoder(networks.decoder, networks.latent_map(z, height, width)), []
     for row in range(height):
         decoder.start_row(row)
         for column in range(width):
-            out[:, row, column] = decoder.logits(column)
-            decoder.put(pixels[:, row, column], column)
-    return out
+            decoder.start_pixel(column)
+            found = []
+            for colour in range(colours):
+                found.append(decoder.distribution(colour))
+                decoder.put(pixels[:, row, column, colour], colour)
+            steps.append(joined(found))
+    return torch.stack(steps, 1).unflatten(1, (height, width))
 
 
 def passes(
@@ -119,38 +137,46 @@ def passes(
     z, codes = z.float(), codes.float()
     mixture = networks.mixture(codes)
     parts = {
-        "whole": networks.logits(pixels, z),
+        "whole": joined(networks.distributions(pixels, z)),
         "codes": networks.encode(pixels),
-        "map": networks.latent_map(z, *pixels.shape[1:]),
+        "map": networks.latent_map(z, *pixels.shape[1:3]),
         "logits": mixture.logits,
         "means": mixture.means,
         "widths": mixture.widths,
     }
     if steps:
-        parts["stepwise"] = stepwise(networks, pixels, z)
+        parts["stepwise"] = incremental(networks, pixels, z)
     for part in parts.values():
         assert torch.equal(part, part.round())
     return {name: part.cpu().numpy().astype(np.int64) for name, part in parts.items()}
+
+
+def reference_distributions(reference: Reference, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """As `joined`, by the reference."""
+    if reference.arch.colours == 1:
+        return reference.logits(pixels, z)
+    mixtures = [reference.logistics(pixels, z, colour) for colour in range(reference.arch.colours)]
+    return np.concatenate([part for mixture in mixtures for part in mixture], -1)
 
 
 def reference_passes(networks: Networks, inputs: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
     """The same by the reference."""
     reference = Reference(networks)
     pixels, z, codes = inputs
-    logits = reference.logits(pixels, z)
-    parts = {"whole": logits, "stepwise": logits, "codes": reference.encode(pixels)}
-    parts["map"] = reference.latent_map(z, *pixels.shape[1:])
+    whole = reference_distributions(reference, pixels, z)
+    parts = {"whole": whole, "stepwise": whole, "codes": reference.encode(pixels)}
+    parts["map"] = reference.latent_map(z, *pixels.shape[1:3])
     return parts | dict(zip(("logits", "means", "widths"), reference.mixture(codes), strict=True))
 
 
 @cache
-def wanted(levels: int, at_bound: bool, n: int, height: int, width: int) -> dict[str, np.ndarray]:
-    networks = networks_of(levels, at_bound)
+def wanted(levels: int, colours: int, at_bound: bool, n: int, height: int, width: int) -> dict[str, np.ndarray]:
+    networks = networks_of(levels, colours, at_bound)
     return reference_passes(networks, inputs_of(networks.arch, n, height, width))
 
 
 @contextmanager
-def settings(threads: int, onednn: bool, nnpack: bool) -> Iterator[None]:
+def computing(threads: int, onednn: bool, nnpack: bool) -> Iterator[None]:
     before = torch.get_num_threads()
     with ExitStack() as stack:
         stack.callback(torch.set_num_threads, before)
@@ -171,38 +197,50 @@ def assert_same(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None
 @pytest.mark.parametrize("nnpack", [False, True])
 @pytest.mark.parametrize("onednn", [False, True])
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("levels", "at_bound"), KINDS)
-def test_passes_agree(levels: int, at_bound: bool, threads: int, onednn: bool, nnpack: bool) -> None:
-    networks = networks_of(levels, at_bound)
-    with settings(threads, onednn, nnpack):
+@pytest.mark.parametrize(("levels", "colours", "at_bound"), NETWORKS)
+def test_passes_agree(levels: int, colours: int, at_bound: bool, threads: int, onednn: bool, nnpack: bool) -> None:
+    networks = networks_of(levels, colours, at_bound)
+    with computing(threads, onednn, nnpack):
         # several threads wait for each other at every step, slowly where the processor is busy: fewer steps there
         for size in SMALL_SIZES if threads == 1 else [(7, 5, 3), (16, 9, 12)]:
             steps = threads == 1 or size == (7, 5, 3)
             got = passes(networks, inputs_of(networks.arch, *size), steps=steps)
-            assert_same(got, wanted(levels, at_bound, *size))
+            assert_same(got, wanted(levels, colours, at_bound, *size))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("levels", "at_bound"), KINDS)
-def test_passes_agree_at_28x28(levels: int, at_bound: bool, threads: int) -> None:
-    networks = networks_of(levels, at_bound)
-    with settings(threads, onednn=threads == 2, nnpack=threads == 2):
+@pytest.mark.parametrize(("levels", "colours", "at_bound"), NETWORKS)
+def test_passes_agree_at_28x28(levels: int, colours: int, at_bound: bool, threads: int) -> None:
+    networks = networks_of(levels, colours, at_bound)
+    with computing(threads, onednn=threads == 2, nnpack=threads == 2):
         got = passes(networks, inputs_of(networks.arch, 2, 28, 28), steps=threads == 1)
-    assert_same(got, wanted(levels, at_bound, 2, 28, 28))
+    assert_same(got, wanted(levels, colours, at_bound, 2, 28, 28))
 
 
 def test_networks_under_test_say_something() -> None:
     """Parity means nothing if all outputs are equal or clamped."""
-    for levels, at_bound in KINDS:
-        for name, part in wanted(levels, at_bound, 16, 9, 12).items():
+    for kind in NETWORKS:
+        for name, part in wanted(*kind, 16, 9, 12).items():
             clamped = max(np.mean(part == part.min()), np.mean(part == part.max()))
-            assert len(np.unique(part)) > 4, (levels, at_bound, name)
-            assert clamped < 0.9, (levels, at_bound, name)
+            assert len(np.unique(part)) > 4, (kind, name)
+            assert clamped < 0.9, (kind, name)
+    for at_bound in (False, True):
+        logistics = np.split(wanted(256, 3, at_bound, 16, 9, 12)["whole"], 9, axis=-1)
+        for part in logistics:
+            assert len(np.unique(part)) > 100
+            assert max(np.mean(part == part.min()), np.mean(part == part.max())) < 0.9
 
 
-@pytest.mark.parametrize("levels", [2, 256])
-def test_passes_agree_at_a_real_models_size(levels: int) -> None:
-    networks = networks_at_bound(Architecture(levels=levels))
+@pytest.mark.parametrize("colours", [2, 4])
+def test_passes_agree_for_other_numbers_of_colours(colours: int) -> None:
+    networks = networks_at_bound(architecture(256, colours, **SMALL))
+    inputs = inputs_of(networks.arch, 3, 4, 5)
+    assert_same(passes(networks, inputs), reference_passes(networks, inputs))
+
+
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_passes_agree_at_a_real_models_size(levels: int, colours: int) -> None:
+    networks = networks_at_bound(architecture(levels, colours, logistics=10))
     inputs = inputs_of(networks.arch, 2, 14, 14)
     assert_same(passes(networks, inputs), reference_passes(networks, inputs))
 
@@ -228,14 +266,14 @@ def test_accumulators_at_the_bound(sizes: tuple[int, ...]) -> None:
         assert abs(want[0, 0, 0, 0]) == EXACT_LIMIT - 1
     for threads in (1, 2):
         for onednn in (False, True):
-            with settings(threads, onednn, nnpack=onednn):
+            with computing(threads, onednn, nnpack=onednn):
                 got = product(torch.from_numpy(inputs).float())
             assert (got.numpy().astype(np.int64) == want).all()
 
 
-@pytest.mark.parametrize("levels", [2, 256])
-def test_a_batch_is_its_images(levels: int) -> None:
-    networks = networks_of(levels, False)
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_a_batch_is_its_images(levels: int, colours: int) -> None:
+    networks = networks_of(levels, colours, False)
     pixels, z, codes = inputs_of(networks.arch, 7, 5, 3)
     together = passes(networks, (pixels, z, codes))
     for i in range(7):
@@ -243,21 +281,103 @@ def test_a_batch_is_its_images(levels: int) -> None:
         assert_same(alone, {name: part[i : i + 1] for name, part in together.items()})
 
 
-@pytest.mark.parametrize("levels", [2, 256])
-def test_no_logit_sees_its_own_pixel_or_a_later_one(levels: int) -> None:
-    networks = networks_of(levels, False)
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_no_distribution_sees_its_own_value_or_a_later_one(levels: int, colours: int) -> None:
+    networks = networks_of(levels, colours, False)
     pixels, z, _ = inputs_of(networks.arch, 1, 6, 7)
-    # image p of the batch differs from the first one in pixel p only
-    batch = np.repeat(pixels, 43, 0)
-    for p in range(42):
-        batch[p + 1].flat[p] = (int(batch[0].flat[p]) + levels // 2) % levels
-    logits = networks.logits(torch.from_numpy(batch), torch.from_numpy(np.repeat(z, 43, 0)).float()).flatten(1, 2)
+    # image v + 1 of the batch differs from the first one in value v only, in the order of coding
+    values = pixels.size
+    batch = np.repeat(pixels, values + 1, 0)
+    for v in range(values):
+        batch[v + 1].flat[v] = (int(batch[0].flat[v]) + levels // 2) % levels
+    found = networks.distributions(torch.from_numpy(batch), torch.from_numpy(np.repeat(z, values + 1, 0)).float())
+    each = torch.stack([joined([distribution]) for distribution in found], 3).flatten(1, 3)
     seen = 0
-    for p in range(42):
-        changed = (logits[p + 1] != logits[0]).any(-1)
-        assert not changed[: p + 1].any(), f"pixel {p}"
-        seen += int(changed[p + 1 : p + 2].any())
-    assert seen > 20  # the next pixel does see it
+    for v in range(values):
+        changed = (each[v + 1] != each[0]).any(-1)
+        assert not changed[: v + 1].any(), f"value {v}"
+        seen += int(changed[v + 1 : v + 2].any())
+    assert seen > values // 2  # the next value does see it
+
+
+# --- the prediction of colours ---
+
+
+@given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 7), st.integers(1, 7), st.sampled_from([2, 9, 256]))
+def test_predictions_are_the_references(seed: int, n: int, height: int, width: int, levels: int) -> None:
+    values = np.random.default_rng(seed).integers(0, levels, (n, height, width, 3), dtype=np.uint8)
+    whole, want = predict(torch.from_numpy(values).float()), definition.predict(values.astype(np.int64))
+    assert (whole.numpy().astype(np.int64) == want).all()
+    error = enlarged_error(torch.from_numpy(values).float(), whole)
+    assert error.tolist() == definition.enlarged_error(values.astype(np.int64), want).tolist()
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
+def test_predictions_are_the_same_step_by_step(seed: int, n: int, height: int, width: int) -> None:
+    pixels = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), dtype=np.uint8))
+    networks = networks_of(256, 3, False)
+    decoder, whole = IncrementalDecoder(networks.decoder, torch.zeros(n, height, width, 3)), predict(pixels.float())
+    for row in range(height):
+        decoder.start_row(row)
+        for column in range(width):
+            decoder.start_pixel(column)
+            assert torch.equal(decoder._predicted, whole[:, row, column])
+            for colour in range(3):
+                decoder.put(pixels[:, row, column, colour], colour)
+
+
+def test_predictions_by_hand() -> None:
+    """Beside the image lies its nearest pixel; within, edges and slopes go on, colours apart from each other."""
+    image = np.array([[10, 30, 20], [50, 60, 60], [0, 100, 110]], dtype=np.float32)
+    want = [[128, 10, 30], [10, 50, 50], [50, 10, 100]]
+    values = np.stack([image, 255 - image], -1)[None]
+    found = predict(torch.from_numpy(values))[0]
+    assert found[..., 0].tolist() == want
+    mirrored = 255 - found[..., 1]
+    mirrored[0, 0] = 128
+    assert mirrored.tolist() == want
+
+
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_planes_are_the_references(levels: int, colours: int) -> None:
+    pixels = inputs_of(architecture(levels, colours), 3, 5, 4)[0]
+    planes = to_planes(torch.from_numpy(pixels), architecture(levels, colours))
+    assert (planes.numpy().astype(np.int64) == planes_of(pixels, levels, colours)).all()
+
+
+# --- frequencies of digits ---
+
+
+def reference_frequencies(reference: Reference, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+    """As `whole_image` and `stepwise`: of each colour's digits, the second given the first."""
+    if reference.arch.levels == 2:
+        return [softmax_frequencies(reference.logits(pixels, z))]
+    first = (pixels // BASE).astype(np.int64)
+    if reference.arch.colours == 1:
+        grouped = softmax_frequencies(reference.logits(pixels, z)).reshape(*pixels.shape[:3], BASE, BASE)
+        return [grouped.sum(-1), np.take_along_axis(grouped, first[..., None], -2)[..., 0, :]]
+    found = []
+    for colour in range(reference.arch.colours):
+        mixture, digits = reference.logistics(pixels, z, colour), np.arange(BASE + 1)
+        leading = np.broadcast_to(BASE * digits, (*pixels.shape[:3], BASE + 1))
+        second = BASE * first[..., colour, None] + digits
+        found += [logistics_frequencies(*mixture, edges) for edges in (leading, second)]
+    return found
+
+
+@pytest.mark.parametrize("size", [(7, 5, 3), (2, 9, 12)])
+@pytest.mark.parametrize(("levels", "colours", "at_bound"), NETWORKS)
+def test_frequencies_agree(levels: int, colours: int, at_bound: bool, size: tuple[int, int, int]) -> None:
+    networks = networks_of(levels, colours, at_bound)
+    pixels, z, _ = inputs_of(networks.arch, *size)
+    want = reference_frequencies(Reference(networks), pixels, z)
+    for pass_ in (whole_image, stepwise):
+        found = pass_(networks, torch.from_numpy(pixels), torch.from_numpy(z).float())
+        for got, part in zip(found, want, strict=True):
+            assert torch.equal(got, got.round())
+            assert got.shape == part.shape
+            assert (got.numpy().astype(np.int64) == part).all()
 
 
 # --- the self-test's digest, and other processors ---
@@ -271,14 +391,15 @@ def latent_frequencies(logits: np.ndarray, means: np.ndarray, widths: np.ndarray
 
 def test_the_selftests_constant_is_the_references() -> None:
     digest = hashlib.sha256()
-    for levels in (2, 256):
-        reference = Reference(fixed_networks(Architecture(levels=levels, **TINY_ARCH)))
-        pixels = pseudo_random("pixels", 90, 0, levels - 1).astype(np.uint8).reshape(3, 6, 5)
-        logits = reference.logits(pixels, pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3))
-        whole = exp_table()[logits.max(-1, keepdims=True) - logits]
+    for levels, colours in KINDS:
+        reference = Reference(fixed_networks(architecture(levels, colours, **TINY_ARCH)))
+        shape = (3, 6, 5, colours)
+        pixels = pseudo_random("pixels", math.prod(shape), 0, levels - 1).astype(np.uint8).reshape(shape)
+        z = pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3)
+        digits = reference_frequencies(reference, pixels, z)
         parents = pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3)
         latents = latent_frequencies(*reference.mixture(parents))
-        for part in (whole, whole, reference.encode(pixels), latents):
+        for part in (*digits, *digits, reference.encode(pixels), latents):
             digest.update(part.astype("<i8").tobytes())
     assert digest.hexdigest() == FREQUENCIES_SHA256
 
@@ -294,15 +415,15 @@ def digest_of(parts: dict[str, np.ndarray]) -> str:
 def digests(device: torch.device) -> list[str]:
     """Of the self-test and of networks at the bound."""
     out = [frequencies_digest(device)]
-    for levels in (2, 256):
-        networks = copy.deepcopy(networks_of(levels, True)).to(device)
+    for kind in KINDS:
+        networks = copy.deepcopy(networks_of(*kind, True)).to(device)
         out.append(digest_of(passes(networks, inputs_of(networks.arch, 7, 9, 12), device)))
     return out
 
 
 @cache
 def wanted_digests() -> list[str]:
-    return [FREQUENCIES_SHA256] + [digest_of(wanted(levels, True, 7, 9, 12)) for levels in (2, 256)]
+    return [FREQUENCIES_SHA256] + [digest_of(wanted(*kind, True, 7, 9, 12)) for kind in KINDS]
 
 
 # What MKL and oneDNN are held to beside PyTorch's own kernels; these settings only ever lower.
@@ -340,9 +461,10 @@ def test_cuda_agrees(precision: str) -> None:
         torch.set_float32_matmul_precision(precision)
         assert digests(device) == wanted_digests()
         for size in [(2, 28, 28), (512, 9, 12)]:  # large products choose other kernels than small ones
-            networks = copy.deepcopy(networks_of(256, True)).to(device)
-            got = passes(networks, inputs_of(networks.arch, *size), device)
-            assert_same(got, wanted(256, True, *size))
+            for kind in KINDS[1:]:
+                networks = copy.deepcopy(networks_of(*kind, True)).to(device)
+                got = passes(networks, inputs_of(networks.arch, *size), device)
+                assert_same(got, wanted(*kind, True, *size))
     finally:
         torch.set_float32_matmul_precision(before)
 
@@ -350,10 +472,10 @@ def test_cuda_agrees(precision: str) -> None:
 # --- training computes the same ---
 
 
-def trainable(levels: int) -> Networks:
+def trainable(levels: int, colours: int) -> Networks:
     """Networks with real weights and biases, as if trained for a while."""
     torch.manual_seed(levels)
-    networks = Networks(Architecture(levels=levels, **SMALL))
+    networks = Networks(architecture(levels, colours, logistics=3, **SMALL))
     with torch.no_grad():
         for _, product in networks.products():
             product.weight.mul_(2.0)
@@ -362,21 +484,26 @@ def trainable(levels: int) -> Networks:
     return networks
 
 
-@pytest.mark.parametrize("levels", [2, 256])
-def test_training_forward_is_the_exact_one(levels: int) -> None:
-    networks = trainable(levels)
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_training_forward_is_the_exact_one(levels: int, colours: int) -> None:
+    networks = trainable(levels, colours)
     pixels, z, codes = inputs_of(networks.arch, 5, 9, 11)
     x, zs, cs = torch.from_numpy(pixels), torch.from_numpy(z).float(), torch.from_numpy(codes).float()
+
+    def silently() -> list[torch.Tensor]:
+        parts = [networks.latent_map(zs, 9, 11), joined(networks.distributions(x, zs)), networks.encode(x)]
+        return [*parts, *networks.mixture(cs)]
+
     with torch.backends.nnpack.flags(enabled=False):  # NNPACK's Winograd is not exact
         latent_map = networks.map(zs, 9, 11, False)
-        logits = networks.decoder(to_planes(x, levels), latent_map, False)
-        training = [latent_map, logits, networks.encoder(to_planes(x, levels)), *networks.prior(cs, False)]
+        training = [latent_map, joined(networks.decode(x, latent_map)), networks.encoder(to_planes(x, networks.arch))]
+        training += networks.prior(cs, False)
         assert all(part.requires_grad for part in training)
-        silent = [networks.latent_map(zs, 9, 11), networks.logits(x, zs), networks.encode(x), *networks.mixture(cs)]
+        silent = silently()
     networks.freeze()
-    frozen = [networks.latent_map(zs, 9, 11), networks.logits(x, zs), networks.encode(x), *networks.mixture(cs)]
+    frozen = silently()
     reference = Reference(networks)
-    want = [reference.latent_map(z, 9, 11), reference.logits(pixels, z), reference.encode(pixels)]
+    want = [reference.latent_map(z, 9, 11), reference_distributions(reference, pixels, z), reference.encode(pixels)]
     want += reference.mixture(codes)
     for real, quiet, whole, part in zip(training, silent, frozen, want, strict=True):
         assert torch.equal(real, whole)
@@ -385,23 +512,24 @@ def test_training_forward_is_the_exact_one(levels: int) -> None:
         assert len(np.unique(part)) > 4
 
 
-def test_every_parameter_learns() -> None:
-    networks = trainable(2)
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_every_parameter_learns(levels: int, colours: int) -> None:
+    networks = trainable(levels, colours)
     pixels, z, codes = inputs_of(networks.arch, 5, 9, 11)
-    planes = to_planes(torch.from_numpy(pixels), 2)
-    zs, cs = torch.from_numpy(z).float(), torch.from_numpy(codes).float()
-    outputs = [networks.decoder(planes, networks.map(zs, 9, 11, False), False), networks.encoder(planes)]
+    x, zs, cs = torch.from_numpy(pixels), torch.from_numpy(z).float(), torch.from_numpy(codes).float()
+    outputs = [joined(networks.decode(x, networks.map(zs, 9, 11, False))), networks.encoder(to_planes(x, networks.arch))]
     outputs += networks.prior(cs, False)
-    sum((o * torch.randn_like(o)).sum() for o in outputs).backward()
+    torch.stack([(o * torch.randn_like(o)).sum() for o in outputs]).sum().backward()
     for name, parameter in networks.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name
 
 
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
 @pytest.mark.parametrize("gain", [1e-3, 1.0, 300.0])
-def test_freeze_stays_within_the_bound(gain: float) -> None:
-    networks = trainable(256)
+def test_freeze_stays_within_the_bound(gain: float, levels: int, colours: int) -> None:
+    networks = trainable(levels, colours)
     with torch.no_grad():
         for parameter in networks.parameters():
             parameter.mul_(gain)
@@ -413,7 +541,7 @@ def test_freeze_stays_within_the_bound(gain: float) -> None:
 
 
 def test_integers_beyond_the_bound_are_refused() -> None:
-    product = copy.deepcopy(networks_of(2, True)).decoder.blocks[1].vertical
+    product = dict(copy.deepcopy(networks_of(2, 1, True)).products())["decoder.blocks.1.vertical"]
     weight, bias = product.weight.clone(), product.bias.clone()
     product.load_integers(weight, bias, 0, "map")
     bias[0] += bias[0].sign()
@@ -440,23 +568,23 @@ def unconditional_of(arch: Architecture, components: int = 3) -> UnconditionalPr
 
 
 @cache
-def model_file() -> bytes:
-    networks = networks_of(256, False)
+def model_file(colours: int = 1) -> bytes:
+    networks = networks_of(256, colours, False)
     return dump_model("try", networks, unconditional_of(networks.arch), {"seed": 1, "note": "x"})
 
 
-def altered(change: Callable[[dict[str, torch.Tensor], dict], object]) -> bytes:
+def altered(change: Callable[[dict[str, torch.Tensor], dict], object], colours: int = 1) -> bytes:
     """The model file with its tensors and its description changed."""
-    data = model_file()
+    data = model_file(colours)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     description, tensors = json.loads(header["__metadata__"]["acncodec"]), load_tensors(data)
     change(tensors, description)
     return save_tensors(tensors, {"acncodec": json.dumps(description, sort_keys=True)})
 
 
-@pytest.mark.parametrize("levels", [2, 256])
-def test_model_files_round_trip(levels: int) -> None:
-    networks = networks_at_bound(Architecture(levels=levels, **SMALL), largest=127)
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_model_files_round_trip(levels: int, colours: int) -> None:
+    networks = networks_at_bound(architecture(levels, colours, **SMALL), largest=127)
     data = dump_model("a name", networks, unconditional_of(networks.arch), {"epochs": 3})
     model = parse_model(data)
     assert (model.name, model.size, model.record) == ("a name", len(data), {"epochs": 3})
@@ -469,15 +597,16 @@ def test_model_files_round_trip(levels: int) -> None:
     assert again == data
 
 
-def test_frozen_networks_round_trip() -> None:
-    networks = trainable(2).freeze()
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_frozen_networks_round_trip(levels: int, colours: int) -> None:
+    networks = trainable(levels, colours).freeze()
     inputs = inputs_of(networks.arch, 3, 5, 4)
     data = dump_model("trained", networks, unconditional_of(networks.arch), {})
     assert_same(passes(parse_model(data).networks, inputs), passes(networks, inputs))
 
 
 def test_a_model_files_bytes_do_not_depend_on_the_records_order() -> None:
-    networks = networks_of(256, False)
+    networks = networks_of(256, 1, False)
     assert altered(lambda t, d: None) == model_file()
     assert dump_model("try", networks, unconditional_of(networks.arch), {"note": "x", "seed": 1}) == model_file()
 
@@ -520,6 +649,12 @@ CHANGES: dict[str, Callable[[dict[str, torch.Tensor], dict], object]] = {
     "real scale": lambda t, d: d["log2_scales"].update({VERTICAL: 1.5}),
     "other levels": lambda t, d: d["architecture"].update(levels=16),
     "fewer levels": lambda t, d: d["architecture"].update(levels=2),
+    "colours without logistics": lambda t, d: d["architecture"].update(colours=3),
+    "logistics without colours": lambda t, d: d["architecture"].update(logistics=3),
+    "logistics of grey's weights": lambda t, d: d["architecture"].update(colours=3, logistics=3),
+    "no colours": lambda t, d: d["architecture"].update(colours=0),
+    "colours are true": lambda t, d: d["architecture"].update(colours=True),
+    "negative logistics": lambda t, d: d["architecture"].update(logistics=-1),
     "no blocks": lambda t, d: d["architecture"].update(blocks=0),
     "many blocks": lambda t, d: d["architecture"].update(blocks=65),
     "more blocks": lambda t, d: d["architecture"].update(blocks=4),
@@ -547,6 +682,30 @@ def test_malformed_model_files_are_refused(change: str) -> None:
         parse_model(altered(CHANGES[change]))
 
 
+HEAD = "decoder.head.outputs.1"
+COLOUR_CHANGES: dict[str, Callable[[dict[str, torch.Tensor], dict], object]] = {
+    "fewer colours": lambda t, d: d["architecture"].update(colours=2),
+    "more colours": lambda t, d: d["architecture"].update(colours=4),
+    "too many colours": lambda t, d: d["architecture"].update(colours=5),
+    "one colour": lambda t, d: d["architecture"].update(colours=1, logistics=0),
+    "one colour of logistics": lambda t, d: d["architecture"].update(colours=1),
+    "colours of one bit": lambda t, d: d["architecture"].update(levels=2),
+    "no logistics": lambda t, d: d["architecture"].update(logistics=0),
+    "fewer logistics": lambda t, d: d["architecture"].update(logistics=2),
+    "more logistics": lambda t, d: d["architecture"].update(logistics=4),
+    "too many logistics": lambda t, d: d["architecture"].update(logistics=65),
+    "missing head": lambda t, d: t.pop(f"{HEAD}.weight"),
+    "head of another colour": lambda t, d: t.update({f"{HEAD}.weight": t["decoder.head.outputs.2.weight"].clone()}),
+}
+
+
+@pytest.mark.parametrize("change", COLOUR_CHANGES)
+def test_malformed_model_files_of_colours_are_refused(change: str) -> None:
+    assert altered(lambda t, d: None, colours=3) == model_file(3)
+    with pytest.raises(ModelError):
+        parse_model(altered(COLOUR_CHANGES[change], colours=3))
+
+
 def test_model_files_without_our_metadata_are_refused() -> None:
     tensors = load_tensors(model_file())
     for metadata in [None, {"other": "1"}, {"acncodec": "{"}, {"acncodec": "[]"}, {"acncodec": "7"}]:
@@ -555,19 +714,39 @@ def test_model_files_without_our_metadata_are_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [1 << 24, -(1 << 24), (1 << 31) - 1, -(1 << 31)])
-def test_model_files_beyond_the_bound_are_refused(value: int) -> None:
-    with pytest.raises(BoundError, match=VERTICAL):
-        parse_model(altered(lambda t, d: t[f"{VERTICAL}.bias"].__setitem__(0, value)))
+@pytest.mark.parametrize(("name", "colours"), [(VERTICAL, 1), (VERTICAL, 3), (HEAD, 3)])
+def test_model_files_beyond_the_bound_are_refused(value: int, name: str, colours: int) -> None:
+    with pytest.raises(BoundError, match=name):
+        parse_model(altered(lambda t, d: t[f"{name}.bias"].__setitem__(0, value), colours))
 
 
-def test_models_one_step_beyond_the_bound_are_refused() -> None:
-    networks = networks_at_bound(Architecture(levels=2, **SMALL), largest=127)
+@pytest.mark.parametrize(
+    ("levels", "colours", "name"), [(2, 1, "decoder.head.logits"), (256, 3, HEAD), (256, 3, "decoder.head.features.2")]
+)
+def test_models_one_step_beyond_the_bound_are_refused(levels: int, colours: int, name: str) -> None:
+    networks = networks_at_bound(architecture(levels, colours, **SMALL), largest=127)
     data = dump_model("at the bound", networks, unconditional_of(networks.arch), {})
     parse_model(data)
     broken = copy.deepcopy(networks)
-    broken.decoder.logits.bias[0] += broken.decoder.logits.bias[0].sign()
-    with pytest.raises(BoundError, match=r"decoder\.logits"):
+    bias = dict(broken.products())[name].bias
+    bias[0] += bias[0].sign()
+    with pytest.raises(BoundError, match=name):
         parse_model(dump_model("beyond it", broken, unconditional_of(networks.arch), {}))
+
+
+# --- what an architecture may be ---
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+@pytest.mark.parametrize("colours", [1, 2, 3, 4])
+@pytest.mark.parametrize("logistics", [0, 1, 64])
+def test_several_colours_and_logistics_go_together(levels: int, colours: int, logistics: int) -> None:
+    if (colours > 1) == (logistics > 0) and (levels == 256 or colours == 1):
+        arch = Architecture(levels=levels, colours=colours, logistics=logistics)
+        assert Architecture.from_dict(arch.to_dict()) == arch
+    else:
+        with pytest.raises(ModelError, match="logistics"):
+            Architecture(levels=levels, colours=colours, logistics=logistics)
 
 
 def test_read_model(tmp_path: Path) -> None:

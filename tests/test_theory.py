@@ -1,18 +1,20 @@
 """Theory's bits, computed in float64 beside the integer tables, are what the coder spends."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
-from conftest import random_pixels, tiny_model
+from conftest import KINDS, random_pixels, smooth_pixels, tiny_model
 from scipy import stats
 
 from acncodec.coding.protocol import Task, alice, encode
 from acncodec.coding.stack import Stack
-from acncodec.coding.theory import kl_bits, residual_bits, unconditional_kl_bits
+from acncodec.coding.theory import LEAST_PROBABILITY, kl_bits, residual_bits, unconditional_kl_bits, value_bits
 from acncodec.exact.grids import LATENT_BITS, LATENT_MAX, OFFSET_MAX, WIDTH_BITS, WIDTH_MIN
 from acncodec.exact.tables import posterior_table
+from acncodec.nets.heads import Logistics, Softmax
 from acncodec.nets.model import UnconditionalPrior
 from acncodec.nets.prior import Mixture
 from acncodec.planning.schedule import Schedule
@@ -22,18 +24,18 @@ UNIT_ROW = -WIDTH_MIN  # sigma = 1
 DIMENSIONS = 5
 
 
-def posterior():
+def posterior() -> tuple[np.ndarray, np.ndarray]:
     """Offsets and their probabilities under the posterior, by scipy."""
     offsets = np.arange(-OFFSET_MAX, OFFSET_MAX + 1)
     q = stats.norm.pdf(offsets * STEP)
     return offsets, q / q.sum()
 
 
-def sigma_of(rows):
+def sigma_of(rows: Sequence[int] | np.ndarray) -> np.ndarray:
     return 2.0 ** ((np.asarray(rows, dtype=float) + WIDTH_MIN) / 2**WIDTH_BITS)
 
 
-def expected_kl(codes, logits, means, rows):
+def expected_kl(codes: np.ndarray, logits: np.ndarray, means: np.ndarray, rows: np.ndarray) -> float:
     """KL of each dimension summed, bits, by scipy: mixtures [D, M] in steps and table rows, logits in nats."""
     offsets, q = posterior()
     total = 0.0
@@ -45,14 +47,14 @@ def expected_kl(codes, logits, means, rows):
     return total
 
 
-def single(means, rows):
+def single(means: Sequence[int] | np.ndarray, rows: Sequence[int] | np.ndarray) -> Mixture:
     """Mixtures of one Gaussian: means [D] and table rows [D] -> one mixture [1, D, 1]."""
     shaped = [torch.tensor(np.asarray(v)).view(1, -1, 1).float() for v in (np.zeros(len(means)), means, rows)]
     return Mixture(*shaped)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_kl_of_one_gaussian_is_scipys(seed):
+def test_kl_of_one_gaussian_is_scipys(seed: int) -> None:
     random = np.random.default_rng(seed)
     codes, means = random.integers(-64, 65, DIMENSIONS), random.integers(-LATENT_MAX, LATENT_MAX + 1, DIMENSIONS)
     rows = random.integers(0, 32, DIMENSIONS)
@@ -66,7 +68,7 @@ def test_kl_of_one_gaussian_is_scipys(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_kl_of_a_mixture_is_scipys(seed):
+def test_kl_of_a_mixture_is_scipys(seed: int) -> None:
     random = np.random.default_rng(seed)
     codes = random.integers(-64, 65, DIMENSIONS)
     shape = (DIMENSIONS, 3)
@@ -76,13 +78,13 @@ def test_kl_of_a_mixture_is_scipys(seed):
     assert found == pytest.approx(expected_kl(codes, logits / 32, means, rows), rel=1e-9)
 
 
-def test_kl_is_nothing_where_the_prior_is_the_posterior():
+def test_kl_is_nothing_where_the_prior_is_the_posterior() -> None:
     codes = torch.tensor([[-64, -3, 0, 17, 64]])
     kl = float(kl_bits(codes, single(codes[0].numpy(), [UNIT_ROW] * DIMENSIONS)))
     assert 0 <= kl < 1e-4  # not quite 0: the posterior is cut at 4.5 deviations, the prior is not
 
 
-def test_unconditional_estimate_is_right_on_average():
+def test_unconditional_estimate_is_right_on_average() -> None:
     """With one component p(z) is a Gaussian, for which the KL is known."""
     random = np.random.default_rng(0)
     means, rows = np.array([3, -20, 31]), np.array([10, 20, 25])
@@ -100,29 +102,65 @@ def test_unconditional_estimate_is_right_on_average():
     assert abs(estimates.mean() - truth) < 4 * estimates.std() / math.sqrt(n)
 
 
-def test_posterior_table_is_the_posterior():
+def test_posterior_table_is_the_posterior() -> None:
     table = posterior_table()
     assert np.abs(table / table.sum() - posterior()[1]).max() < 1e-6
 
 
 @pytest.mark.parametrize("levels", [2, 256])
-def test_residual_of_known_logits(levels):
+def test_residual_of_known_logits(levels: int) -> None:
     """Equal logits cost log2(levels) a pixel; 32 steps of logit are a factor of e."""
-    pixels = torch.zeros((1, 2, 3), dtype=torch.uint8)
+    pixels = torch.zeros((1, 2, 3, 1), dtype=torch.uint8)
     logits = torch.zeros((1, 2, 3, levels))
-    assert float(residual_bits(logits, pixels)) == pytest.approx(6 * math.log2(levels))
+    assert float(residual_bits([Softmax(logits)], pixels)) == pytest.approx(6 * math.log2(levels))
     logits[..., 0] = 32
-    assert float(residual_bits(logits, pixels)) == pytest.approx(6 * math.log2((math.e + levels - 1) / math.e))
+    found = float(residual_bits([Softmax(logits)], pixels))
+    assert found == pytest.approx(6 * math.log2((math.e + levels - 1) / math.e))
 
 
-@pytest.mark.parametrize("levels", [2, 256])
+def one_logistic(mean: float, scale: float, count: int) -> Logistics:
+    """A mixture of one logistic, `mean` and `scale` in levels, for each of `count` values."""
+    parts = 0.0, 4 * mean, round(32 * math.log2(scale))
+    return Logistics(*(torch.full((count, 1), float(part)) for part in parts))
+
+
+@pytest.mark.parametrize(("mean", "scale"), [(100, 8), (0.25, 1), (255, 2), (-50, 32), (300, 64), (17.5, 1 / 16)])
+def test_value_of_a_logistic_is_scipys(mean: float, scale: float) -> None:
+    edges = np.array([-np.inf, *np.arange(1, 256) - 0.5, np.inf])
+    below, above = stats.logistic.cdf(edges, mean, scale), stats.logistic.sf(edges, mean, scale)
+    p = np.where(edges[:-1] < mean, np.diff(below), -np.diff(above))  # whichever tail does not cancel
+    values = torch.arange(256, dtype=torch.uint8)
+    found = value_bits(one_logistic(mean, scale, 256), values).numpy()
+    assert found == pytest.approx(-np.log2(p + LEAST_PROBABILITY), rel=1e-7, abs=1e-6)
+
+
+def test_residual_of_a_mixture_of_logistics() -> None:
+    """32 steps of logit are a factor of e, here too; colours add up."""
+    parts = torch.tensor([[0.0, 32.0], [4 * 100.0, 4 * 200.0], [96.0, 96.0]])
+    mixture = Logistics(*(part.expand(2, 1, 1, 2) for part in parts))
+    share = math.e / (1 + math.e)
+    at_mean = [1 - 2 * stats.logistic.cdf(-0.5 / 8), stats.logistic.cdf(100.5 / 8) - stats.logistic.cdf(99.5 / 8)]
+    p = (1 - share) * at_mean[1] + share * at_mean[0] + LEAST_PROBABILITY
+    pixels = torch.full((2, 1, 1, 3), 200, dtype=torch.uint8)
+    assert residual_bits([mixture] * 3, pixels).tolist() == pytest.approx([-3 * math.log2(p)] * 2)
+
+
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
 @pytest.mark.parametrize("conditional", [True, False])
-def test_the_coder_spends_what_theory_says(levels, conditional):
-    model = tiny_model(levels, calm=True)
-    pixels = random_pixels(1, 64, 6, 5, levels)
+def test_the_coder_spends_what_theory_says(levels: int, colours: int, conditional: bool) -> None:
+    model = tiny_model(levels, calm=True, colours=colours)
+    pixels = random_pixels(1, 64, 6, 5, levels) if colours == 1 else smooth_pixels(1, 64, 6, 5)
     stack = Stack.seeded(300)
     tally = alice(stack, pixels, encode(model, pixels), Task(model, Schedule(64, 4), 6, 5, conditional, lambda n: None))
     assert tally.residual == pytest.approx(tally.residual_theory, rel=0.003, abs=2)
     assert stack.bits - Stack.seeded(300).bits == pytest.approx(tally.residual + tally.prior - tally.posterior, abs=1e-6)
     # Theory lets the prior spread beyond the latents' range, the coder does not: with these wide priors a few percent less.
     assert tally.prior - tally.posterior == pytest.approx(tally.latent_theory, rel=0.06)
+
+
+def test_colours_are_coded_as_what_they_are() -> None:
+    """Slopes with little noise take the bits of the noise, not those of the values."""
+    model, pixels = tiny_model(256, calm=True, colours=3), smooth_pixels(2, 16, 8, 8)
+    z = torch.zeros(16, model.arch.code)
+    bits = residual_bits(model.networks.distributions(torch.from_numpy(pixels), z), torch.from_numpy(pixels))
+    assert float(bits.mean()) / pixels[0].size < 7

@@ -1,18 +1,28 @@
 """Training: exact resume, neighbours that are never the item itself, and a model file that codes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from conftest import KINDS, architecture, save_image
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from acncodec.coding.protocol import Task, alice, bob, encode
+from acncodec.coding.stack import Stack
+from acncodec.coding.theory import residual_bits
 from acncodec.errors import InputError, OutputError
-from acncodec.nets.architecture import Architecture
+from acncodec.exact.grids import LOGIT_MAX, SPREAD_MAX, SPREAD_MIN
+from acncodec.nets.heads import Logistics, Softmax
 from acncodec.nets.model import parse_model, read_model
+from acncodec.planning.schedule import Schedule
 from acncodec.training.checkpoint import load_checkpoint, save_checkpoint
 from acncodec.training.data import TrainingSet, split
+from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
+from acncodec.training.objective import residual_nats
 from acncodec.training.session import train
 from acncodec.training.trainer import BATCH, NEIGHBOURS, Budget, Trainer
 
@@ -20,21 +30,22 @@ SMALL = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2,
 SMALL_ARCH = {**SMALL, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
 
 
-def stripes(count: int, side: int = 8, levels: int = 2) -> list[np.ndarray]:
-    """Images with something to learn: one bright row or column each."""
+def stripes(count: int, side: int = 8, levels: int = 2, colours: int = 1) -> list[np.ndarray]:
+    """Images [side, side, colours] with something to learn: each has a row or column that is bright, in one colour."""
     rng = np.random.default_rng(0)
     images = []
     for _ in range(count):
-        image = np.zeros((side, side), np.uint8)
+        image = np.zeros((side, side, colours), np.uint8)
         index = rng.integers(side)
-        image[(index, slice(None)) if rng.random() < 0.5 else (slice(None), index)] = levels - 1
+        stripe = image[index] if rng.random() < 0.5 else image[:, index]
+        stripe[:, rng.integers(colours) if colours > 1 else 0] = levels - 1
         images.append(image)
     return images
 
 
-def trainer(steps: int, levels: int = 2, data: TrainingSet | None = None) -> Trainer:
-    data = data or split(stripes(200, levels=levels), levels)
-    return Trainer(Architecture(levels=levels, **SMALL_ARCH), data, Budget(steps=steps))
+def trainer(steps: int, levels: int = 2, colours: int = 1, data: TrainingSet | None = None) -> Trainer:
+    data = data or split(stripes(200, levels=levels, colours=colours))
+    return Trainer(architecture(levels, colours, **SMALL_ARCH), data, Budget(steps=steps))
 
 
 def run(t: Trainer) -> list[float]:
@@ -44,18 +55,21 @@ def run(t: Trainer) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("stop", [1, 4, 7])
-def test_resume_is_exact(stop: int, tmp_path: Path) -> None:
-    whole = trainer(8)
+STOPS = [(1, 2, 1), (4, 2, 1), (7, 2, 1), (4, 256, 1), (1, 256, 3), (6, 256, 3)]
+
+
+@pytest.mark.parametrize(("stop", "levels", "colours"), STOPS)
+def test_resume_is_exact(stop: int, levels: int, colours: int, tmp_path: Path) -> None:
+    whole = trainer(8, levels, colours)
     run(whole)
-    first = trainer(8)
+    first = trainer(8, levels, colours)
     for _ in first.run(lambda r: None, every=0.0):
         if first.step == stop:
             break
     save_checkpoint(tmp_path / "c", first.state(), {"a": 1})
     tensors, settings = load_checkpoint(tmp_path / "c")
     assert settings == {"a": 1}
-    second = trainer(8)
+    second = trainer(8, levels, colours)
     second.load_state(tensors)
     assert second.step == stop
     run(second)
@@ -67,9 +81,11 @@ def test_resume_is_exact(stop: int, tmp_path: Path) -> None:
     assert torch.equal(expected["counters"][:3], got["counters"][:3])  # the fourth is the time it took
 
 
-def test_training_learns() -> None:
-    losses = run(trainer(60))
-    assert losses[-1] < 0.7 * losses[0]
+@pytest.mark.parametrize(("levels", "colours", "share"), [(2, 1, 0.7), (256, 1, 0.95), (256, 3, 0.85)])
+def test_training_learns(levels: int, colours: int, share: float) -> None:
+    losses = run(trainer(60, levels, colours))
+    assert np.isfinite(losses).all()
+    assert losses[-1] < share * losses[0]
 
 
 def test_neighbour_is_never_the_item_itself() -> None:
@@ -84,19 +100,27 @@ def test_neighbour_is_never_the_item_itself() -> None:
     assert t._neighbours(equal, torch.arange(20)).shape == (20, 3)
 
 
-@pytest.mark.parametrize("levels", [2, 256])
-def test_export_is_a_model(levels: int) -> None:
-    t = trainer(3, levels)
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_export_is_a_model(levels: int, colours: int) -> None:
+    t = trainer(3, levels, colours)
     run(t)
     data = export(t, "stripes", {"data": "stripes"})
     assert data == export(t, "stripes", {"data": "stripes"})
     model = parse_model(data)
     assert (model.name, model.arch, model.record["images"]) == ("stripes", t.nets.arch, t.data.count)
     assert model.networks.exact
+    residual, kl = held_out_nats(model.networks, t.data.held_out)
+    assert np.isfinite(residual)
+    assert np.isfinite(kl)
+    pixels, stack = t.data.held_out[0].numpy(), Stack.seeded(400)
+    task = Task(model, Schedule(len(pixels), 2), 8, 8, True, lambda done: None)
+    alice(stack, pixels, encode(model, pixels), task)
+    assert (bob(stack, task) == pixels).all()
+    stack.check_seed(400)
 
 
 def test_batches_are_an_epoch_of_equal_sizes() -> None:
-    data = split([*stripes(300, 8), *stripes(150, 5)], 2)
+    data = split([*stripes(300, 8), *stripes(150, 5)])
     batches = data.batches(BATCH, torch.Generator().manual_seed(1))
     for group in (0, 1):
         indices = torch.cat([part for g, part in batches if g == group])
@@ -104,28 +128,74 @@ def test_batches_are_an_epoch_of_equal_sizes() -> None:
 
 
 def test_held_out_images_are_not_trained_on() -> None:
-    images = [np.full((4, 4), i, np.uint8) for i in range(200)]
-    data = split(images, 256)
-    train_values = set(data.train[0][:, 0, 0].tolist())
-    held_out_values = set(data.held_out[0][:, 0, 0].tolist())
+    images = [np.full((4, 4, 1), i, np.uint8) for i in range(200)]
+    data = split(images)
+    train_values = set(data.train[0][:, 0, 0, 0].tolist())
+    held_out_values = set(data.held_out[0][:, 0, 0, 0].tolist())
     assert not train_values & held_out_values
     assert len(train_values | held_out_values) == 200
 
 
+def test_images_of_other_shapes_are_other_groups() -> None:
+    data = split([*stripes(60, 8, 256, 3), *stripes(40, 5, 256, 3), *stripes(7, 4, 256, 3)])
+    assert [group.shape[1:] for group in data.train] == [(8, 8, 3), (5, 5, 3)]
+    assert (data.count, data.held_out_count) == (57 + 38, 3 + 2)
+
+
+# --- the objective is what theory says, and has gradients everywhere ---
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 10))
+def test_objective_of_logistics_is_theorys(seed: int, components: int) -> None:
+    rng, shape = np.random.default_rng(seed), (4, 3, 2, components)
+    ranges = [(-LOGIT_MAX, LOGIT_MAX), (-100, 1120), (0, SPREAD_MAX)]
+    mixtures = [Logistics(*(torch.from_numpy(rng.integers(a, b + 1, shape)).float() for a, b in ranges)) for _ in range(3)]
+    pixels = torch.from_numpy(rng.integers(0, 256, (4, 3, 2, 3), dtype=np.uint8))
+    nats, bits = residual_nats([*mixtures], pixels), residual_bits([*mixtures], pixels)
+    # What float32 cannot tell from 1 is as likely as the least probability: far above all means a bit or so is lost.
+    assert (nats.double() / np.log(2)).tolist() == pytest.approx(bits.tolist(), rel=0.05)
+    near = [mixture._replace(means=pixels[..., c, None] * 4.0 + mixture.means % 32) for c, mixture in enumerate(mixtures)]
+    nats, bits = residual_nats([*near], pixels), residual_bits([*near], pixels)
+    assert (nats.double() / np.log(2)).tolist() == pytest.approx(bits.tolist(), rel=1e-3)
+
+
+@pytest.mark.parametrize("levels", [2, 256])
+def test_objective_of_softmaxes_is_theorys(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    logits = torch.from_numpy(rng.integers(-LOGIT_MAX, LOGIT_MAX + 1, (5, 4, 3, levels))).float()
+    pixels = torch.from_numpy(rng.integers(0, levels, (5, 4, 3, 1), dtype=np.uint8))
+    nats, bits = residual_nats([Softmax(logits)], pixels), residual_bits([Softmax(logits)], pixels)
+    assert (nats.double() / np.log(2)).tolist() == pytest.approx(bits.tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [0, 1, 128, 254, 255])
+@pytest.mark.parametrize("mean", [-512, 0, 511, 1020, 1532])
+@pytest.mark.parametrize("spread", [SPREAD_MIN, 0, SPREAD_MAX])
+def test_gradients_of_outliers_are_bounded(value: int, mean: int, spread: int) -> None:
+    parts = [torch.full((1, 1, 1, 2), float(part)).requires_grad_() for part in (0, mean, spread)]
+    nats = residual_nats([Logistics(*parts)], torch.full((1, 1, 1, 1), value, dtype=torch.uint8))
+    nats.sum().backward()
+    assert 0 <= float(nats.detach()) < 20  # 28 bits
+    for part in parts:
+        assert part.grad is not None
+        assert torch.isfinite(part.grad).all()
+        assert part.grad.abs().max() < 5  # the slope of the narrowest logistic's tail is 4 nats a quarter level
+
+
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(InputError, match="50 images"):
-        split(stripes(5), 2)
+        split(stripes(5))
 
 
 def test_session_writes_a_model_and_removes_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acncodec.training.session.SIZES", {2: SMALL_ARCH, 256: SMALL_ARCH})
+    monkeypatch.setattr("acncodec.training.session.KINDS", {Layout.BILEVEL: {"levels": 2, **SMALL_ARCH}})
     folder = tmp_path / "images"
-    folder.mkdir()
     for i, image in enumerate(stripes(100)):
-        Image.fromarray(image.astype(bool)).save(folder / f"{i}.png")
+        save_image(folder / f"{i}.png", image, "1")
     output = tmp_path / "m.safetensors"
     figures: list[tuple[float, float]] = []
-    arguments = {"report": lambda r: None, "held_out": lambda *nats: figures.append(nats)}
+    arguments: dict[str, Any] = {"report": lambda r: None, "held_out": lambda *nats: figures.append(nats)}
     train(folder, output, Budget(steps=3), resume=False, overwrite=False, **arguments)
     model = read_model(output)
     assert model.name == "m"

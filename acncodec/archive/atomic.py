@@ -16,8 +16,12 @@ from acncodec.errors import DamagedError, OutputError
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE = 0o666
+DIRECTORY_MODE = 0o777
 # Characters of the target's name kept in the temporary one: all of it plus the ends could pass NAME_MAX.
 TEMP_STEM = 40
+MAX_DEPTH = 255  # directories within the target; the library function that removes them is recursive
+# Why a directory may refuse to be forced to the disk although all is well: not readable, or not known there.
+UNSYNCABLE = (errno.EACCES, errno.EINVAL, errno.ENOTSUP)
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes], overwrite: bool) -> int:
@@ -40,9 +44,13 @@ def write_atomically(path: Path, chunks: Iterable[bytes], overwrite: bool) -> in
                 written += len(chunk)
             with _reported(path):
                 os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        except BaseException:
+            # There is an error to report already.
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+            raise
         with _reported(path):
+            os.close(descriptor)  # some file systems tell of a full disk only here
             _publish(temp, path, overwrite)
     finally:
         _remove(temp)
@@ -54,10 +62,14 @@ def write_atomically(path: Path, chunks: Iterable[bytes], overwrite: bool) -> in
 class DirectoryWriter:
     """Context manager that fills a directory: files go to a hidden sibling, and on success to `target`.
 
-    A target that is missing or empty is replaced by one rename.  One that holds something needs `overwrite`
-    and gets file by file, each whole; all conflicts that can be seen beforehand are refused before the first.
-    On an exception before that the target is untouched.  The single files are not forced to the disk: what
-    they were unpacked from is still there.  Raises OutputError, at once for a target that cannot be used.
+    A target that is missing or empty is replaced by one rename.  One that holds something needs `overwrite` and gets
+    file by file, each whole; so does an empty one that no rename can replace: a mount point, the working directory,
+    one in a directory that may not be written to (then the hidden directory lies in the target).  All conflicts that
+    can be seen beforehand are refused before the first file.  On an exception before that the target is untouched.
+    The single files are not forced to the disk: what they were unpacked from is still there.
+
+    Names are never altered: where the file system takes two of them for one, OutputError says so.  Raises OutputError,
+    at once for a target that cannot be used.
     """
 
     def __init__(self, target: Path, overwrite: bool) -> None:
@@ -69,36 +81,67 @@ class DirectoryWriter:
                     raise OutputError(f"{_shown(target)} exists already and is not a directory.")
                 if not overwrite and any(self._target.iterdir()):
                     raise OutputError(f"{_shown(target)} exists already and is not empty; give -f to write into it.")
+                if not os.access(self._target, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self._overwrite = overwrite
-        self._temp = _temp_name(self._target)
-        self._names: list[Path] = []
+        # Of everything made so far, directories too: its name, and whether it is a directory; parents come first.
+        self._made: dict[bytes, bool] = {b"": True}
 
     def __enter__(self) -> "DirectoryWriter":
         with _reported(self._target):
-            self._temp.mkdir()
+            self._temp = _make_temp(self._target)
         return self
 
     def add(self, name: bytes, data: bytes) -> None:
         """Write one file under its POSIX path relative to the target, making the directories above it.
 
         Raises DamagedError for a path that leaves the target or meets another one that was added, OutputError
-        if the system refuses.
+        if the system refuses or takes the name for another one.
         """
-        if any(part in (b"", b".", b"..") or b"\0" in part for part in name.split(b"/")):
-            raise DamagedError(f"The archive names a file that cannot be written safely: {name!r}.")
-        relative = Path(os.fsdecode(name))
-        path = self._temp / relative
-        with _reported(self._target / relative):
+        _refuse_unsafe(name)
+        if name in self._made:
+            raise _excluded(name)
+        self._make_directories(name.rpartition(b"/")[0])
+        with _reported(self._target / os.fsdecode(name)):
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(path, CREATE_FLAGS, FILE_MODE)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise DamagedError(f"The archive names two files that exclude each other: {name!r}.") from error
+                descriptor = os.open(self._temp / os.fsdecode(name), CREATE_FLAGS, FILE_MODE)
+            except FileExistsError as error:
+                raise self._merged(name) from error
             try:
                 _write_all(descriptor, data)
             finally:
                 os.close(descriptor)
-        self._names.append(relative)
+        self._made[name] = False
+
+    def add_directory(self, name: bytes) -> None:
+        """Make a directory and those above it; what is there already as a directory stays. Raises as `add`."""
+        _refuse_unsafe(name)
+        self._make_directories(name)
+
+    def _make_directories(self, name: bytes) -> None:
+        if self._made.get(name):
+            return
+        parts = name.split(b"/")
+        for end in range(1, len(parts) + 1):
+            directory = b"/".join(parts[:end])
+            if directory not in self._made:
+                with _reported(self._target / os.fsdecode(directory)):
+                    try:
+                        (self._temp / os.fsdecode(directory)).mkdir()
+                    except FileExistsError as error:
+                        raise self._merged(directory) from error
+                self._made[directory] = True
+            elif not self._made[directory]:
+                raise _excluded(name)
+
+    def _merged(self, name: bytes) -> OutputError:
+        """The error for a name that exists although it was not made: the other name for the same thing was."""
+        found = _identity((self._temp / os.fsdecode(name)).lstat())
+        parent = name.rpartition(b"/")[0]
+        for other in self._made:
+            if other.rpartition(b"/")[0] == parent and _identity((self._temp / os.fsdecode(other)).lstat()) == found:
+                return _same_name(self._target, other, name)
+        return OutputError(f"Cannot write {_shown(self._target / os.fsdecode(name))}: {os.strerror(errno.EEXIST)}.")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
@@ -109,46 +152,129 @@ class DirectoryWriter:
             shutil.rmtree(self._temp, ignore_errors=True)
 
     def _finish(self) -> None:
-        try:
-            self._temp.rename(self._target)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            # Also reached when the target was filled since the check at the start.
-            if not self._overwrite:
-                raise OutputError(f"{_shown(self._target)} is no longer empty; give -f to write into it.") from error
-            self._merge()
+        mode = _mode(self._target)
+        if self._temp.parent == self._target or (mode is not None and self._target.samefile(os.curdir)):
+            occupied = any(path != self._temp for path in self._target.iterdir())
         else:
-            _sync_directory(self._target.parent)
-
-    def _merge(self) -> None:
-        """Move all files into the target, replacing files and links of the same name."""
-        by_parent: dict[Path, list[str]] = {}
-        for name in self._names:
-            by_parent.setdefault(name.parent, []).append(name.name)
-        for parent, leaves in by_parent.items():
-            self._refuse_conflicts(parent, leaves)
-        for parent, leaves in by_parent.items():
-            descriptor = _open_below(self._target, parent)
-            try:
-                for leaf in leaves:
-                    os.replace(self._temp / parent / leaf, leaf, dst_dir_fd=descriptor)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-    def _refuse_conflicts(self, parent: Path, leaves: list[str]) -> None:
-        for ancestor in (parent, *parent.parents):
-            path = self._target / ancestor
-            mode = _mode(path)
-            # A link among the parents would lead the files out of the target.
-            if mode is not None and not stat.S_ISDIR(mode):
-                raise OutputError(f"{_shown(path)} is in the way: it is a file or a link, and a directory is needed there.")
-        for leaf in leaves:
-            path = self._target / parent / leaf
-            mode = _mode(path)
             if mode is not None and stat.S_ISDIR(mode):
-                raise OutputError(f"{_shown(path)} is in the way: it is a directory, and a file is to be written there.")
+                self._temp.chmod(stat.S_IMODE(mode))  # a private directory stays private
+            try:
+                self._temp.rename(self._target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                occupied = True
+            else:
+                _sync_directory(self._target.parent)
+                return
+        # Also reached when the target was filled since the check at the start.
+        if occupied and not self._overwrite:
+            raise OutputError(f"{_shown(self._target)} is no longer empty; give -f to write into it.")
+        _merge(self._temp, self._target, self._made, self._overwrite)
+
+
+def _make_temp(target: Path) -> Path:
+    """Make an empty hidden directory: beside the target, or in it if nothing can be renamed from there to the target."""
+    there = _mode(target)
+    mode = DIRECTORY_MODE if there is None else there & DIRECTORY_MODE | stat.S_IRWXU
+    temp = _temp_name(target)
+    try:
+        temp.mkdir(mode)
+        if there is None or _same_mount(temp, target):
+            return temp
+        temp.rmdir()
+    except OSError:
+        if there is None:
+            raise
+    temp = target / temp.name
+    temp.mkdir(mode)
+    return temp
+
+
+def _same_mount(empty: Path, other: Path) -> bool:
+    """Whether files can be renamed from the directory `empty` to the directory `other`."""
+    if empty.stat().st_dev != other.stat().st_dev:
+        return False
+    try:
+        # Two mounts may show one device.  The kernel looks at the mounts before it looks for the file, which is not there.
+        (empty / "none").rename(other / "none")
+    except OSError as error:
+        return error.errno != errno.EXDEV
+    return True
+
+
+def _merge(temp: Path, target: Path, made: dict[bytes, bool], overwrite: bool) -> None:
+    """Move what was made in `temp` into the target; what is not a directory there gives way if `overwrite` is set."""
+    _refuse_conflicts(target, made)
+    files: dict[bytes, list[bytes]] = {}  # by directory; those without files too
+    for name, is_directory in made.items():
+        files.setdefault(name if is_directory else name.rpartition(b"/")[0], []).extend([] if is_directory else [name])
+    added: list[bytes] = []
+    try:
+        # All directories before the first file: what fails up to here leaves no trace.
+        _merge_directories(target, list(files), added)
+        for directory, names in files.items():
+            _merge_files(temp, target, directory, names, overwrite)
+    except BaseException:
+        for name in reversed(added):
+            parent, _, leaf = name.rpartition(b"/")
+            # One that got a file by now stays.
+            with contextlib.suppress(OSError), _opened(target, parent) as descriptor:
+                os.rmdir(leaf, dir_fd=descriptor)
+        raise
+
+
+def _refuse_conflicts(target: Path, made: dict[bytes, bool]) -> None:
+    for name, is_directory in made.items():
+        path = target / os.fsdecode(name)
+        mode = _mode(path)
+        # A link among the parents would lead the files out of the target.
+        if mode is not None and is_directory and not stat.S_ISDIR(mode):
+            raise OutputError(f"{_shown(path)} is in the way: it is a file or a link, and a directory is needed there.")
+        if mode is not None and not is_directory and stat.S_ISDIR(mode):
+            raise OutputError(f"{_shown(path)} is in the way: it is a directory, and a file is to be written there.")
+
+
+def _merge_directories(target: Path, names: list[bytes], added: list[bytes]) -> None:
+    """Make those directories in the target that are missing, parents first; `added` tells which these were."""
+    seen: dict[tuple[int, int], bytes] = {}
+    for name in names:
+        parent, _, leaf = name.rpartition(b"/")
+        if leaf:
+            with _opened(target, parent) as descriptor, contextlib.suppress(FileExistsError):
+                os.mkdir(leaf, dir_fd=descriptor)
+                added.append(name)
+        with _opened(target, name) as descriptor:
+            # The target may fold names that the temporary directory keeps apart.
+            other = seen.setdefault(_identity(os.fstat(descriptor)), name)
+        if other != name:
+            raise _same_name(target, other, name)
+
+
+def _merge_files(temp: Path, target: Path, directory: bytes, names: list[bytes], overwrite: bool) -> None:
+    placed: dict[tuple[int, int], bytes] = {}
+    with _opened(target, directory) as descriptor:
+        for name in names:
+            source = temp / os.fsdecode(name)
+            with contextlib.suppress(FileNotFoundError):
+                there = os.stat(source.name, dir_fd=descriptor, follow_symlinks=False)
+                if (other := placed.get(_identity(there))) is not None:
+                    raise _same_name(target, other, name)
+            placed[_identity(source.lstat())] = name
+            _publish(source, target / os.fsdecode(name), overwrite, descriptor)
+
+
+@contextlib.contextmanager
+def _opened(root: Path, name: bytes) -> Iterator[int]:
+    """The directory `name` below `root` (itself if empty), no link followed on the way."""
+    descriptor = os.open(root, DIRECTORY_FLAGS)
+    try:
+        for part in filter(None, name.split(b"/")):
+            above, descriptor = descriptor, os.open(part, DIRECTORY_FLAGS, dir_fd=descriptor)
+            os.close(above)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -158,6 +284,23 @@ def _reported(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"Cannot write {_shown(path)}: {error.strerror or error}.") from error
+
+
+def _refuse_unsafe(name: bytes) -> None:
+    parts = name.split(b"/")
+    if any(part in (b"", b".", b"..") or b"\0" in part for part in parts) or len(parts) > MAX_DEPTH + 1:
+        raise DamagedError(f"The archive names a file that cannot be written safely: {name!r}.")
+
+
+def _excluded(name: bytes) -> DamagedError:
+    return DamagedError(f"The archive names two files that exclude each other: {name!r}.")
+
+
+def _same_name(target: Path, first: bytes, second: bytes) -> OutputError:
+    both = " and ".join(_shown(Path(os.fsdecode(name))) for name in (first, second))
+    return OutputError(
+        f"The file system of {_shown(target)} takes {both} for the same name; extract one of them with 'acncodec extract'."
+    )
 
 
 def _shown(path: Path) -> str:
@@ -176,6 +319,10 @@ def _mode(path: Path) -> int | None:
         return path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _identity(info: os.stat_result) -> tuple[int, int]:
+    return info.st_dev, info.st_ino
 
 
 def refuse_occupied(path: Path, overwrite: bool) -> None:
@@ -198,16 +345,18 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _publish(temp: Path, path: Path, overwrite: bool) -> None:
+def _publish(temp: Path, path: Path, overwrite: bool, directory: int | None = None) -> None:
+    """Put the file `temp` at `path`; `directory` is that of `path`, opened, if nothing else may be followed there."""
+    place = path if directory is None else path.name
     if not overwrite:
         try:
             # Unlike a rename, a link never takes the place of a file made since the first check.
-            path.hardlink_to(temp)
+            os.link(temp, place, dst_dir_fd=directory)
             return
         except OSError:
             # It exists by now, or this file system has no links; then the moment in between stays open.
             refuse_occupied(path, overwrite)
-    temp.replace(path)
+    os.replace(temp, place, dst_dir_fd=directory)
 
 
 def _remove(temp: Path) -> None:
@@ -217,22 +366,12 @@ def _remove(temp: Path) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _open_below(root: Path, relative: Path) -> int:
-    """Open a directory below `root`, making what is missing and following no link on the way."""
-    descriptor = os.open(root, DIRECTORY_FLAGS)
-    for part in relative.parts:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, dir_fd=descriptor)
-            below = os.open(part, DIRECTORY_FLAGS, dir_fd=descriptor)
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        descriptor = below
-    return descriptor
+    except OSError as error:
+        if error.errno not in UNSYNCABLE:
+            raise

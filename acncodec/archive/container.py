@@ -1,4 +1,4 @@
-"""The outer layout of an archive: named sections behind a table, every byte under a checksum.
+"""The outer layout of an archive: tagged sections behind a table, every byte under a checksum.
 
     magic       8 bytes
     version     1 byte
@@ -7,53 +7,92 @@
     crc32       4 bytes, of everything above
     payloads    for each section: its bytes, then their crc32 (4 bytes)
 
-All integers are little-endian.  The last checksum is the last thing in the file.
+All integers are little-endian.  The last checksum is the last thing in the file.  Tags may repeat; the table is
+all that is read at first, so that a section can be had, or be damaged, without the others.
 """
 
+import itertools
+import os
+import sys
+import threading
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import BinaryIO
 
-from acncodec.archive.wire import Reader, Writer
-from acncodec.errors import DamagedError, UnsupportedError
+from acncodec.archive.limits import MAX_SECTION_BYTES, MAX_SECTIONS
+from acncodec.archive.wire import MAX_VARINT_BYTES, Reader, Writer
+from acncodec.errors import DamagedError, InputError, UnsupportedError
 
 # As PNG's: not text, and broken by a transfer that strips the 8th bit or rewrites line ends.
 MAGIC = b"\x8bACN\r\n\x1a\n"
-VERSION = 1
+VERSION = 2
 KNOWN_FEATURES = 0
 TAG_BYTES = 4
 CRC_BYTES = 4
-MAX_SECTIONS = 16
-MAX_SECTION_BYTES = 2**40
+MAX_FIXED_BYTES = len(MAGIC) + 1 + 2 * MAX_VARINT_BYTES  # before the table: magic, version, features, count
+MAX_ENTRY_BYTES = TAG_BYTES + MAX_VARINT_BYTES  # of the table, for each section
 
 
-@dataclass(frozen=True, slots=True)
 class Container:
-    """What an archive holds, accounted for to the byte.
+    """The sections of an open archive, whose table is right; payloads are read and checked one by one.
 
-    `sections` maps each tag to its payload, in the order of the file.  `overhead` counts the other bytes:
-    "header" (magic, version, features, table) and "checksums".  All payload lengths and all of `overhead`
-    add up to the length of the file.
+    `tags[i]` and `sizes[i]` (payload, in bytes) describe section i, in the order of the file.  `size` is the file's
+    length in bytes and `missing` what is missing at its end.  `overhead` counts the bytes beside the payloads: "header"
+    (magic, version, features, table) and "checksums"; all `sizes` and all of `overhead` add up to `size` + `missing`.
+    The file must stay open.
     """
 
-    sections: dict[str, bytes]
-    overhead: dict[str, int]
+    def __init__(self, file: BinaryIO, size: int, table: Sequence[tuple[str, int]], header_bytes: int) -> None:
+        """`table` lists (tag, payload's size), `header_bytes` what stands before the header's checksum."""
+        self.tags = [tag for tag, _ in table]
+        self.sizes = [length for _, length in table]
+        self.overhead = {"header": header_bytes, "checksums": CRC_BYTES * (1 + len(table))}
+        self.size = size
+        stored = (length + CRC_BYTES for length in self.sizes)
+        *self._starts, end = itertools.accumulate(stored, initial=header_bytes + CRC_BYTES)
+        self.missing = max(0, end - size)
+        self._file = file
+        self._lock = threading.Lock()
+
+    def read(self, index: int) -> bytes:
+        """The payload of section `index`, checked; any number of threads may read at once.
+
+        Raises DamagedError, which names the section, if it is damaged, lies beyond a truncated end or cannot be
+        read from the disk.
+        """
+        start, length = self._starts[index], self.sizes[index]
+        name = f"The archive's section {index + 1} ({self.tags[index]})"
+        # Not left to the file's end: to read is to allocate as much as the table says.
+        if start + length + CRC_BYTES > self.size:
+            raise DamagedError(f"{name} is incomplete: the archive is truncated.")
+        try:
+            with self._lock:
+                self._file.seek(start)
+                payload = self._file.read(length)
+                checksum = self._file.read(CRC_BYTES)
+        except OSError as error:
+            # A bad spot on a disk hurts this section and no other, as any damage does.
+            raise DamagedError(f"{name} cannot be read: {error.strerror or error}.") from error
+        if checksum != _crc(payload):
+            raise DamagedError(f"{name} is damaged: its checksum is wrong.")
+        return payload
 
 
 def write_container(sections: Sequence[tuple[str, bytes]]) -> list[bytes]:
     """The archive of `sections` (tag, payload) as chunks to be written one after the other.
 
-    Raises ValueError for a tag that is not 4 ASCII letters or digits or comes twice, and for too many sections.
+    Raises ValueError for a tag that is not 4 ASCII letters or digits, and for too many sections.
     """
-    tags = [tag for tag, _ in sections]
-    if len(tags) > MAX_SECTIONS or len(set(tags)) < len(tags) or not all(_is_tag(tag.encode()) for tag in tags):
-        raise ValueError(f"not a valid list of section tags: {tags}")
+    if len(sections) > MAX_SECTIONS:
+        raise ValueError(f"an archive has at most {MAX_SECTIONS} sections, not {len(sections)}")
     head = Writer()
     head.fixed(MAGIC)
     head.u8(VERSION)
     head.varint(KNOWN_FEATURES)
     head.varint(len(sections))
     for tag, payload in sections:
+        if not _is_tag(tag):
+            raise ValueError(f"not a valid section tag: {tag!r}")
         head.fixed(tag.encode())
         head.varint(len(payload))
     chunks = [head.to_bytes(), _crc(head.to_bytes())]
@@ -62,37 +101,56 @@ def write_container(sections: Sequence[tuple[str, bytes]]) -> list[bytes]:
     return chunks
 
 
-def read_container(data: bytes | memoryview) -> Container:
-    """Read and check a whole archive.
+def read_container(file: BinaryIO, tolerant: bool = False) -> Container:
+    """Read and check the table of the archive in `file`, which can seek and is buffered or in memory.
 
-    Raises UnsupportedError for a version or feature of a later program, DamagedError for everything else that
-    `write_container` would not have written.  Which tags must be there is for the caller to say.
+    `tolerant` takes an archive whose end is missing, as long as its table is there; then it shows when a section is
+    read.  Raises UnsupportedError for a version or feature of a later program, InputError if the file cannot be read,
+    and DamagedError for everything else that `write_container` would not have written.  Which tags must be there is
+    for the caller to say.
     """
-    view = memoryview(data)
-    if view[: len(MAGIC)] != MAGIC:
+    try:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        head = file.read(min(MAX_FIXED_BYTES, size))
+        features, count, fixed_bytes = _read_fixed(head)
+        file.seek(fixed_bytes)
+        rest = file.read(min(count * MAX_ENTRY_BYTES + CRC_BYTES, size - fixed_bytes))
+    except OSError as error:
+        raise InputError(f"The archive cannot be read: {error.strerror or error}.") from error
+    reader = Reader(rest, "The archive's header")
+    # Interned, a tag takes memory once however often it repeats.
+    table = [
+        (sys.intern(reader.fixed(TAG_BYTES).decode("latin-1")), reader.varint(MAX_SECTION_BYTES)) for _ in range(count)
+    ]
+    header_bytes = fixed_bytes + reader.position
+    checked = zlib.crc32(memoryview(rest)[: reader.position], zlib.crc32(head[:fixed_bytes]))
+    if reader.fixed(CRC_BYTES) != checked.to_bytes(CRC_BYTES, "little"):
+        raise DamagedError("The archive's header is damaged: its checksum is wrong.")
+    _check_features(features)
+    if not all(_is_tag(tag) for tag, _ in table):
+        raise DamagedError("The archive's header is damaged: its section tags are not valid.")
+    container = Container(file, size, table, header_bytes)
+    if container.missing and not tolerant:
+        raise DamagedError(f"The archive is truncated: {container.missing} bytes are missing at its end.")
+    excess = size - sum(container.sizes) - sum(container.overhead.values())
+    if excess > 0:
+        raise DamagedError(f"The archive has {excess} bytes too many at its end.")
+    return container
+
+
+def _read_fixed(head: bytes) -> tuple[int, int, int]:
+    """What stands before the table: features, number of sections, and how many bytes that took."""
+    if head[: len(MAGIC)] != MAGIC:
         raise DamagedError("This is not an acncodec archive, or its first bytes are damaged.")
-    reader = Reader(view, "The archive's header")
+    reader = Reader(head, "The archive's header")
     reader.fixed(len(MAGIC))
     version = reader.u8()
     # Before the checksum: another version may keep it elsewhere.
     if version != VERSION:
         raise UnsupportedError(f"The archive has format version {version}; this program reads version {VERSION}.")
     features = reader.varint()
-    table = [(reader.fixed(TAG_BYTES), reader.varint(MAX_SECTION_BYTES)) for _ in range(reader.varint(MAX_SECTIONS))]
-    header_bytes = reader.position
-    if reader.fixed(CRC_BYTES) != _crc(view[:header_bytes]):
-        raise DamagedError("The archive's header is damaged: its checksum is wrong.")
-    _check_features(features)
-    _check_table(table, available=len(view) - reader.position)
-
-    sections = {}
-    for raw_tag, length in table:
-        payload = reader.fixed(length)
-        tag = raw_tag.decode()
-        if reader.fixed(CRC_BYTES) != _crc(payload):
-            raise DamagedError(f"The archive's section {tag} is damaged: its checksum is wrong.")
-        sections[tag] = payload
-    return Container(sections, {"header": header_bytes, "checksums": CRC_BYTES * (1 + len(table))})
+    return features, reader.varint(MAX_SECTIONS), reader.position
 
 
 def _check_features(features: int) -> None:
@@ -102,21 +160,9 @@ def _check_features(features: int) -> None:
         raise UnsupportedError(f"The archive needs features that this program does not know (bits {bits}).")
 
 
-def _check_table(table: list[tuple[bytes, int]], available: int) -> None:
-    """Check the tags and that the payloads with their checksums fill the `available` bytes exactly."""
-    tags = [tag for tag, _ in table]
-    if len(set(tags)) < len(tags) or not all(map(_is_tag, tags)):
-        raise DamagedError("The archive's header is damaged: its section tags are not valid.")
-    needed = sum(length + CRC_BYTES for _, length in table)
-    if needed > available:
-        raise DamagedError(f"The archive is truncated: {needed - available} bytes are missing at its end.")
-    if needed < available:
-        raise DamagedError(f"The archive has {available - needed} bytes too many at its end.")
+def _is_tag(tag: str) -> bool:
+    return len(tag) == TAG_BYTES and tag.isascii() and tag.isalnum()
 
 
-def _is_tag(tag: bytes) -> bool:
-    return len(tag) == TAG_BYTES and tag.isalnum()
-
-
-def _crc(data: bytes | memoryview) -> bytes:
+def _crc(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(CRC_BYTES, "little")

@@ -1,33 +1,34 @@
-"""The HEAD section: which models, which groups of elements, and how they were coded.
+"""The HEAD section: what the archive promises, which models it needs, and how much each other section holds.
+
+    flags       1 byte: names (2 bits), promise (the rest)
+    exactness   4 bytes
+    models      count (varint), then for each: name (text), sha256 (32 bytes)
+    duplicates, folders, empty    varints
+    blocks      count (varint), then pictures in each BLCK section (varints)
+    stores      count (varint), then items in each FILE section (varints)
 
 One header has one encoding, and `decode` takes nothing else, so that equal archives are equal files.
 """
 
 from dataclasses import dataclass
 
+from acncodec.archive.limits import (
+    MAX_EMPTY,
+    MAX_ENTRIES,
+    MAX_FOLDERS,
+    MAX_MODEL_NAME_BYTES,
+    MAX_MODELS,
+    MAX_SECTIONS,
+)
 from acncodec.archive.wire import Reader, Writer
 from acncodec.errors import DamagedError
 
-NAMES_DROP, NAMES_KEEP = 0, 1
-ORDER_TOUR, ORDER_NAMES = 0, 1
-PRIOR_CONDITIONAL, PRIOR_UNCONDITIONAL = 0, 1
-MODE_1, MODE_L = 0, 1
-CONTAINER_PNG, CONTAINER_PPM = 0, 1
+NAMES_DROP, NAMES_KEEP, NAMES_FOLDERS = 0, 1, 2
+PROMISE_PIXELS, PROMISE_BYTES = 0, 1
 
+NAMES_BITS = 2
 SHA256_BYTES = 32
-DIGEST_BYTES = 16
 EXACTNESS_BYTES = 4
-
-MAX_MODELS = 16
-MAX_MODEL_NAME_BYTES = 255
-MAX_GROUPS = 2**20
-MAX_LANES = 512
-MAX_STEP_PIXELS = 2**20  # of all lanes of a step together, where there is more than one
-MAX_PIXELS = 2**26
-MAX_IMAGES = 2**24
-MAX_ALL_PIXELS = 2**36  # of all images together
-MAX_STORED = 2**24
-MAX_SEED_WORDS = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,41 +40,25 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """All elements of one kind: same mode (MODE_*), container (CONTAINER_*), height and width in pixels.
-
-    `count` elements were coded in `lanes` parallel lanes with `models[model]`; `digest` (16 bytes) is the hash
-    of their pixels.
-    """
-
-    mode: int
-    container: int
-    height: int
-    width: int
-    count: int
-    lanes: int
-    model: int
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Header:
-    """Everything that the decoder must know before the first coded bit.
+    """Everything that the decoder must know before the first block.
 
-    `names` is NAMES_*, `order` ORDER_*, `prior` PRIOR_*.  `seed_words` counts the words that the coder started
-    from, `stored` the files kept outside the groups, `files` all files, where names are kept (else it is 0).
-    `exactness` (4 bytes) is the fingerprint of the arithmetic self-test.
+    `names` is NAMES_*, `promise` PROMISE_*.  `exactness` (4 bytes) is the fingerprint of the arithmetic self-test.
+    `entries` counts the files that come back: those in `blocks` (pictures in each BLCK section, in order, all >= 1),
+    those in `stores` (items in each FILE section, likewise) and `duplicates` of these.  `folders` counts the names of
+    folders (0 unless `names` is NAMES_FOLDERS), `empty` the empty directories.
     """
 
     names: int
-    order: int
-    prior: int
-    seed_words: int
-    models: list[Model]
-    groups: list[Group]
-    stored: int
-    files: int
+    promise: int
     exactness: bytes
+    models: list[Model]
+    entries: int
+    duplicates: int
+    folders: int
+    empty: int
+    blocks: list[int]
+    stores: list[int]
 
 
 def encode(header: Header) -> bytes:
@@ -82,22 +67,18 @@ def encode(header: Header) -> bytes:
     if problem:
         raise ValueError(problem)
     out = Writer()
-    out.u8(header.names | header.order << 1 | header.prior << 2)
+    out.u8(header.names | header.promise << NAMES_BITS)
     out.fixed(header.exactness)
-    out.varint(header.seed_words)
-    out.varint(header.stored)
-    out.varint(header.files)
     out.varint(len(header.models))
     for model in header.models:
         out.text(model.name)
         out.fixed(model.sha256)
-    out.varint(len(header.groups))
-    for group in header.groups:
-        out.u8(group.mode)
-        out.u8(group.container)
-        for value in (group.height, group.width, group.count, group.lanes, group.model):
+    for value in (header.duplicates, header.folders, header.empty):
+        out.varint(value)
+    for counts in (header.blocks, header.stores):
+        out.varint(len(counts))
+        for value in counts:
             out.varint(value)
-        out.fixed(group.digest)
     return out.to_bytes()
 
 
@@ -106,55 +87,56 @@ def decode(data: bytes) -> Header:
     reader = Reader(data, "The archive's section HEAD")
     flags = reader.u8()
     exactness = reader.fixed(EXACTNESS_BYTES)
-    seed_words, stored, files = (reader.varint() for _ in range(3))
     models = [
         Model(reader.text(MAX_MODEL_NAME_BYTES), reader.fixed(SHA256_BYTES)) for _ in range(reader.varint(MAX_MODELS))
     ]
-    groups = [_read_group(reader) for _ in range(reader.varint(MAX_GROUPS))]
+    duplicates, folders, empty = (reader.varint() for _ in range(3))
+    blocks, stores = ([reader.varint() for _ in range(reader.varint(MAX_SECTIONS))] for _ in range(2))
     reader.end()
-    # A bit above the lowest three ends up in `prior`, which is then out of range.
-    header = Header(flags & 1, flags >> 1 & 1, flags >> 2, seed_words, models, groups, stored, files, exactness)
+    header = Header(
+        names=flags & (1 << NAMES_BITS) - 1,
+        promise=flags >> NAMES_BITS,  # out of range if a bit is set that means nothing
+        exactness=exactness,
+        models=models,
+        entries=sum(blocks) + sum(stores) + duplicates,
+        duplicates=duplicates,
+        folders=folders,
+        empty=empty,
+        blocks=blocks,
+        stores=stores,
+    )
     problem = _problem(header)
     if problem:
         raise DamagedError(f"The archive's section HEAD is damaged: {problem}.")
     return header
 
 
-def _read_group(reader: Reader) -> Group:
-    mode, container = reader.u8(), reader.u8()
-    height, width, count, lanes, model = (reader.varint() for _ in range(5))
-    return Group(mode, container, height, width, count, lanes, model, reader.fixed(DIGEST_BYTES))
-
-
 def _problem(header: Header) -> str | None:
     """What is wrong with a header, or None: the one list of rules for both directions."""
-    if header.names not in (NAMES_DROP, NAMES_KEEP):
+    if header.names not in (NAMES_DROP, NAMES_KEEP, NAMES_FOLDERS):
         return f"names is {header.names}"
-    if header.order not in (ORDER_TOUR, ORDER_NAMES):
-        return f"order is {header.order}"
-    if header.prior not in (PRIOR_CONDITIONAL, PRIOR_UNCONDITIONAL):
-        return f"prior is {header.prior}"
+    if header.promise not in (PROMISE_PIXELS, PROMISE_BYTES):
+        return f"promise is {header.promise}"
     if len(header.exactness) != EXACTNESS_BYTES:
         return "the self-test's fingerprint has a wrong length"
-    if not 0 <= header.seed_words <= MAX_SEED_WORDS:
-        return f"{header.seed_words} seed words"
-    if not 0 <= header.stored <= MAX_STORED:
-        return f"{header.stored} stored files"
-    images = sum(group.count for group in header.groups)
-    if header.files != (header.stored + images if header.names == NAMES_KEEP else 0):
-        return f"{header.files} files, but {header.stored} stored ones and {images} images"
     if len(header.models) > MAX_MODELS:
         return f"{len(header.models)} models"
-    if len(header.groups) > MAX_GROUPS:
-        return f"{len(header.groups)} groups"
-    pixels = sum(group.count * group.height * group.width for group in header.groups)
-    if images > MAX_IMAGES or pixels > MAX_ALL_PIXELS:
-        return f"{images} images of {pixels} pixels, more than an archive may hold"
-    kinds = {(group.mode, group.container, group.height, group.width) for group in header.groups}
-    if len(kinds) < len(header.groups):
-        return "two groups are of one kind"
-    problems = (_group_problem(group, len(header.models)) for group in header.groups)
-    return next(filter(None, (*map(_model_problem, header.models), *problems)), None)
+    if len(header.blocks) + len(header.stores) > MAX_SECTIONS:
+        return f"{len(header.blocks)} blocks and {len(header.stores)} sections of stored files"
+    if min(header.blocks, default=1) < 1 or min(header.stores, default=1) < 1:
+        return "a section is empty"
+    kept = sum(header.blocks) + sum(header.stores)
+    if header.entries != kept + header.duplicates:
+        return f"{header.entries} files, but {kept} kept ones and {header.duplicates} duplicates"
+    if header.entries > MAX_ENTRIES:
+        return f"{header.entries} files, more than an archive may hold"
+    if header.duplicates < 0 or (header.duplicates and not kept):
+        return f"{header.duplicates} duplicates of {kept} files"
+    if not 0 <= header.folders <= (MAX_FOLDERS if header.names == NAMES_FOLDERS else 0):
+        return f"{header.folders} names of folders"
+    if not 0 <= header.empty <= MAX_EMPTY:
+        return f"{header.empty} empty directories"
+    return next(filter(None, map(_model_problem, header.models)), None)
 
 
 def _model_problem(model: Model) -> str | None:
@@ -163,24 +145,4 @@ def _model_problem(model: Model) -> str | None:
         return "a model's name is not valid"
     if len(model.sha256) != SHA256_BYTES:
         return "a model's hash has a wrong length"
-    return None
-
-
-def _group_problem(group: Group, models: int) -> str | None:
-    if group.mode not in (MODE_1, MODE_L):
-        return f"a group's mode is {group.mode}"
-    if group.container not in (CONTAINER_PNG, CONTAINER_PPM):
-        return f"a group's container is {group.container}"
-    if group.height < 1 or group.width < 1 or group.height * group.width > MAX_PIXELS:
-        return f"a group's images are {group.width} x {group.height}"
-    if group.count < 1:
-        return "a group is empty"
-    if not 1 <= group.lanes <= min(group.count, MAX_LANES):
-        return f"a group of {group.count} has {group.lanes} lanes"
-    if group.lanes > 1 and group.lanes * group.height * group.width > MAX_STEP_PIXELS:
-        return f"{group.lanes} lanes of {group.width} x {group.height} pixels"
-    if not 0 <= group.model < models:
-        return f"a group's model is number {group.model} of {models}"
-    if len(group.digest) != DIGEST_BYTES:
-        return "a group's digest has a wrong length"
     return None

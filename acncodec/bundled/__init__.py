@@ -10,7 +10,6 @@ from acncodec.nets.model import MAX_MODEL_BYTES, Model, read_model
 
 FOLDER = Path(__file__).parent
 SAMPLE = FOLDER / "sample"  # some hundred MNIST digits as PNG files
-DEFAULTS = {2: "mnist-1bit", 256: "mnist-8bit"}  # levels -> model
 
 
 def user_folder() -> Path:
@@ -39,6 +38,14 @@ def find(name: str) -> Model:
             return load(candidate)
     known = ", ".join(p.stem for p in model_files())
     raise InputError(f"there is no model '{name}'; known are {known}, or give the path of a .safetensors file")
+
+
+def candidates(names: list[str], auto: bool) -> list[Model]:
+    """The models to choose among: those named, and with `auto` all that can be found. Raises InputError, ModelError."""
+    found = {model.sha256: model for model in map(find, names)}
+    if auto:
+        found.update((model.sha256, model) for model in map(load, model_files()))
+    return list(found.values())
 
 
 def find_sha256(name: str, sha256: bytes, also: list[Path]) -> Model:

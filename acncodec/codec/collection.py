@@ -1,100 +1,87 @@
-"""What a directory holds, sorted out: groups of elements that the networks model, and files to be stored."""
+"""What a directory holds, read once: which files there are, and what distinct contents they have."""
 
+import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from acncodec.archive.header import Group
-from acncodec.images.element import Element, read_element
+from acncodec.errors import InputError
+from acncodec.images.picture import Picture, exact, layout, read_picture
 from acncodec.images.scan import read_file, scan
 
-MODES = ("1", "L")  # as the header numbers them
-CONTAINERS = ("PNG", "PPM")
-SUFFIXES = {("PNG", "1"): ".png", ("PNG", "L"): ".png", ("PPM", "1"): ".pbm", ("PPM", "L"): ".pgm"}
-LEVELS = {"1": 2, "L": 256}
 
+@dataclass(frozen=True, eq=False)
+class Content:
+    """One distinct content: the picture that a file holds, or None for a file to be kept as it is; its bytes' number."""
 
-@dataclass(frozen=True, order=True)
-class Kind:
-    """What all elements of a group share; groups are in the order of their kinds."""
-
-    mode: int
-    container: int
-    height: int
-    width: int
-
-    @classmethod
-    def of(cls, element: Element) -> "Kind":
-        height, width = element.pixels.shape
-        return cls(MODES.index(element.mode), CONTAINERS.index(element.container), height, width)
-
-    @classmethod
-    def of_group(cls, group: Group) -> "Kind":
-        return cls(group.mode, group.container, group.height, group.width)
-
-    @property
-    def levels(self) -> int:
-        return LEVELS[MODES[self.mode]]
-
-    @property
-    def suffix(self) -> str:
-        return SUFFIXES[CONTAINERS[self.container], MODES[self.mode]]
-
-    def element(self, pixels: np.ndarray) -> Element:
-        """The element of this kind with pixels uint8 [height, width]."""
-        return Element(MODES[self.mode], CONTAINERS[self.container], pixels)
+    entry: int  # the first file with this content
+    size: int
+    picture: Picture | None
 
 
 @dataclass
 class Collection:
-    """A directory's regular files, `names` sorted by bytes.
+    """A directory's regular files: `names` sorted by bytes, `contents` by first appearance.
 
-    `groups` maps a kind to its members' indices into `names`; `pixels` holds the same images, uint8 [N, H, W] a kind;
-    `stored` lists the indices of all other files; `skipped` lists what is no regular file, with the reason.
+    `content_of[i]` is the content of file i. `skipped` lists what is no regular file, `unreadable` what could not be read,
+    both with reasons; `empty` the empty directories.
     """
 
     root: Path
     names: list[bytes]
+    contents: list[Content]
+    content_of: list[int]
+    empty: list[bytes]
     skipped: list[tuple[bytes, str]]
-    groups: dict[Kind, list[int]] = field(default_factory=dict)
-    pixels: dict[Kind, np.ndarray] = field(default_factory=dict)
-    stored: list[int] = field(default_factory=list)
-    source_bytes: int = 0
+    unreadable: list[tuple[bytes, str]]
+    source_bytes: int
 
-    @property
-    def images(self) -> int:
-        return sum(len(members) for members in self.groups.values())
-
-    @property
-    def dims(self) -> int:
-        """Sub-pixels of all groups."""
-        return sum(pixels.size for pixels in self.pixels.values())
+    def read(self, content: Content) -> bytes:
+        """A content's file, read again. Raises InputError if it is gone or has changed in size."""
+        data = read_file(self.root, self.names[content.entry])
+        if len(data) != content.size:
+            raise InputError(f"'{os.fsdecode(self.names[content.entry])}' was changed while it was being compressed")
+        return data
 
 
-def collect(root: Path, target: Path, advance: Callable[[int], None]) -> Collection:
+def collect(root: Path, target: Path, exact_files: bool, advance: Callable[[int], None]) -> Collection:
     """Read a directory; `advance` is called with 1 for every file. Raises InputError.
 
-    An archive that is to be overwritten at `target`, within the directory, is left out and reported as skipped.
+    With `exact_files` only images whose file comes back byte for byte are taken apart. An archive that is to be overwritten
+    at `target`, within the directory, is left out and reported as skipped.
     """
     listing = scan(root)
-    own = [name for name in listing.files if target.exists() and (root / os.fsdecode(name)).samefile(target)]
-    names = [name for name in listing.files if name not in own]
-    collection = Collection(root, names, listing.skipped + [(name, "the archive to be written") for name in own])
-    found: dict[Kind, list[np.ndarray]] = {}
-    for index, name in enumerate(names):
-        data = read_file(root, name)
-        collection.source_bytes += len(data)
-        element = read_element(data)
-        if element is None:
-            collection.stored.append(index)
-        else:
-            kind = Kind.of(element)
-            collection.groups.setdefault(kind, []).append(index)
-            found.setdefault(kind, []).append(element.pixels)
+    found = Collection(root, [], [], [], listing.empty, list(listing.skipped), list(listing.unreadable), 0)
+    known: dict[bytes, int] = {}
+    for name in listing.files:
         advance(1)
-    collection.groups = {kind: collection.groups[kind] for kind in sorted(collection.groups)}
-    collection.pixels = {kind: np.stack(found.pop(kind)) for kind in collection.groups}
-    return collection
+        if target.exists() and (root / os.fsdecode(name)).samefile(target):
+            found.skipped.append((name, "the archive to be written"))
+            continue
+        try:
+            data = read_file(root, name)
+        except InputError as error:
+            found.unreadable.append((name, str(error)))
+            continue
+        picture = read_picture(data)
+        if picture is not None and exact_files and not exact(picture.form):
+            picture = None
+        key = _fingerprint(data, picture)
+        if key not in known:
+            known[key] = len(found.contents)
+            found.contents.append(Content(len(found.names), len(data), picture))
+        found.content_of.append(known[key])
+        found.names.append(name)
+        found.source_bytes += len(data)
+    return found
+
+
+def _fingerprint(data: bytes, picture: Picture | None) -> bytes:
+    """Equal for files that may come back as one: all bytes the same, or form and pixels of pictures."""
+    if picture is None:
+        return hashlib.sha256(data).digest()
+    digest = hashlib.sha256(repr((picture.samples.shape, len(picture.form), layout(picture.form))).encode())
+    digest.update(picture.form)
+    digest.update(picture.samples.data)
+    return b"picture" + digest.digest()

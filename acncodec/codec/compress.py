@@ -1,150 +1,222 @@
 """Directory in, one file out."""
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from acncodec.archive import block as blocks
+from acncodec.archive import classes as forms
 from acncodec.archive import header as head
 from acncodec.archive.atomic import refuse_occupied, write_atomically
+from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class, PlaneCoding
 from acncodec.archive.container import write_container
-from acncodec.archive.store import pack_stored
-from acncodec.codec.collection import Collection, Kind, collect
-from acncodec.codec.ledger import pack_tally
-from acncodec.codec.plan import GroupPlan, Way, cheapest, plan_group
-from acncodec.coding.order import pack_order
-from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice
+from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
+from acncodec.archive.store import pack_store
+from acncodec.codec.block import encode_block
+from acncodec.codec.collection import Collection, collect
+from acncodec.codec.directory import Directory, folder_of, list_directory, pack_directory
+from acncodec.codec.elements import cells
+from acncodec.codec.plan import Way
+from acncodec.codec.pricing import Choice, choose
 from acncodec.coding.selftest import exactness, quick_selftest
-from acncodec.coding.stack import Stack
 from acncodec.errors import InputError
-from acncodec.images.names import pack_names
-from acncodec.images.scan import read_file
 from acncodec.nets.model import Model
 
 Progress = Callable[[str, int], Callable[[int], None]]  # (what is done, how many units) -> called with units done
 
+BLOCK_PICTURES = 16384  # of a block, unless told otherwise
+BLOCK_SAMPLES = 1 << 26  # of a block, whatever one is told: it is decoded as a whole
+STORE_BYTES = 1 << 26  # of files in a section; LZMA sees as far
+STORE_ITEMS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose.
+
+    `names`: head.NAMES_*. `exact_files`: every file comes back byte for byte. `block`: pictures that are coded together and
+    must be decoded together. `way`: how to send them, None for the cheapest. `overwrite` an existing archive.
+    """
+
+    names: int = head.NAMES_KEEP
+    exact_files: bool = False
+    block: int = BLOCK_PICTURES
+    way: Way | None = None
+    overwrite: bool = False
+
 
 @dataclass(frozen=True)
 class Compressed:
-    """What `compress` did: the sorted directory, the way that was chosen, and the file's size in bytes."""
+    """What `compress` did: what was read, how many contents were stored unmodelled, and the archive's size in bytes."""
 
     collection: Collection
-    way: Way
+    stored: int
     size: int
 
 
-def compress(
-    root: Path,
-    target: Path,
-    models: dict[int, Model],
-    *,
-    names: bool = True,
-    way: Way | None = None,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Compressed:
-    """Compress the directory `root` into the file `target`.
+def compress(root: Path, target: Path, models: list[Model], options: Options, progress: Progress) -> Compressed:
+    """Compress the directory `root` into the file `target`, with those of `models` that make it smallest.
 
-    `models` maps levels (2, 256) to the model for such images; images without one are stored. `names` keeps every path;
-    without it the images come back numbered. `way` None takes the cheapest. Raises InputError, OutputError,
-    ExactnessError; the target is written whole or not at all.
+    Raises InputError, OutputError, ExactnessError; the target is written whole or not at all.
     """
-    for model in models.values():
+    for model in models:
         quick_selftest(model.networks.device)
-    refuse_occupied(target, overwrite)  # now, not after hours of work
-    collection = collect(root, target, progress("read", 0))
-    if max(collection.images, len(collection.names)) > head.MAX_IMAGES or collection.dims > head.MAX_ALL_PIXELS:
+    refuse_occupied(target, options.overwrite)  # now, not after hours of work
+    found = collect(root, target, options.exact_files, progress("read", 0))
+    samples = sum(c.picture.samples.size for c in found.contents if c.picture)
+    if len(found.names) > MAX_ENTRIES or samples > MAX_ALL_PIXELS:
         raise InputError("there are more files or pixels than one archive may hold; compress parts of the directory")
-    for kind in [kind for kind in collection.groups if kind.levels not in models]:
-        collection.stored = sorted(collection.stored + collection.groups.pop(kind))
-        del collection.pixels[kind]
-    plans = {}
-    advance = progress("plan", len(collection.groups))
-    for kind, pixels in collection.pixels.items():
-        plans[kind] = plan_group(models[kind.levels], pixels)
-        advance(1)
-    way = way or cheapest(list(plans.values()), names)
-    sections = _sections(collection, plans, way, names, progress)
-    size = write_atomically(target, write_container(sections), overwrite)
-    return Compressed(collection, way, size)
-
-
-def _sections(
-    collection: Collection, plans: dict[Kind, GroupPlan], way: Way, names: bool, progress: Progress
-) -> list[tuple[str, bytes]]:
-    words, seed, tally = _code(collection, plans, way, progress)
-    used = list(dict.fromkeys(plan.model for plan in plans.values()))
-    groups = [
-        head.Group(
-            *(kind.mode, kind.container, kind.height, kind.width),
-            count=plan.schedule.count,
-            lanes=plan.schedule.lanes,
-            model=used.index(plan.model),
-            digest=digest(collection.pixels[kind][plan.order(way)]),
-        )
-        for kind, plan in plans.items()
-    ]
+    choices = choose([(c.size, c.picture) for c in found.contents], models, progress("price", len(found.contents)))
+    choices, used = _number_models(choices, models)
+    classes, sequence = _classes(choices)
+    folders = sorted({folder_of(name) for name in found.names}) if options.names == head.NAMES_FOLDERS else []
+    archive = _Archive(found, choices, classes, sequence, folders, options)
+    archive.code(used, progress("encode", archive.elements()))
+    archive.store()
+    directory = archive.directory()
     header = head.Header(
-        names=head.NAMES_KEEP if names else head.NAMES_DROP,
-        order=head.ORDER_TOUR if way.tour else head.ORDER_NAMES,
-        prior=head.PRIOR_CONDITIONAL if way.conditional else head.PRIOR_UNCONDITIONAL,
-        seed_words=seed,
-        models=[head.Model(model.name, model.sha256) for model in used],
-        groups=groups,
-        stored=len(collection.stored),
-        files=len(collection.names) if names else 0,
+        names=options.names,
+        promise=head.PROMISE_BYTES if options.exact_files else head.PROMISE_PIXELS,
         exactness=exactness(),
+        models=[head.Model(model.name, model.sha256) for model in used],
+        entries=len(found.names),
+        duplicates=len(found.names) - len(choices),
+        folders=len(folders),
+        empty=len(directory.empty),
+        blocks=archive.block_sizes,
+        stores=archive.store_sizes,
     )
-    kept = collection.names if names else [collection.names[i] for i in collection.stored]
-    sections = {"HEAD": head.encode(header)}
-    if plans:
-        sections["BITS"] = words.astype("<u4").tobytes()
-        sections["LEDG"] = pack_tally(tally)
-    sections["NAME"] = pack_names(kept)
-    if names:
-        sections["ORDR"] = _order(collection, plans, way)
-    if collection.stored:
-        blobs = (read_file(collection.root, collection.names[i]) for i in collection.stored)
-        sections["FILE"] = pack_stored(blobs)
-    return [(tag, payload) for tag, payload in sections.items() if payload]
+    sections = [("HEAD", head.encode(header)), ("FORM", forms.encode(classes) if classes else b"")]
+    sections += pack_directory(directory)
+    sections += [("BLCK", data) for data in archive.blocks] + [("FILE", data) for data in archive.stores]
+    size = write_atomically(target, write_container([s for s in sections if s[1]]), options.overwrite)
+    return Compressed(found, sum(choice.kind.method != METHOD_CODED for choice in choices), size)
 
 
-def _code(
-    collection: Collection, plans: dict[Kind, GroupPlan], way: Way, progress: Progress
-) -> tuple[np.ndarray, int, Tally]:
-    """All groups on one stack: the words to store, the words of seed they need, and the tally."""
-    widest = max((plan.schedule.lanes * plan.model.arch.code for plan in plans.values()), default=0)
-    seed = 64 + widest // 4  # 8 bits a latent of the widest step: rarely too little
-    while True:
-        stack, tally = Stack.seeded(seed), Tally()
-        advance = progress("encode", sum(plan.schedule.count for plan in plans.values()))
-        try:
-            for kind, plan in reversed(plans.items()):
-                order = plan.order(way)
-                task = Task(plan.model, plan.schedule, kind.height, kind.width, way.conditional, advance)
-                tally += alice(stack, collection.pixels[kind][order], plan.codes[order], task)
-        except SeedExhaustedError:
-            seed *= 4
-            continue
-        return *stack.finish(seed), tally
+class _Archive:
+    """Contents on their way into sections; `numbers` tells where in the archive each one stands."""
+
+    def __init__(
+        self,
+        found: Collection,
+        choices: list[Choice],
+        classes: list[Class],
+        sequence: np.ndarray,
+        folders: list[bytes],
+        options: Options,
+    ) -> None:
+        self.found, self.choices, self.classes, self.sequence = found, choices, classes, sequence
+        self.folders, self.options = folders, options
+        self.blocks: list[bytes] = []
+        self.block_sizes: list[int] = []
+        self.stores: list[bytes] = []
+        self.store_sizes: list[int] = []
+        self.numbers = [0] * len(choices)
+        self.stored_pictures: list[int] = []  # contents, in the order of the archive
+        self._next = 0
+
+    def elements(self) -> int:
+        """How many elements there are to be coded."""
+        each = {i: len(cells(kind)) for i, kind in enumerate(self.classes) if kind.method == METHOD_CODED}
+        return sum(each.get(i, 0) for i in self.sequence.tolist())
+
+    def code(self, models: list[Model], advance: Callable[[int], None]) -> None:
+        """All blocks of pictures."""
+        keep = self.options.names == head.NAMES_KEEP
+        index = {folder: i for i, folder in enumerate(self.folders)}
+        for members in self._runs():
+            folders = np.array([index[self._folder(i)] for i in members]) if self.folders else None
+            pictures = [samples for i in members if (samples := self.choices[i].samples) is not None]
+            block, order = encode_block(
+                self.classes, self.sequence[members], pictures, folders, keep, models, advance, self.options.way
+            )
+            self.blocks.append(blocks.encode(block))
+            self.block_sizes.append(len(members))
+            self._number(members if keep else [members[i] for i in order])
+
+    def _runs(self) -> Iterator[list[int]]:
+        """Contents to be coded, in the order of names, cut into blocks."""
+        run: list[int] = []
+        size = 0
+        for i, choice in enumerate(self.choices):
+            if choice.kind.method != METHOD_CODED or choice.samples is None:
+                continue
+            if run and (len(run) == self.options.block or size + choice.samples.size > BLOCK_SAMPLES):
+                yield run
+                run, size = [], 0
+            run.append(i)
+            size += choice.samples.size
+        if run:
+            yield run
+
+    def store(self) -> None:
+        """All other contents, by method, in the order of names."""
+        for method in (METHOD_FILE, METHOD_WEBP, METHOD_RAW):
+            members = [i for i, choice in enumerate(self.choices) if choice.kind.method == method]
+            for run in self._stored_runs(members):
+                items = [(int(self.sequence[i]), self._content(i)) for i in run]
+                self.stores.append(pack_store(items))
+                self.store_sizes.append(len(run))
+                self._number(run)
+                self.stored_pictures += run if method != METHOD_FILE else []
+
+    def _stored_runs(self, members: list[int]) -> Iterator[list[int]]:
+        run: list[int] = []
+        size = 0
+        for i in members:
+            if run and (len(run) == STORE_ITEMS or size + self.found.contents[i].size > STORE_BYTES):
+                yield run
+                run, size = [], 0
+            run.append(i)
+            size += self.found.contents[i].size
+        if run:
+            yield run
+
+    def _content(self, i: int) -> bytes:
+        choice = self.choices[i]
+        if choice.data is not None:
+            return choice.data
+        return self.found.read(self.found.contents[i]) if choice.samples is None else choice.samples.tobytes()
+
+    def _number(self, members: list[int]) -> None:
+        for i in members:
+            self.numbers[i] = self._next
+            self._next += 1
+
+    def _folder(self, content: int) -> bytes:
+        return folder_of(self.found.names[self.found.contents[content].entry])
+
+    def directory(self) -> Directory:
+        """What the archive says about names; after all contents have their numbers."""
+        methods = [choice.kind.method for choice in self.choices]
+        mode = self.options.names
+        lists = list_directory(self.found.names, self.found.content_of, methods, self.numbers, self.folders, mode)
+        index = {folder: i for i, folder in enumerate(self.folders)}
+        stored = [index[self._folder(i)] for i in self.stored_pictures] if self.folders else []
+        return Directory(*lists, stored, self.folders, self.found.empty if mode != head.NAMES_DROP else [])
 
 
-def _order(collection: Collection, plans: dict[Kind, GroupPlan], way: Way) -> bytes:
-    """Which name belongs to which group or to a stored file, and where each group's tour led."""
-    kinds = np.full(len(collection.names), len(plans), dtype=np.int64)
-    for number, members in enumerate(collection.groups.values()):
-        kinds[members] = number
-    counts = [plan.schedule.count for plan in plans.values()]
-    if collection.stored:
-        counts.append(len(collection.stored))
-    return pack_order(kinds, counts, [plan.tour for plan in plans.values()] if way.tour else [])
+def _number_models(choices: list[Choice], models: list[Model]) -> tuple[list[Choice], list[Model]]:
+    """The models in use, and the choices with their numbers among these."""
+    used = sorted({plane.model for choice in choices for plane in choice.kind.planes})
+    number = {model: i for i, model in enumerate(used)}
+
+    def numbered(kind: Class) -> Class:
+        planes = tuple(PlaneCoding(number[plane.model], plane.tile) for plane in kind.planes)
+        return Class(kind.method, kind.height, kind.width, kind.form, planes)
+
+    return [Choice(numbered(c.kind), c.samples, c.data) for c in choices], [models[i] for i in used]
 
 
-def digest(pixels: np.ndarray) -> bytes:
-    """Hash of a group's pixels uint8 [N, H, W] in coding order: 16 bytes of sha256 over every image's sha256."""
-    whole = hashlib.sha256()
-    for image in np.ascontiguousarray(pixels):
-        whole.update(hashlib.sha256(image).digest())
-    return whole.digest()[: head.DIGEST_BYTES]
+def _classes(choices: list[Choice]) -> tuple[list[Class], np.ndarray]:
+    """All classes in a fixed order, and each choice's: int64 [N]."""
+    classes = sorted({c.kind for c in choices}, key=_class_key)
+    number = {kind: i for i, kind in enumerate(classes)}
+    return classes, np.array([number[c.kind] for c in choices], dtype=np.int64)
+
+
+def _class_key(kind: Class) -> tuple[object, ...]:
+    planes = tuple((plane.model, plane.tile) for plane in kind.planes)
+    return kind.method, kind.height, kind.width, planes, kind.form

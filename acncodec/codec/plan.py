@@ -1,4 +1,4 @@
-"""Which order and which prior make the smallest file: by the KL in float64 and the price of restoring the order."""
+"""Which order and which prior make a block smallest: by the KL in float64 and the price of restoring the order."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -6,10 +6,10 @@ from enum import Enum
 import numpy as np
 import torch
 
-from acncodec.coding.order import order_bits
+from acncodec.codec.elements import Group
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import kl_bits, unconditional_kl_bits
-from acncodec.exact.grids import LATENT_BITS
+from acncodec.exact.grids import LATENT_BITS, OFFSET_MAX
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, choose_lanes
 from acncodec.planning.tour import plan_tour
@@ -36,49 +36,94 @@ class Way(Enum):
 
 @dataclass
 class GroupPlan:
-    """One group's codes int16 [N, D] in the order of names, its schedule, and its tour int64 [N] of such indices."""
+    """A group's codes int16 [N, D] in the order of names, the pixels of an element, and the order of a tour, int64 [N]."""
 
     model: Model
     codes: np.ndarray
-    schedule: Schedule
+    pixels: int
     tour: np.ndarray
 
     def order(self, way: Way) -> np.ndarray:
         return self.tour if way.tour else np.arange(len(self.codes))
 
-
-def plan_group(model: Model, pixels: np.ndarray) -> GroupPlan:
-    """Codes, schedule and tour of a group: pixels uint8 [N, H, W]."""
-    codes = encode(model, pixels)
-    schedule = Schedule(len(pixels), choose_lanes(len(pixels), pixels.shape[1] * pixels.shape[2]))
-    return GroupPlan(model, codes, schedule, plan_tour(codes, schedule))
+    def schedule(self, way: Way) -> Schedule:
+        return Schedule(len(self.codes), choose_lanes(len(self.codes), self.pixels, way.conditional))
 
 
-def cheapest(plans: list[GroupPlan], names: bool) -> Way:
-    """The way that costs the fewest bits in all; `names` says whether the order must be restored."""
-    costs = {way: sum(latent_bits(plan, way) for plan in plans) for way in Way}
-    if names:
-        costs[Way.TOUR] += order_bits([], [len(plan.codes) for plan in plans])
-    return min(Way, key=lambda way: costs[way])
+@dataclass
+class BlockPlan:
+    """How to send a block: the way, the pictures in its order (int64 [N]), and a plan for every group."""
+
+    way: Way
+    order: np.ndarray
+    groups: dict[Group, GroupPlan]
+
+
+def plan_block(
+    models: list[Model],
+    elements: dict[Group, np.ndarray],
+    owners: dict[Group, np.ndarray],
+    order_price: float,
+    only: Way | None = None,
+) -> BlockPlan:
+    """Plan the pictures that `elements.cut` has cut up, in the order of names; `order_price` is the tour's in bits.
+
+    `only` takes a way whatever it costs, but for tours of pictures of several tiles, which there are not.
+    """
+    groups = {}
+    for group, pixels in elements.items():
+        model = models[group.model]
+        groups[group] = GroupPlan(model, encode(model, pixels), group.height * group.width, np.arange(len(pixels)))
+    count = 1 + max(int(o.max()) for o in owners.values())
+    ways = [Way.NAMES, Way.UNORDERED]
+    order = np.arange(count)
+    if all(len(np.unique(o)) == len(o) for o in owners.values()):
+        ways.insert(0, Way.TOUR)
+        order = _tour(groups, owners, count)
+        rank = np.argsort(order)
+        for group, plan in groups.items():
+            plan.tour = np.argsort(rank[owners[group]])
+    if only in ways:
+        ways = [only]
+    costs = {way: sum(latent_bits(p, way) for p in groups.values()) + order_price * way.tour for way in ways}
+    way = min(ways, key=lambda way: costs[way])
+    return BlockPlan(way, order if way.tour else np.arange(count), groups)
+
+
+def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count: int) -> np.ndarray:
+    """Pictures, int64 [count], along tours through the codes of their first elements, group after group."""
+    done = np.zeros(count, dtype=bool)
+    order = []
+    for group, plan in groups.items():
+        leads = np.flatnonzero(~done[owners[group]])
+        if len(leads):
+            lanes = choose_lanes(len(leads), plan.pixels, conditional=True)
+            tour = plan_tour(plan.codes[leads], Schedule(len(leads), lanes))
+            order.append(owners[group][leads[tour]])
+            done[owners[group]] = True
+    return np.concatenate(order)
 
 
 def latent_bits(plan: GroupPlan, way: Way) -> float:
     """What theory says that the latents of a group cost, in bits."""
-    order, conditional = plan.order(way), way.conditional
-    codes = torch.from_numpy(plan.codes[order])
-    parents = np.concatenate([step.parents for step in plan.schedule]) if conditional else np.full(len(codes), -1)
-    roots = np.flatnonzero(parents < 0)
+    codes = torch.from_numpy(plan.codes[plan.order(way)])
+    parents = np.full(len(codes), -1)
+    if way.conditional:
+        parents = np.concatenate([step.parents for step in plan.schedule(way)])
     total = 0.0
-    generator = torch.Generator().manual_seed(SAMPLE_SEED)
-    for chunk in np.array_split(roots, -(-len(roots) // BATCH)):
-        c = codes[chunk]
-        noise = torch.randn(c.shape, generator=generator, dtype=torch.float64)
-        total += float(
-            unconditional_kl_bits(c, c + torch.round(noise * (1 << LATENT_BITS)), plan.model.unconditional).sum()
-        )
+    for c in codes[parents < 0].split(BATCH):
+        z = c + posterior_offsets(c.shape)
+        total += float(unconditional_kl_bits(c, z, plan.model.unconditional).sum())
     children = np.flatnonzero(parents >= 0)
     device = plan.model.networks.device
     for chunk in np.array_split(children, max(1, -(-len(children) // BATCH))):
         mixture = plan.model.networks.mixture(codes[parents[chunk]].to(device, torch.float32))
         total += float(kl_bits(codes[chunk].to(device), mixture).sum())
     return total
+
+
+def posterior_offsets(shape: torch.Size) -> torch.Tensor:
+    """Posterior samples minus codes, int16 of this shape, the same every time: prices do not hang on chance."""
+    generator = torch.Generator().manual_seed(SAMPLE_SEED)
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64) * (1 << LATENT_BITS)
+    return torch.round(noise).clamp_(-OFFSET_MAX, OFFSET_MAX).to(torch.int16)

@@ -6,17 +6,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acncodec.exact.grids import FREQUENCY_BITS, LATENT_LEVELS, LATENT_MAX
-from acncodec.exact.tables import exp_table, gaussian_table, posterior_table
+from acncodec.exact.grids import (
+    CUMULATIVE_BITS,
+    FREQUENCY_BITS,
+    LATENT_LEVELS,
+    LATENT_MAX,
+    SLOPE_MAX,
+    SPREAD_MIN,
+    STEEPNESS_BITS,
+    TONE_BITS,
+)
+from acncodec.exact.tables import exp_table, gaussian_table, logistic_table, posterior_table, steepness_table
+from acncodec.nets.heads import Distribution, Logistics, Softmax
 from acncodec.nets.model import UnconditionalPrior
 from acncodec.nets.prior import Mixture
 
 
 @cache
-def _on(device: torch.device) -> tuple[Tensor, Tensor]:
+def _on(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     exp = torch.from_numpy(exp_table()).to(device)
     gaussian = torch.from_numpy(gaussian_table()).to(device, torch.int64)
-    return exp, gaussian
+    steepness = torch.from_numpy(steepness_table()).to(device)
+    # One more entry at each end, for what lies below or above every value.
+    logistic = np.concatenate([[0], logistic_table(), [1 << CUMULATIVE_BITS]]).astype(np.float64)
+    return exp, gaussian, steepness, torch.from_numpy(logistic).to(device)
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -25,23 +38,72 @@ def softmax(logits: Tensor) -> Tensor:
     return _on(logits.device)[0].index_select(0, below.to(torch.int32).flatten()).view(logits.shape)
 
 
+BASE = 16  # a value of 256 levels is coded as two digits of this base, each under few frequencies
+_FLOOR = 1 << 16  # of the frequencies from logistics, so that no digit is impossible: 2^-26 of all
+
+
 def digits(levels: int) -> tuple[int, ...]:
-    """A pixel is coded as digits, each under few frequencies: one binary digit, or two of base 16."""
-    return (2,) if levels == 2 else (16, 16)
+    """The bases of the digits that a value is coded as, the leading one first."""
+    return (2,) if levels == 2 else (BASE, BASE)
 
 
-def first_digit(frequencies: Tensor) -> Tensor:
-    """Frequencies of the leading digit: [..., levels] -> [..., base]."""
-    if frequencies.shape[-1] == 2:
-        return frequencies
-    return frequencies.unflatten(-1, (16, 16)).sum(-1, dtype=torch.int32)
+class SoftmaxTable:
+    """Frequencies of a value's digits under a softmax [..., levels]."""
+
+    def __init__(self, distribution: Softmax) -> None:
+        self._frequencies = softmax(distribution.logits)
+
+    def first(self) -> Tensor:
+        """Frequencies of the leading digit: int32 [..., base]."""
+        if self._frequencies.shape[-1] == 2:
+            return self._frequencies
+        return self._frequencies.unflatten(-1, (BASE, BASE)).sum(-1, dtype=torch.int32)
+
+    def second(self, first: Tensor) -> Tensor:
+        """Frequencies of the second digit given the first [...]: int32 [..., base]."""
+        grouped = self._frequencies.unflatten(-1, (BASE, BASE))
+        index = first.long()[..., None, None].expand(*first.shape, 1, BASE)
+        return grouped.gather(-2, index).squeeze(-2)
 
 
-def second_digit(frequencies: Tensor, first: Tensor) -> Tensor:
-    """Frequencies of the second digit given the first [...]: [..., 256] -> [..., 16]."""
-    grouped = frequencies.unflatten(-1, (16, 16))
-    index = first.long()[..., None, None].expand(*first.shape, 1, 16)
-    return grouped.gather(-2, index).squeeze(-2)
+class LogisticsTable:
+    """Frequencies of a value's digits under a mixture of logistics: differences of their cumulative sums."""
+
+    def __init__(self, mixture: Logistics) -> None:
+        device = mixture.logits.device
+        _, _, steepness, self._logistic = _on(device)
+        self._weights = softmax(mixture.logits).to(torch.float64)
+        self._means = mixture.means.to(torch.int32)
+        self._steepness = steepness.index_select(0, (mixture.spreads - SPREAD_MIN).to(torch.int32).flatten()).view(
+            mixture.spreads.shape
+        )
+        self._digits = torch.arange(BASE + 1, device=device, dtype=torch.int32)
+
+    def first(self) -> Tensor:
+        """Frequencies of the leading digit: float64 [..., base], integers below 2^48."""
+        return self._between(BASE * self._digits)
+
+    def second(self, first: Tensor) -> Tensor:
+        """Frequencies of the second digit given the first [...]: float64 [..., base], integers below 2^48."""
+        return self._between(BASE * first.to(torch.int32)[..., None] + self._digits)
+
+    def _between(self, values: Tensor) -> Tensor:
+        """Frequencies from each of `values` int32 [..., base + 1] up to the next; a value begins half a level below it."""
+        edges = (values << TONE_BITS) - (1 << (TONE_BITS - 1))
+        total = torch.zeros((), dtype=torch.float64, device=values.device)
+        for m in range(self._means.shape[-1]):  # one component at a time keeps the gathered tables small
+            x = (edges - self._means[..., m, None]) * self._steepness[..., m, None]
+            x = ((x + (1 << (STEEPNESS_BITS - 1))) >> STEEPNESS_BITS).clamp_(-SLOPE_MAX, SLOPE_MAX)
+            # The tails belong to the first and the last value.
+            x.masked_fill_(values == 0, -SLOPE_MAX - 1).masked_fill_(values == BASE * BASE, SLOPE_MAX + 1)
+            reached = self._logistic.index_select(0, (x + SLOPE_MAX + 1).flatten()).view(x.shape)
+            total = total + self._weights[..., m, None] * reached
+        return total.diff(dim=-1) + _FLOOR
+
+
+def table(distribution: Distribution) -> SoftmaxTable | LogisticsTable:
+    """The frequencies of a value's digits."""
+    return LogisticsTable(distribution) if isinstance(distribution, Logistics) else SoftmaxTable(distribution)
 
 
 def latent_frequencies(mixture: Mixture) -> Tensor:

@@ -1,4 +1,4 @@
-"""What turns decoding order back into names: each name's kind, and a permutation within each group.
+"""What turns decoding order back into names: sequences of kinds, and permutations.
 
 Restoring the order of N elements costs log2(N!) bits and not one more: Fisher and Yates's shuffle names N - 1 integers,
 uniform below N, N - 1, ..., 2, and each is coded as such.
@@ -12,47 +12,50 @@ from constriction import stream
 
 from acncodec.errors import DamagedError
 
+Sequence = tuple[np.ndarray, list[int]]  # values int [n] below len(counts), of which value i occurs counts[i] times
 
-def pack_order(kinds: np.ndarray, counts: list[int], permutations: list[np.ndarray]) -> bytes:
-    """Code `kinds` int [files], values below len(counts) that occur counts[i] times, and permutations (int64 arrays).
 
-    permutations[g][i] is the rank by name, within group g, of the i-th decoded element.
-    """
+def pack_order(sequences: list[Sequence], permutations: list[np.ndarray]) -> bytes:
+    """Code sequences of known counts, and permutations (int64 arrays)."""
     coder = stream.stack.AnsCoder()
     for permutation in reversed(permutations):
         if len(permutation) > 1:
             coder.encode_reverse(_draws(permutation), stream.model.Uniform(), _sizes(len(permutation)))
-    if len(counts) > 1:
-        coder.encode_reverse(kinds.astype(np.int32), _kind_model(counts))
+    for values, counts in reversed(sequences):
+        if len(counts) > 1:
+            coder.encode_reverse(values.astype(np.int32), _count_model(counts))
     return coder.get_compressed().astype("<u4").tobytes()
 
 
-def unpack_order(data: bytes, counts: list[int], groups: list[int]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Undo `pack_order`; `groups` are the permutations' lengths. Raises DamagedError unless all is consistent."""
-    kinds = np.zeros(sum(counts), dtype=np.int64)
-    permutations = []
+def unpack_order(data: bytes, counts: list[list[int]], lengths: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Undo `pack_order`: sequences int64, given the counts of each, and permutations, given their lengths.
+
+    Raises DamagedError unless all is consistent.
+    """
+    sequences, permutations = [], []
     try:
         coder = stream.stack.AnsCoder(np.frombuffer(data, dtype="<u4").astype(np.uint32))
-        if len(counts) > 1:
-            kinds = coder.decode(_kind_model(counts), len(kinds)).astype(np.int64)
-        for n in groups:
+        for each in counts:
+            values = np.zeros(sum(each), dtype=np.int64)
+            sequences.append(coder.decode(_count_model(each), len(values)).astype(np.int64) if len(each) > 1 else values)
+        for n in lengths:
             draws = coder.decode(stream.model.Uniform(), _sizes(n)) if n > 1 else np.zeros(0, np.int32)
             permutations.append(_shuffled(n, draws))
     except ValueError as error:
-        raise DamagedError("the section that restores the order of names is damaged") from error
-    if not coder.is_empty() or np.bincount(kinds, minlength=len(counts)).tolist() != list(counts):
-        raise DamagedError("the section that restores the order of names is damaged")
-    return kinds, permutations
+        raise DamagedError("a section that restores an order is damaged") from error
+    right = (np.bincount(v, minlength=len(c)).tolist() == list(c) for v, c in zip(sequences, counts, strict=True))
+    if not coder.is_empty() or not all(right):
+        raise DamagedError("a section that restores an order is damaged")
+    return sequences, permutations
 
 
-def order_bits(counts: list[int], groups: list[int]) -> float:
-    """The information in kinds (as counts give it) and permutations, in bits: theory for `pack_order`."""
-    total = sum(counts)
-    kinds = sum(c * math.log2(total / c) for c in counts if c)
-    return kinds + sum(math.lgamma(n + 1) / math.log(2) for n in groups)
+def order_bits(counts: list[list[int]], lengths: list[int]) -> float:
+    """The information in sequences of such counts and in permutations of such lengths, in bits: theory for `pack_order`."""
+    total = sum(c * math.log2(sum(each) / c) for each in counts for c in each if c)
+    return total + sum(math.lgamma(n + 1) / math.log(2) for n in lengths)
 
 
-def _kind_model(counts: list[int]) -> Any:
+def _count_model(counts: list[int]) -> Any:
     return stream.model.Categorical(np.array(counts, dtype=np.float64), perfect=False)
 
 

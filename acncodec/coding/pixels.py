@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acncodec.coding.frequencies import digits, first_digit, second_digit, softmax
+from acncodec.coding.frequencies import BASE, digits, table
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import residual_bits
 from acncodec.errors import DamagedError
+from acncodec.nets.heads import Distribution
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.model import Model
 
@@ -19,29 +20,30 @@ PUSH_ROWS = 1 << 16  # symbols handed to the coder at a time
 
 
 def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -> float:
-    """Alice: pixels uint8 [n, H, W] given latents int16 [n, D]; Bob's first pixel is pushed last.
+    """Alice: pixels uint8 [n, H, W, colours] given latents int16 [n, D]; Bob's first pixel is pushed last.
 
     Returns what theory says that it costs, in bits.
     """
-    n, height, width = pixels.shape
+    n, height, width, colours = pixels.shape
     bases = digits(model.arch.levels)
-    symbols = np.stack(np.divmod(pixels, 16) if len(bases) == 2 else [pixels]).astype(np.int32)  # [digits, n, H, W]
-    symbols = symbols.transpose(2, 3, 0, 1).reshape(-1)  # Bob's order: pixel, digit, lane
-    table = np.empty((height * width, len(bases), n, bases[0]), dtype=np.int32)
+    symbols = np.stack(np.divmod(pixels, BASE) if len(bases) == 2 else [pixels])  # [digits, n, H, W, colours]
+    symbols = symbols.transpose(2, 3, 4, 0, 1).reshape(-1).astype(np.int32)  # Bob's order: pixel, colour, digit, lane
+    rows = np.empty((height * width, colours, len(bases), n, bases[0]))
     theory = 0.0
     size = max(1, BATCH_PIXELS // (height * width))
     for start in range(0, n, size):
         part = slice(start, start + size)
         batch = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(model.networks.device)
-        logits = model.networks.logits(batch, model.networks.tensor(z[part]))
-        theory += float(residual_bits(logits, batch).sum())
-        frequencies = softmax(logits)
-        rows = [first_digit(frequencies)]
-        if len(bases) == 2:
-            rows.append(second_digit(frequencies, batch >> 4))
-        for d, row in enumerate(rows):
-            table[:, d, part] = row.flatten(1, 2).transpose(0, 1).cpu().numpy()
-    flat = table.reshape(-1, bases[0])
+        distributions = model.networks.distributions(batch, model.networks.tensor(z[part]))
+        theory += float(residual_bits(distributions, batch).sum())
+        for colour, distribution in enumerate(distributions):
+            frequencies = table(distribution)
+            found = [frequencies.first()]
+            if len(bases) == 2:
+                found.append(frequencies.second(batch[..., colour] // BASE))
+            for d, row in enumerate(found):
+                rows[:, colour, d, part] = row.flatten(1, 2).transpose(0, 1).cpu().numpy()
+    flat = rows.reshape(-1, bases[0])
     for end in range(len(flat), 0, -PUSH_ROWS):
         part = slice(max(0, end - PUSH_ROWS), end)
         stack.push(symbols[part], flat[part])
@@ -49,26 +51,29 @@ def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -
 
 
 def pop_pixels(stack: Stack, z: np.ndarray, height: int, width: int, model: Model) -> np.ndarray:
-    """Bob: pixels uint8 [n, height, width] given latents int16 [n, D], first pixel first. Raises DamagedError."""
+    """Bob: pixels uint8 [n, height, width, colours] given latents int16 [n, D], first pixel first. Raises DamagedError."""
     networks = model.networks
     latent_map = networks.latent_map(networks.tensor(z), height, width)
     decoder = IncrementalDecoder(networks.decoder, latent_map)
-    pixels = np.empty((height, width, len(z)), dtype=np.uint8)
+    pixels = torch.empty((height, width, len(z), model.arch.colours), dtype=torch.uint8)
     for row in range(height):
         decoder.start_row(row)
         for column in range(width):
-            values = _pop_values(stack, softmax(decoder.logits(column)))
-            decoder.put(values.to(networks.device), column)
-            pixels[row, column] = values
+            decoder.start_pixel(column)
+            for colour in range(model.arch.colours):
+                values = _pop_values(stack, decoder.distribution(colour), model.arch.levels)
+                decoder.put(values.to(networks.device), colour)
+                pixels[row, column, :, colour] = values
         if stack.ran_dry:
             raise DamagedError("the coded bits end before the images do; the archive is damaged")
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return np.ascontiguousarray(pixels.permute(2, 0, 1, 3).numpy())
 
 
-def _pop_values(stack: Stack, frequencies: Tensor) -> Tensor:
-    """One pixel of every lane: frequencies int32 [n, levels] -> values uint8 [n]."""
-    first = torch.from_numpy(stack.pop(first_digit(frequencies).cpu().numpy()))
-    if frequencies.shape[-1] == 2:
+def _pop_values(stack: Stack, distribution: Distribution, levels: int) -> Tensor:
+    """One value of every lane: a distribution [n, ...] -> values uint8 [n]."""
+    frequencies = table(distribution)
+    first = torch.from_numpy(stack.pop(frequencies.first().cpu().numpy()))
+    if levels == 2:
         return first.to(torch.uint8)
-    second = torch.from_numpy(stack.pop(second_digit(frequencies, first.to(frequencies.device)).cpu().numpy()))
-    return (16 * first + second).to(torch.uint8)
+    second = torch.from_numpy(stack.pop(frequencies.second(first.to(distribution.logits.device)).cpu().numpy()))
+    return (BASE * first + second).to(torch.uint8)

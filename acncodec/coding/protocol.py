@@ -64,7 +64,7 @@ class Task:
 
 @full_precision()
 def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Tally:
-    """Code pixels uint8 [N, H, W] whose codes are int16 [N, D], both in the schedule's order.
+    """Code pixels uint8 [N, H, W, colours] whose codes are int16 [N, D], both in the schedule's order.
 
     Raises SeedExhaustedError.
     """
@@ -89,8 +89,8 @@ def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Ta
 
 @full_precision()
 def bob(stack: Stack, task: Task) -> np.ndarray:
-    """Decode a group: pixels uint8 [N, H, W] in the schedule's order. Raises DamagedError."""
-    pixels = np.empty((task.schedule.count, task.height, task.width), dtype=np.uint8)
+    """Decode a group: pixels uint8 [N, H, W, colours] in the schedule's order. Raises DamagedError."""
+    pixels = np.empty((task.schedule.count, task.height, task.width, task.model.arch.colours), dtype=np.uint8)
     codes = np.empty((task.schedule.count, task.model.arch.code), dtype=np.int16)
     for step in task.schedule:
         now = slice(step.start, step.start + step.size)
@@ -104,7 +104,7 @@ def bob(stack: Stack, task: Task) -> np.ndarray:
 
 @full_precision()
 def encode(model: Model, pixels: np.ndarray) -> np.ndarray:
-    """Codes int16 [N, D], latent grid, of pixels uint8 [N, H, W]."""
+    """Codes int16 [N, D], latent grid, of pixels uint8 [N, H, W, colours]."""
     size = max(1, ENCODE_PIXELS // (pixels.shape[1] * pixels.shape[2]))
     parts = []
     for start in range(0, len(pixels), size):

@@ -16,18 +16,20 @@ from functools import cache
 import numpy as np
 import torch
 
-from acncodec.coding.frequencies import latent_frequencies, softmax
+from acncodec.coding.frequencies import BASE, latent_frequencies, table
 from acncodec.errors import ExactnessError
 from acncodec.exact import tables
 from acncodec.exact.grids import CODE_MAX, LATENT_MAX
 from acncodec.exact.precision import full_precision
 from acncodec.nets.architecture import Architecture
+from acncodec.nets.heads import Distribution
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.networks import Networks
 
-TABLES_SHA256 = "3c61e781d4dcc89d0247b5bb1120ead1e63be197509c2f52cce2afe827170ade"
-FREQUENCIES_SHA256 = "65170cd6bd5cc2a877127deb6e0f79d76eb9be5fbd53f05c899c5b7fe1bd6a85"
+TABLES_SHA256 = "50e8662c61599edd799ebb45be890ee5ed0568a184bcb396fd20b174402fda06"
+FREQUENCIES_SHA256 = "d245ce63cc50f87936c877873a6df550902ade990fea2c2584a07eb399044bf7"
 TINY = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
+KINDS = ({"levels": 2}, {"levels": 256}, {"levels": 256, "colours": 3, "logistics": 2})
 TINY_ARCH = {**TINY, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
 
 
@@ -56,24 +58,49 @@ def fixed_networks(arch: Architecture) -> Networks:
 def frequencies_digest(device: torch.device) -> str:
     """sha256 over all frequencies that the fixed networks give, by both passes."""
     digest = hashlib.sha256()
-    for levels in (2, 256):
-        networks = fixed_networks(Architecture(levels=levels, **TINY_ARCH)).to(device)
-        pixels = torch.from_numpy(pseudo_random("pixels", 3 * 6 * 5, 0, levels - 1).astype(np.uint8).reshape(3, 6, 5))
+    for kind in KINDS:
+        networks = fixed_networks(Architecture(**kind, **TINY_ARCH)).to(device)
+        shape = (3, 6, 5, networks.arch.colours)
+        pixels = pseudo_random("pixels", math.prod(shape), 0, networks.arch.levels - 1).astype(np.uint8).reshape(shape)
         z = torch.from_numpy(pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3)).to(device, torch.float32)
-        pixels = pixels.to(device)
-        whole = softmax(networks.logits(pixels, z))
-        stepwise = torch.empty_like(whole)
-        decoder = IncrementalDecoder(networks.decoder, networks.latent_map(z, 6, 5))
-        for row in range(6):
-            decoder.start_row(row)
-            for column in range(5):
-                stepwise[:, row, column] = softmax(decoder.logits(column))
-                decoder.put(pixels[:, row, column], column)
-        codes = networks.encode(pixels)
+        on_device = torch.from_numpy(pixels).to(device)
+        codes = networks.encode(on_device)
         parents = torch.from_numpy(pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3)).to(device, torch.float32)
-        for part in (whole, stepwise, codes, latent_frequencies(networks.mixture(parents))):
+        latents = latent_frequencies(networks.mixture(parents))
+        for part in (*whole_image(networks, on_device, z), *stepwise(networks, on_device, z), codes, latents):
             digest.update(part.to("cpu", torch.int64).numpy().astype("<i8").tobytes())
     return digest.hexdigest()
+
+
+def whole_image(networks: Networks, pixels: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:
+    """Frequencies of every digit of every value by the whole-image pass: [N, H, W, base] for each colour and digit."""
+    found = []
+    for colour, distribution in enumerate(networks.distributions(pixels, z)):
+        found += _of_digits(distribution, pixels[..., colour], networks.arch.levels)
+    return found
+
+
+def stepwise(networks: Networks, pixels: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:
+    """The same by the incremental pass."""
+    _, height, width, colours = pixels.shape
+    decoder = IncrementalDecoder(networks.decoder, networks.latent_map(z, height, width))
+    steps = []
+    for row in range(height):
+        decoder.start_row(row)
+        for column in range(width):
+            decoder.start_pixel(column)
+            found = []
+            for colour in range(colours):
+                values = pixels[:, row, column, colour]
+                found += _of_digits(decoder.distribution(colour), values, networks.arch.levels)
+                decoder.put(values, colour)
+            steps.append(found)
+    return [torch.stack(digit, 1).unflatten(1, (height, width)) for digit in zip(*steps, strict=True)]
+
+
+def _of_digits(distribution: Distribution, values: torch.Tensor, levels: int) -> list[torch.Tensor]:
+    frequencies = table(distribution)
+    return [frequencies.first()] if levels == 2 else [frequencies.first(), frequencies.second(values // BASE)]
 
 
 @cache

@@ -8,19 +8,56 @@ import math
 import torch
 from torch import Tensor
 
-from acncodec.exact.grids import LATENT_BITS, LOGIT_BITS, OFFSET_MAX, WIDTH_BITS, WIDTH_MIN
+from acncodec.exact.grids import (
+    LATENT_BITS,
+    LOGIT_BITS,
+    OFFSET_MAX,
+    SPREAD_BITS,
+    TONE_BITS,
+    WIDTH_BITS,
+    WIDTH_MIN,
+)
+from acncodec.nets.heads import Distribution, Logistics
 from acncodec.nets.model import UnconditionalPrior
 from acncodec.nets.prior import Mixture
 
+LEAST_PROBABILITY = 2.0**-28  # of a value, however unlikely: a digit that 24 bits hardly tell from none, then any digit
 _STEP = 2.0**-LATENT_BITS
 _LOG2_E = 1 / math.log(2)
 
 
-def residual_bits(logits: Tensor, pixels: Tensor) -> Tensor:
-    """-log2 r(x|z) of each image: logits [N, H, W, levels] (1/32 nat), pixels uint8 [N, H, W] -> float64 [N], bits."""
-    real = logits.double() * 2.0**-LOGIT_BITS
-    chosen = real.gather(-1, pixels.long().unsqueeze(-1)).squeeze(-1)
-    return (torch.logsumexp(real, -1) - chosen).flatten(1).sum(1) * _LOG2_E
+def residual_bits(distributions: list[Distribution], pixels: Tensor) -> Tensor:
+    """-log2 r(x|z) of each image: a distribution [N, H, W, ...] for each colour of pixels uint8 [N, H, W, colours].
+
+    Returns float64 [N], bits.
+    """
+    total = torch.zeros(len(pixels), dtype=torch.float64, device=pixels.device)
+    for colour, distribution in enumerate(distributions):
+        total += value_bits(distribution, pixels[..., colour]).flatten(1).sum(1)
+    return total
+
+
+def value_bits(distribution: Distribution, values: Tensor) -> Tensor:
+    """-log2 p of values uint8 [...] under distributions [..., K]: float64 [...], bits."""
+    if isinstance(distribution, Logistics):
+        return -torch.log2(_logistics_probability(distribution, values))
+    real = distribution.logits.double() * 2.0**-LOGIT_BITS
+    chosen = real.gather(-1, values.long().unsqueeze(-1)).squeeze(-1)
+    return (torch.logsumexp(real, -1) - chosen) * _LOG2_E
+
+
+def _logistics_probability(mixture: Logistics, values: Tensor) -> Tensor:
+    """The mixture's mass between the values' lower and upper half, all that lies beyond for 0 and 255 (PixelCNN++, eq. 2).
+
+    A share of LEAST_PROBABILITY is every value's own.
+    """
+    x = values.double()[..., None]
+    centred = x - mixture.means.double() * 2.0**-TONE_BITS
+    steepness = torch.exp2(mixture.spreads.double() * -(2.0**-SPREAD_BITS))
+    below = torch.sigmoid((centred - 0.5) * steepness).masked_fill(x == 0, 0.0)
+    upto = torch.sigmoid((centred + 0.5) * steepness).masked_fill(x == 255, 1.0)
+    weights = torch.softmax(mixture.logits.double() * 2.0**-LOGIT_BITS, -1)
+    return (weights * (upto - below)).sum(-1) + LEAST_PROBABILITY
 
 
 def kl_bits(codes: Tensor, mixture: Mixture) -> Tensor:

@@ -25,3 +25,14 @@ WIDTH_MAX = 27  # sigma = 10.4
 WIDTHS = WIDTH_MAX - WIDTH_MIN + 1
 
 FREQUENCY_BITS = 20  # frequencies: the largest entry of a table is 2^20, the smallest 1
+
+TONE_BITS = 2  # values that a logistic component is centred on: 1/4 of a level
+TONE_UNIT = 1 << (LOGIT_BITS - TONE_BITS)  # levels that 1.0 at the output of the colour head stands for
+SPREAD_BITS = 5  # widths of logistic components: log2(scale in levels) on a grid of 1/32 octave
+SPREAD_MIN = -4 << SPREAD_BITS  # 1/16 of a level: next to certain
+SPREAD_MAX = 6 << SPREAD_BITS  # 64 levels
+SPREADS = SPREAD_MAX - SPREAD_MIN + 1
+SLOPE_BITS = 10  # arguments of the logistic function: 1/1024
+SLOPE_MAX = 16 << SLOPE_BITS  # beyond +-16 it is flat
+STEEPNESS_BITS = 4  # table of 1 / scale: steps of SLOPE_BITS per quarter level, with 4 more bits
+CUMULATIVE_BITS = 22  # the logistic function's largest value is 2^22

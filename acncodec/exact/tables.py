@@ -1,4 +1,4 @@
-"""Integer tables of tanh, exp and the Gaussian, made with correctly rounded decimal arithmetic.
+"""Integer tables of tanh, exp, the Gaussian and the logistic function, made with correctly rounded decimal arithmetic.
 
 No binary floating point takes part, so every machine makes the same integers; `fingerprint` proves it at run time.
 The general decimal arithmetic specification demands that exp and ln be correctly rounded, which is what makes this safe.
@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 
 from acncodec.exact.grids import (
+    CUMULATIVE_BITS,
     FREQUENCY_BITS,
     LATENT_BITS,
     LATENT_MAX,
@@ -19,6 +20,13 @@ from acncodec.exact.grids import (
     OFFSET_MAX,
     PRE_BITS,
     PRE_MAX,
+    SLOPE_BITS,
+    SLOPE_MAX,
+    SPREAD_BITS,
+    SPREAD_MAX,
+    SPREAD_MIN,
+    STEEPNESS_BITS,
+    TONE_BITS,
     UNIT,
     WIDTH_BITS,
     WIDTH_MAX,
@@ -92,9 +100,35 @@ def posterior_table() -> np.ndarray:
     return np.ascontiguousarray(row[centre - OFFSET_MAX : centre + OFFSET_MAX + 1])
 
 
+@cache
+def steepness_table() -> np.ndarray:
+    """int32 [SPREADS]: how far a step of 1/4 level moves a logistic's argument, per spread, in 1/16 of 1/1024."""
+    ln2 = _CONTEXT.ln(Decimal(2))
+    step = Decimal(1 << (SLOPE_BITS + STEEPNESS_BITS - TONE_BITS))
+    rows = [_exp(_CONTEXT.multiply(ln2, _div(-w, 1 << SPREAD_BITS))) for w in range(SPREAD_MIN, SPREAD_MAX + 1)]
+    return np.array([_nearest(_CONTEXT.multiply(step, row)) for row in rows], dtype=np.int32)
+
+
+@cache
+def logistic_table() -> np.ndarray:
+    """int32 [2 * SLOPE_MAX + 1]: 2^22 / (1 + exp(-i / 1024)) for i = -SLOPE_MAX .. SLOPE_MAX, rounded.
+
+    The powers of exp(-1/1024) are multiplied up as fixed-point integers, 30 digits being more than enough; so many
+    decimal exponentials would take a second.
+    """
+    one = 10**30
+    ratio = int(_CONTEXT.multiply(_exp(_div(-1, 1 << SLOPE_BITS)), Decimal(one)))
+    upper, power = [], one
+    for _ in range(SLOPE_MAX + 1):
+        upper.append(((one << (CUMULATIVE_BITS + 1)) // (one + power) + 1) >> 1)
+        power = power * ratio // one
+    peak = 1 << CUMULATIVE_BITS
+    return np.array([peak - v for v in upper[:0:-1]] + upper, dtype=np.int32)
+
+
 def fingerprint() -> bytes:
     """sha256 over all tables as little-endian int32: equal on all machines, or the tables are not to be trusted."""
     digest = hashlib.sha256()
-    for table in (tanh_table(), exp_table(), gaussian_table(), posterior_table()):
+    for table in (tanh_table(), exp_table(), gaussian_table(), posterior_table(), steepness_table(), logistic_table()):
         digest.update(table.astype("<i4").tobytes())
     return digest.digest()

@@ -1,6 +1,8 @@
-"""What lies in a directory: its regular files by raw relative path, and what is left out and why."""
+"""What lies in a directory: its files and empty directories by raw relative path, and what is left out and why."""
 
 import os
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,59 +14,78 @@ MAX_DEPTH = 255  # directories within directories; library functions that make a
 
 @dataclass
 class Listing:
-    """The regular files below a directory, and the entries that cannot be stored.
+    """What lies below a directory: POSIX relative paths as raw bytes without a '/' at the end, sorted by bytes.
 
-    `files`: POSIX relative paths as raw bytes, sorted by bytes. `skipped`: (path, reason), sorted likewise.
+    `files`: regular files. `empty`: directories that neither a file nor another listed directory implies, because
+    there is nothing in them or nothing that is listed. `skipped`: links and special files, which are left out on
+    purpose, as (path, reason). `unreadable`: what is there and could not be read or named, as (path, reason).
     """
 
     files: list[bytes] = field(default_factory=list)
+    empty: list[bytes] = field(default_factory=list)
     skipped: list[tuple[bytes, str]] = field(default_factory=list)
+    unreadable: list[tuple[bytes, str]] = field(default_factory=list)
 
 
 def scan(root: Path) -> Listing:
-    """List all files below `root`, hidden ones included; `root` itself may be a symbolic link, nothing below it.
+    """List all that lies below `root`, hidden or not; `root` itself may be a symbolic link, nothing below it.
 
-    Directories without files leave no trace. Raises InputError if `root` is not a directory, or if it or a
-    directory below it cannot be read.
+    Raises InputError if `root` is not a directory or cannot be read. That a file cannot be read shows only when it
+    is opened: then `read_file` raises.
     """
     shown = _shown(os.fsencode(root))
     try:
         exists, is_directory = root.exists(), root.is_dir()
     except OSError as error:
-        raise InputError(f"The directory {shown} cannot be read: {error.strerror}.") from error
+        raise InputError(f"The directory {shown} cannot be read: {_reason(error)}.") from error
     if not exists:
         raise InputError(f"There is no directory {shown}; give the path of an existing one.")
     if not is_directory:
         raise InputError(f"{shown} is not a directory; give the directory that holds the images.")
     listing = Listing()
-    pending = [b""]
+    try:
+        pending = _list_one(root, b"", listing)
+    except OSError as error:
+        raise InputError(f"The directory {shown} cannot be read: {_reason(error)}.") from error
+    read = []
     while pending:  # a list instead of recursion, so that the depth has no limit of its own
-        _scan_one(root, pending.pop(), listing, pending)
-    listing.files.sort()
-    listing.skipped.sort()
+        name = pending.pop()
+        try:
+            pending += _list_one(root, name + b"/", listing)
+            read.append(name)
+        except OSError as error:
+            listing.unreadable.append((name, f"cannot be read: {_reason(error)}"))
+    implied = {name.rpartition(b"/")[0] for names in (listing.files, read) for name in names}
+    listing.empty = [name for name in read if name not in implied]
+    for found in (listing.files, listing.empty, listing.skipped, listing.unreadable):
+        found.sort()
     return listing
 
 
-def _scan_one(root: Path, prefix: bytes, listing: Listing, pending: list[bytes]) -> None:
-    """Add the entries of the directory `prefix` (empty or ending in '/') to `listing`, its directories to `pending`."""
+def _list_one(root: Path, prefix: bytes, listing: Listing) -> list[bytes]:
+    """Add what the directory `prefix` (empty or ending in '/') holds to `listing`; its directories are returned."""
     # Bytes in, bytes out: names that are not UTF-8 come through unchanged.
-    directory = os.fsencode(root) + b"/" + prefix
-    if prefix.count(b"/") > MAX_DEPTH:
-        raise InputError(f"The directory {_shown(directory[:100])}... is nested more than {MAX_DEPTH} deep.")
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                name = prefix + entry.name
-                if entry.is_symlink():
-                    listing.skipped.append((name, "symbolic link"))
-                elif entry.is_dir(follow_symlinks=False):
-                    pending.append(name + b"/")
-                elif entry.is_file(follow_symlinks=False):
-                    listing.files.append(name)
+    with os.scandir(os.fsencode(root) + b"/" + prefix) as opened:
+        entries = list(opened)  # before any is listed, so that a directory is listed completely or is unreadable
+    directories: list[bytes] = []
+    for entry in entries:
+        name = prefix + entry.name
+        try:
+            # On some file systems the kind of an entry has to be asked for, which may fail.
+            if entry.is_symlink():
+                listing.skipped.append((name, "symbolic link"))
+            elif (is_directory := entry.is_dir(follow_symlinks=False)) or entry.is_file(follow_symlinks=False):
+                if len(name) > MAX_PATH:
+                    listing.unreadable.append((name, f"its path is longer than {MAX_PATH} bytes"))
+                elif is_directory and name.count(b"/") >= MAX_DEPTH:
+                    listing.unreadable.append((name, f"it is nested more than {MAX_DEPTH} directories deep"))
                 else:
-                    listing.skipped.append((name, "special file"))
-    except OSError as error:
-        raise InputError(f"The directory {_shown(directory)} cannot be read: {error.strerror}.") from error
+                    (directories if is_directory else listing.files).append(name)
+            else:
+                listing.skipped.append((name, "special file"))
+        except OSError as error:
+            listing.unreadable.append((name, f"cannot be read: {_reason(error)}"))
+    return directories
 
 
 def read_file(root: Path, name: bytes) -> bytes:
@@ -72,7 +93,7 @@ def read_file(root: Path, name: bytes) -> bytes:
     try:
         return (root / os.fsdecode(name)).read_bytes()
     except OSError as error:
-        raise InputError(f"The file {_shown(name)} cannot be read: {error.strerror}.") from error
+        raise InputError(f"The file {_shown(name)} cannot be read: {_reason(error)}.") from error
 
 
 def safe_path(name: bytes) -> None:
@@ -84,6 +105,46 @@ def safe_path(name: bytes) -> None:
     deep = name.count(b"/") > MAX_DEPTH
     if parts_bad or foreign or deep or b"\0" in name or len(name) > MAX_PATH:
         raise DamagedError(f"The archive holds the unsafe file name {_shown(name[:100])}.")
+
+
+def collisions(names: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """The first of `names` that cannot stand beside an earlier one everywhere, as (earlier, this); None if all can.
+
+    Such are a file and a path through it (`a`, `a/b`) on every system, and names of which two components in the same
+    place differ only by case or by Unicode normalisation (`a`, `A`; also `A/x`, `a/y`, whose directories would become
+    one) on systems that take those for one, as macOS and Windows do. Time grows with the bytes of all names.
+    """
+    # The names as a tree, node by node, the root first.
+    children: dict[tuple[int, str], int] = {}
+    spelled, owner, ends = [b""], [-1], [False]  # a node's own bytes, the first name that has it, whether a name ends here
+    for index, name in enumerate(names):
+        node = 0
+        for part, folded in zip(name.split(b"/"), _folded(name).split("/"), strict=True):
+            child = children.setdefault((node, folded), len(spelled))
+            if child == len(spelled):
+                spelled.append(part)
+                owner.append(index)
+                ends.append(False)
+            if ends[node] or spelled[child] != part:
+                return names[owner[node if ends[node] else child]], name
+            node = child
+        if owner[node] != index and not ends[node]:
+            return names[owner[node]], name
+        ends[node] = True
+    return None
+
+
+def _folded(name: bytes) -> str:
+    """`name` as file systems see it that know neither case nor normalisation; the number of '/' stays the same."""
+    if name.isascii():
+        return name.lower().decode("ascii")
+    # Unicode's canonical caseless match.  Bytes that are no UTF-8 stay what they are.
+    text = unicodedata.normalize("NFD", name.decode("utf-8", "surrogateescape"))
+    return unicodedata.normalize("NFC", text.casefold())
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _shown(path: bytes) -> str:

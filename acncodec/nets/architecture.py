@@ -7,9 +7,15 @@ from acncodec.errors import ModelError
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of encoder, prior network and decoder. `levels` is 2 for 1-bit images and 256 for 8-bit grey ones."""
+    """Sizes of encoder, prior network and decoder.
+
+    `levels` is 2 for 1-bit values and 256 for 8-bit ones; a pixel has `colours` values, coded one after the other. Their
+    distributions are mixtures of `logistics` discretised logistics each, or a softmax over all levels where that is 0.
+    """
 
     levels: int
+    colours: int = 1
+    logistics: int = 0
     channels: int = 24  # of each stack of the decoder
     blocks: int = 6  # gated blocks, the first included
     first: int = 7  # side of the first block's window
@@ -24,13 +30,16 @@ class Architecture:
     mixture: int = 8  # components of the prior, per dimension
 
     def __post_init__(self) -> None:
-        limits = {"levels": 256, "blocks": 64, "first": 31, "kernel": 31, "mixture": 64}
+        limits = {"levels": 256, "colours": 4, "logistics": 64, "blocks": 64, "first": 31, "kernel": 31, "mixture": 64}
         for field in fields(self):
             value = getattr(self, field.name)
-            if type(value) is not int or not 1 <= value <= limits.get(field.name, 4096):
+            least = 0 if field.name == "logistics" else 1
+            if type(value) is not int or not least <= value <= limits.get(field.name, 4096):
                 raise ModelError(f"the model's architecture has {field.name} = {value!r}, which is out of range")
         if self.levels not in (2, 256) or not all(side % 2 and side >= 3 for side in (self.first, self.kernel)):
             raise ModelError("the model's architecture needs 2 or 256 levels and windows with odd sides from 3 on")
+        if (self.colours > 1) != (self.logistics > 0) or (self.logistics and self.levels == 2):
+            raise ModelError("the model's architecture needs logistics for several colours of 256 levels, and only there")
 
     def to_dict(self) -> dict[str, int]:
         return asdict(self)

@@ -20,7 +20,7 @@ class Encoder(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        f, planes = arch.encoder_features, plane_count(arch.levels)
+        f, planes = arch.encoder_features, plane_count(arch)
 
         def relu(channels: int, bound: int, in_bits: int, out: int) -> Product:
             return Product([Source(channels, bound, _AROUND)], out, in_bits, RELU_BITS, 0, RELU_MAX)

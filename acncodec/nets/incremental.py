@@ -11,51 +11,75 @@ from torch import Tensor
 
 from acncodec.exact.grids import PRE_MAX
 from acncodec.exact.rounding import requantise
+from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
-from acncodec.nets.planes import to_planes
+from acncodec.nets.planes import MIDDLE, median_edge, to_planes
 from acncodec.nets.product import Product
 from acncodec.nets.units import gate
 
 
 class IncrementalDecoder:
-    """Logits of the pixels of n images side by side, in raster order.
+    """Distributions of the values of n images side by side, pixels in raster order, colours one after the other.
 
-    Call `start_row` for each row, then for each column `logits` followed by `put`. The same integers as the whole-image
-    pass, bit for bit.
+    Call `start_row` for each row, then for each column `start_pixel`, then for each colour `distribution` followed by
+    `put`. The same integers as the whole-image pass, bit for bit.
     """
 
     def __init__(self, decoder: GatedPixelCNN, latent_map: Tensor) -> None:
         """`decoder` must be exact; `latent_map` [n, H, W, map_planes] as from `LatentMap`."""
         self._decoder = decoder
+        self._arch = decoder.arch
         # Columns lead, so that one column of all lanes is one contiguous matrix.
         self._map = latent_map.permute(1, 2, 0, 3).contiguous()
         width, lanes = self._map.shape[1:3]
-        self._width = width
         self._rows = [_BlockRows(cast(Block, block), lanes, width, self._map) for block in decoder.blocks]
-        channels = decoder.features.sources[0].channels
-        self._last = self._map.new_zeros(lanes, channels)
+        # Values of the row above and of this one: [width, lanes, colours].
+        self._above = self._map.new_full((width, lanes, self._arch.colours), MIDDLE)
+        self._current = torch.empty_like(self._above)
+        self._row = self._column = 0
+        self._h = self._predicted = self._map  # both set by start_pixel
 
     @torch.no_grad()
     def start_row(self, row: int) -> None:
         """Run the vertical stack for `row`, whose image rows above are all known."""
+        self._row = row
+        if row:
+            self._above, self._current = self._current, self._above
         z = self._map[row]
         v: Tensor | None = None
         for block in self._rows:
             v = block.start_row(v, z)
 
     @torch.no_grad()
-    def logits(self, column: int) -> Tensor:
-        """Logits [n, levels] of the pixel at `column` of the current row, integers (1/32 nat)."""
+    def start_pixel(self, column: int) -> None:
+        """Run the horizontal stack for the pixel at `column` of the current row, whose pixels to the left are known."""
+        self._column = column
         h: Tensor | None = None
         for block in self._rows:
             h = block.step(h, column)
         assert h is not None
-        return _point(self._decoder.logits, _point(self._decoder.features, h))
+        self._h = h
+        if self._arch.logistics:
+            self._predicted = self._predict(column)
 
-    def put(self, values: Tensor, column: int) -> None:
-        """Tell the value uint8 [n] of the pixel at `column`."""
-        planes = to_planes(values[:, None, None], self._decoder.arch.levels)[:, 0, 0]
-        self._rows[0].put_planes(planes, column)
+    def _predict(self, column: int) -> Tensor:
+        """As `planes.predict`: float32 [lanes, colours]."""
+        left = self._current[column - 1] if column else self._above[0]
+        if self._row == 0:
+            return left
+        return median_edge(left, self._above[column], self._above[column - 1] if column else self._above[0])
+
+    @torch.no_grad()
+    def distribution(self, colour: int) -> Distribution:
+        """The distribution [n, ...] of one colour of the current pixel, whose colours before are known."""
+        return self._decoder.head(colour, self._h, self._current[self._column], self._predicted)
+
+    def put(self, values: Tensor, colour: int) -> None:
+        """Tell the value uint8 [n] of one colour of the current pixel."""
+        pixel = self._current[self._column]
+        pixel[:, colour] = values
+        if colour == self._arch.colours - 1:
+            self._rows[0].put_planes(to_planes(pixel, self._arch, self._predicted), self._column)
 
 
 def _point(product: Product, x: Tensor) -> Tensor:

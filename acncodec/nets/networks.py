@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.conditioning import LatentMap
 from acncodec.nets.encoder import Encoder
+from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import GatedPixelCNN
-from acncodec.nets.planes import to_planes
+from acncodec.nets.planes import predict, to_planes
 from acncodec.nets.prior import Mixture, PriorNetwork
 from acncodec.nets.product import Product
 
@@ -46,7 +47,7 @@ class Networks(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.decoder.logits.weight.device
+        return self.prior.logits.weight.device
 
     def tensor(self, values: np.ndarray) -> Tensor:
         """Integers in the carrier that the networks take, on their device."""
@@ -54,14 +55,22 @@ class Networks(nn.Module):
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels uint8 [N, H, W] -> codes [N, code], integers on the latent grid."""
-        return self.encoder(to_planes(pixels, self.arch.levels))
+        """Pixels uint8 [N, H, W, colours] -> codes [N, code], integers on the latent grid."""
+        return self.encoder(to_planes(pixels, self.arch))
 
     @torch.no_grad()
-    def logits(self, pixels: Tensor, z: Tensor) -> Tensor:
-        """Pixels uint8 [N, H, W] and latents [N, code] -> logits [N, H, W, levels] (whole-image pass)."""
-        latent_map = self.latent_map(z, *pixels.shape[1:])
-        return self.decoder(to_planes(pixels, self.arch.levels), latent_map, self.exact)
+    def distributions(self, pixels: Tensor, z: Tensor) -> list[Distribution]:
+        """Pixels uint8 [N, H, W, colours], latents [N, code] -> a distribution [N, H, W, ...] for each colour.
+
+        The whole-image pass.
+        """
+        return self.decode(pixels, self.latent_map(z, *pixels.shape[1:3]))
+
+    def decode(self, pixels: Tensor, latent_map: Tensor) -> list[Distribution]:
+        """The same given the latents' map; trainable."""
+        values = pixels.float()
+        predicted = predict(values)
+        return self.decoder(to_planes(pixels, self.arch, predicted), values, predicted, latent_map, self.exact)
 
     @torch.no_grad()
     def latent_map(self, z: Tensor, height: int, width: int) -> Tensor:

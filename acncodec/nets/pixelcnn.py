@@ -7,17 +7,14 @@ Both read the latent's map in every block. `incremental.py` runs the same produc
 from torch import Tensor, nn
 
 from acncodec.exact.grids import (
-    LOGIT_BITS,
-    LOGIT_MAX,
     PRE_BITS,
     PRE_MAX,
-    RELU_BITS,
-    RELU_MAX,
     STREAM_BITS,
     STREAM_MAX,
     UNIT,
 )
 from acncodec.nets.architecture import Architecture
+from acncodec.nets.heads import ColourHead, Distribution, SoftmaxHead
 from acncodec.nets.planes import PLANE_MAX, plane_count
 from acncodec.nets.product import Product, Source, Window
 from acncodec.nets.units import gate
@@ -31,7 +28,7 @@ class Block(nn.Module):
         self.first = first
         side = arch.first if first else arch.kernel
         reach, excluded = side // 2, 1 if first else 0
-        channels, bound = (plane_count(arch.levels), PLANE_MAX) if first else (arch.channels, STREAM_MAX)
+        channels, bound = (plane_count(arch), PLANE_MAX) if first else (arch.channels, STREAM_MAX)
         above = Window(-reach, -excluded, -reach, reach)
         left = Window(0, 0, -reach, -excluded)
         z = Source(arch.map_planes, STREAM_MAX)
@@ -58,18 +55,20 @@ class Block(nn.Module):
 
 
 class GatedPixelCNN(nn.Module):
-    """Pixels and latent map to the logits of every pixel's value."""
+    """Pixels and latent map to the distributions of every pixel's values."""
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
         self.blocks = nn.ModuleList(Block(arch, first=b == 0) for b in range(arch.blocks))
-        self.features = Product([Source(arch.channels, STREAM_MAX)], arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
-        self.logits = Product([Source(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
+        self.head = ColourHead(arch) if arch.logistics else SoftmaxHead(arch)
 
-    def forward(self, planes: Tensor, z: Tensor, exact: bool) -> Tensor:
-        """Planes [N, H, W, P] and latent map [N, H, W, map_planes] -> logits [N, H, W, levels], integers (1/32 nat)."""
+    def forward(self, planes: Tensor, values: Tensor, predicted: Tensor, z: Tensor, exact: bool) -> list[Distribution]:
+        """Planes [N, H, W, P], values and predictions [N, H, W, colours], latent map [N, H, W, map_planes].
+
+        Returns a distribution [N, H, W, ...] for every colour.
+        """
         v = h = planes
         for block in self.blocks:
             v, h = block(v, h, z, exact)
-        return self.logits(self.features(h))
+        return [self.head(colour, h, values, predicted) for colour in range(self.arch.colours)]

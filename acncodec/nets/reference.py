@@ -8,18 +8,22 @@ import numpy as np
 
 from acncodec.exact.grids import (
     CODE_MAX,
+    CUMULATIVE_BITS,
     LATENT_BITS,
     LATENT_MAX,
     LOGIT_MAX,
     PRE_MAX,
     RELU_MAX,
+    SLOPE_MAX,
+    SPREAD_MAX,
+    SPREAD_MIN,
     STREAM_BITS,
     STREAM_MAX,
     UNIT,
     WIDTH_MAX,
     WIDTH_MIN,
 )
-from acncodec.exact.tables import tanh_table
+from acncodec.exact.tables import exp_table, logistic_table, steepness_table, tanh_table
 from acncodec.nets.networks import Networks
 
 GRID = 7  # side of the map between image and code, and between latent and image
@@ -50,13 +54,44 @@ def gate(pre: np.ndarray) -> np.ndarray:
     return requantise(a * (b + UNIT), STREAM_BITS + 1, -UNIT, UNIT)
 
 
-def planes_of(pixels: np.ndarray, levels: int) -> np.ndarray:
-    """uint8 [N, H, W] -> [N, H, W, planes]: inside, value, and for grey images whether it is the least or the largest."""
-    value = pixels.astype(np.int64)
-    inside = np.full_like(value, UNIT)
+def predict(values: np.ndarray) -> np.ndarray:
+    """The median of left, above and left + above - left above, [N, H, W, C].
+
+    Beside the image lies its nearest pixel; the first pixel is predicted as 128.
+    """
+    out = np.empty_like(values)
+    height, width = values.shape[1:3]
+    for row in range(height):
+        for column in range(width):
+            above = values[:, row - 1, column] if row else None
+            left = values[:, row, column - 1] if column else above
+            if left is None:
+                out[:, row, column] = 128
+            elif above is None or not column:
+                out[:, row, column] = left
+            else:
+                slope = left + above - values[:, row - 1, column - 1]
+                out[:, row, column] = np.sort([left, above, slope], axis=0)[1]
+    return out
+
+
+def enlarged_error(values: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """4 * (value - prediction), within +-255."""
+    return np.clip(4 * (values - predicted), -255, 255)
+
+
+def planes_of(pixels: np.ndarray, levels: int, colours: int) -> np.ndarray:
+    """uint8 [N, H, W, colours] -> [N, H, W, planes].
+
+    Inside and value; for grey images whether it is the least or the largest; for colours the prediction's errors.
+    """
+    values = pixels.astype(np.int64)
+    inside = np.full_like(values[..., :1], UNIT)
+    if colours > 1:
+        return np.concatenate([inside, values, enlarged_error(values, predict(values))], -1)
     if levels == 2:
-        return np.stack([inside, UNIT * value], -1)
-    return np.stack([inside, value, UNIT * (value == 0), UNIT * (value == levels - 1)], -1)
+        return np.concatenate([inside, UNIT * values], -1)
+    return np.concatenate([inside, values, UNIT * (values == 0), UNIT * (values == levels - 1)], -1)
 
 
 def taps_of(x: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
@@ -126,8 +161,8 @@ class Reference:
         return requantise(np.concatenate(inputs, -1) @ weight + bias, shift, low, high)
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels uint8 [N, H, W] -> codes [N, code]."""
-        x = planes_of(pixels, self.arch.levels)
+        """Pixels uint8 [N, H, W, colours] -> codes [N, code]."""
+        x = planes_of(pixels, self.arch.levels, self.arch.colours)
         x = halve(self._apply("encoder.first", [taps_of(x, AROUND)], 0, RELU_MAX))
         x = halve(self._apply("encoder.second", [taps_of(x, AROUND)], 0, RELU_MAX))
         x = pool(self._apply("encoder.third", [taps_of(x, AROUND)], 0, RELU_MAX))
@@ -154,10 +189,13 @@ class Reference:
         x = interleave(self._apply("map.out", [taps_of(x, AROUND)], -STREAM_MAX, STREAM_MAX))
         return x[:, :height, :width]
 
-    def logits(self, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Pixels uint8 [N, H, W] and latents [N, code] -> logits [N, H, W, levels] of every pixel given those before."""
-        planes = planes_of(pixels, self.arch.levels)
-        condition = self.latent_map(z, *pixels.shape[1:])
+    def stream(self, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Pixels uint8 [N, H, W, colours] and latents [N, code] -> the decoder's last stream [N, H, W, channels].
+
+        At every pixel it depends on those before alone.
+        """
+        planes = planes_of(pixels, self.arch.levels, self.arch.colours)
+        condition = self.latent_map(z, *pixels.shape[1:3])
         v = h = planes
         for block in range(self.arch.blocks):
             name, first = f"decoder.blocks.{block}", block == 0
@@ -169,5 +207,36 @@ class Reference:
             dh = gate(self._apply(f"{name}.horizontal", [left, v, condition], -PRE_MAX, PRE_MAX))
             dh = self._apply(f"{name}.residual", [dh], -STREAM_MAX, STREAM_MAX)
             h = dh if first else np.clip(h + dh, -STREAM_MAX, STREAM_MAX)
-        features = self._apply("decoder.features", [h], 0, RELU_MAX)
-        return self._apply("decoder.logits", [features], -LOGIT_MAX, LOGIT_MAX)
+        return h
+
+    def logits(self, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Of images with one value a pixel: logits [N, H, W, levels] of every value given those before."""
+        features = self._apply("decoder.head.features", [self.stream(pixels, z)], 0, RELU_MAX)
+        return self._apply("decoder.head.logits", [features], -LOGIT_MAX, LOGIT_MAX)
+
+    def logistics(self, pixels: np.ndarray, z: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of images with several: logits, means (1/4 level) and spreads [N, H, W, logistics] of one colour's mixture."""
+        values = pixels.astype(np.int64)
+        predicted = predict(values)
+        known, expected = values[..., :colour], predicted[..., :colour]
+        extra = [known, enlarged_error(known, expected)]
+        features = self._apply(f"decoder.head.features.{colour}", [self.stream(pixels, z), *extra], 0, RELU_MAX)
+        out = self._apply(f"decoder.head.outputs.{colour}", [features, *extra], -LOGIT_MAX, LOGIT_MAX)
+        logits, means, spreads = np.split(out, 3, axis=-1)
+        return logits, means + 4 * predicted[..., colour, None], np.clip(spreads, SPREAD_MIN, SPREAD_MAX)
+
+
+def softmax_frequencies(logits: np.ndarray) -> np.ndarray:
+    """[..., levels]: exp(logit - largest) on a scale of 2^20, at least 1."""
+    return exp_table().astype(np.int64)[logits.max(-1, keepdims=True) - logits]
+
+
+def logistics_frequencies(logits: np.ndarray, means: np.ndarray, spreads: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Frequencies of the values from each of `edges` [..., E + 1], whole levels from 0 to 256, up to the next: [..., E]."""
+    offsets = 4 * edges[..., None] - 2 - means[..., None, :]  # a value begins half a level below it
+    arguments = (offsets * steepness_table().astype(np.int64)[spreads - SPREAD_MIN][..., None, :] + 8) >> 4
+    reached = logistic_table().astype(np.int64)[np.clip(arguments, -SLOPE_MAX, SLOPE_MAX) + SLOPE_MAX]
+    reached[edges == 0] = 0
+    reached[edges == 256] = 1 << CUMULATIVE_BITS
+    cumulative = (softmax_frequencies(logits)[..., None, :] * reached).sum(-1)
+    return np.diff(cumulative, axis=-1) + (1 << 16)

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_LANES = 512
-MAX_PIXELS_IN_STEP = 1 << 20  # of all lanes together: bounds the memory of one decoding step
+MAX_PIXELS_IN_STEP = 1 << 19  # of all lanes together: bounds the memory of one step, 400 MB of frequencies for colours
 FEW_LANES = 16  # so many are wanted whatever they cost, since a step takes hardly longer than a pixel at a time
-MIN_STEPS = 16  # of few lanes: fewer, and the ends would be a good part of the tour
-MIN_STEPS_OF_MANY = 128  # of more lanes, which run out of near neighbours: at 10,000 images 64 cost 0.1 %, 512 2 %
+MIN_STEPS = 16  # fewer, and the ends would be a good part of all
+# More lanes along a tour run out of near neighbours: at 10,000 images 64 cost 0.1 %, 512 2 %.
+MIN_STEPS_OF_MANY = 128
 
 
 class Step(NamedTuple):
@@ -70,10 +71,15 @@ class Schedule:
         return Step(start, size, self._starts[number - 1] + lanes_before)
 
 
-def choose_lanes(count: int, pixels: int) -> int:
-    """Lanes for `count` elements of `pixels` values each: a power of two, the same on every machine."""
+def choose_lanes(count: int, pixels: int, conditional: bool) -> int:
+    """Lanes for `count` elements of `pixels` pixels each: a power of two, the same on every machine.
+
+    Only where latents are `conditional` on near parents do more lanes cost more than their ends.
+    """
     if count < 1 or pixels < 1:
         raise ValueError(f"lanes need at least one element of at least one pixel, not {count} of {pixels}")
-    by_count = max(min(FEW_LANES, count // MIN_STEPS), count // MIN_STEPS_OF_MANY)
+    by_count = count // MIN_STEPS
+    if conditional:
+        by_count = max(min(FEW_LANES, by_count), count // MIN_STEPS_OF_MANY)
     most = max(1, min(MAX_LANES, by_count, MAX_PIXELS_IN_STEP // pixels))
     return 1 << (most.bit_length() - 1)

@@ -16,9 +16,8 @@ MIN_GROUP = 8  # images of one size, below which there is no neighbour to learn 
 
 @dataclass
 class TrainingSet:
-    """`train` and `held_out`: images of equal size together, uint8 [N, H, W], largest group first."""
+    """`train` and `held_out`: images of equal size together, uint8 [N, H, W, colours], largest group first."""
 
-    levels: int
     train: list[Tensor]
     held_out: list[Tensor]
 
@@ -42,12 +41,12 @@ class TrainingSet:
 
 
 def batch_length(group: Tensor) -> int:
-    """How many images of a group uint8 [N, H, W] make a batch that memory and cache can take."""
+    """How many images of a group uint8 [N, H, W, colours] make a batch that memory and cache can take."""
     return max(1, MAX_PIXELS_A_BATCH // (group.shape[1] * group.shape[2]))
 
 
-def split(images: list[np.ndarray], levels: int, seed: int = 0) -> TrainingSet:
-    """Group images, uint8 [H, W], by size and hold out a random share of each group.
+def split(images: list[np.ndarray], seed: int = 0) -> TrainingSet:
+    """Group images, uint8 [H, W, colours], by size and hold out a random share of each group.
 
     Sizes with fewer than MIN_GROUP images are left out. Raises InputError if too few remain.
     """
@@ -66,7 +65,7 @@ def split(images: list[np.ndarray], levels: int, seed: int = 0) -> TrainingSet:
         if cut:
             held_out.append(stack[order[:cut]])
         train.append(stack[order[cut:]])
-    data = TrainingSet(levels, train, held_out)
+    data = TrainingSet(train, held_out)
     if data.held_out_count < 2 or data.count < 16:
         raise InputError(f"training needs at least some 50 images of one size and mode, here are {len(images)} in all")
     return data

@@ -20,7 +20,7 @@ _NATS = math.log(2)
 def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, float]:
     """Mean residual, and mean KL along the greedy tour through these images, in nats.
 
-    `groups` are images uint8 [N, H, W]; a tour's first image, which has no parent, is left out of the KL.
+    `groups` are images uint8 [N, H, W, colours]; a tour's first image, which has no parent, is left out of the KL.
     """
     generator = torch.Generator().manual_seed(0)
     residual = kl = 0.0
@@ -30,7 +30,7 @@ def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, floa
         for batch in group.split(batch_length(group)):
             c = networks.encode(batch)
             z = c + sample_offsets(c, generator)
-            residual += float(residual_bits(networks.logits(batch, z), batch).sum())
+            residual += float(residual_bits(networks.distributions(batch, z), batch).sum())
             codes.append(c)
         tour = torch.cat(codes)
         tour = tour[plan_tour(tour.numpy().astype(np.int16), Schedule(len(tour), 1))]

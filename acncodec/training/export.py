@@ -22,7 +22,7 @@ def export(trainer: Trainer, name: str, record: dict[str, object]) -> bytes:
     record = {
         "images": trainer.data.count,
         "steps": trainer.step,
-        "epochs": round(trainer.epoch + trainer.position / max(1, trainer.data.count // 64), 2),
+        "epochs": round(trainer.epoch + trainer.position / max(1, trainer.data.count // trainer.batch), 2),
         "minutes": round(trainer.seconds / 60, 1),
         **record,
     }

@@ -6,7 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acncodec.exact.grids import LATENT_BITS, LATENT_MAX, LOGIT_BITS, OFFSET_MAX, WIDTH_BITS, WIDTH_MIN
+from acncodec.coding.theory import LEAST_PROBABILITY
+from acncodec.exact.grids import (
+    LATENT_BITS,
+    LATENT_MAX,
+    LOGIT_BITS,
+    OFFSET_MAX,
+    SPREAD_BITS,
+    TONE_BITS,
+    WIDTH_BITS,
+    WIDTH_MIN,
+)
+from acncodec.nets.heads import Distribution, Logistics
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
 from acncodec.nets.prior import Mixture
@@ -20,14 +31,36 @@ def sample_offsets(codes: Tensor, generator: torch.Generator | None = None) -> T
     return torch.round(noise / _STEP).clamp_(-OFFSET_MAX, OFFSET_MAX)
 
 
-def residual_nats(logits: Tensor, pixels: Tensor) -> Tensor:
-    """-log r(x|z) summed over each image: logits [N, H, W, levels] (1/32 nat), pixels uint8 [N, H, W] -> [N], nats."""
-    real = logits * 2.0**-LOGIT_BITS
+def residual_nats(distributions: list[Distribution], pixels: Tensor) -> Tensor:
+    """-log r(x|z) summed over each image: distributions [N, H, W, ...] of each colour of pixels uint8 [N, H, W, colours].
+
+    Returns [N], nats.
+    """
+    parts = [_value_nats(d, pixels[..., c]).flatten(1).sum(1) for c, d in enumerate(distributions)]
+    return torch.stack(parts).sum(0)
+
+
+def _value_nats(distribution: Distribution, values: Tensor) -> Tensor:
+    """Nats of values uint8 [N, H, W]: [N, H, W]."""
+    if isinstance(distribution, Logistics):
+        return _logistics_nats(distribution, values)
+    real = distribution.logits * 2.0**-LOGIT_BITS
     if real.shape[-1] == 2:
-        margin = (real[..., 1] - real[..., 0]) * (1 - 2 * pixels.to(real.dtype))
-        return F.softplus(margin).flatten(1).sum(1)
-    losses = F.cross_entropy(real.flatten(0, 2), pixels.flatten().long(), reduction="none")
-    return losses.view(len(pixels), -1).sum(1)
+        margin = (real[..., 1] - real[..., 0]) * (1 - 2 * values.to(real.dtype))
+        return F.softplus(margin)
+    return F.cross_entropy(real.flatten(0, 2), values.flatten().long(), reduction="none").view(values.shape)
+
+
+def _logistics_nats(mixture: Logistics, values: Tensor) -> Tensor:
+    """Nats of values under a mixture of discretised logistics, whose tails belong to 0 and 255 (PixelCNN++, equation 2)."""
+    x = values.float()[..., None]
+    steepness = torch.exp2(mixture.spreads * -(2.0**-SPREAD_BITS))
+    centred = x - mixture.means * 2.0**-TONE_BITS
+    below = torch.sigmoid((centred - 0.5) * steepness).masked_fill(x == 0, 0.0)
+    upto = torch.sigmoid((centred + 0.5) * steepness).masked_fill(x == 255, 1.0)
+    weights = torch.softmax(mixture.logits * 2.0**-LOGIT_BITS, -1)
+    # As in the codec no value is impossible; without the floor an outlier's gradient would be beyond all bounds.
+    return -torch.log((weights * (upto - below)).sum(-1) + LEAST_PROBABILITY)
 
 
 def log_density(z: Tensor, mixture: Mixture) -> Tensor:
@@ -39,16 +72,14 @@ def log_density(z: Tensor, mixture: Mixture) -> Tensor:
 
 
 def code_length(nets: Networks, pixels: Tensor, parents: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Residual and KL [N], nats, for pixels uint8 [N, H, W]; and the standardised codes [N, code].
+    """Residual and KL [N], nats, for pixels uint8 [N, H, W, colours]; and the standardised codes [N, code].
 
     `parents` [N, code] are neighbours' codes, or empty to leave the KL to the caller; `offsets` [N, code] are posterior
     samples minus codes. The KL is its one-sample estimate log q(z|x) - log p(z|c), whose gradient reaches the encoder.
     """
-    planes = to_planes(pixels, nets.arch.levels)
-    codes, _ = nets.encoder.forward_standardised(planes)
+    codes, _ = nets.encoder.forward_standardised(to_planes(pixels, nets.arch))
     z = (codes + offsets).clamp(-LATENT_MAX, LATENT_MAX)
-    latent_map = nets.map(z, *pixels.shape[1:], exact=False)
-    residual = residual_nats(nets.decoder(planes, latent_map, exact=False), pixels)
+    residual = residual_nats(nets.decode(pixels, nets.map(z, *pixels.shape[1:3], exact=False)), pixels)
     log_q = -0.5 * (offsets * _STEP) ** 2 - 0.5 * math.log(2 * math.pi)
     log_p = log_density(z, nets.prior(parents, exact=False))
     return residual, (log_q - log_p).sum(1), codes.detach()

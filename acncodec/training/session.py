@@ -8,7 +8,7 @@ import numpy as np
 
 from acncodec.archive.atomic import write_atomically
 from acncodec.errors import InputError, OutputError
-from acncodec.images.element import read_element
+from acncodec.images.picture import Layout, expand, layout, read_picture
 from acncodec.images.scan import read_file, scan
 from acncodec.nets.architecture import Architecture
 from acncodec.training.checkpoint import load_checkpoint, save_checkpoint
@@ -18,18 +18,28 @@ from acncodec.training.export import export
 from acncodec.training.trainer import Budget, Report, Trainer
 
 CHECKPOINT_SECONDS = 180
-SIZES = {2: {"channels": 16, "features": 32}, 256: {"channels": 24, "features": 64}}  # by levels
+COLOURS = {"colours": 3, "logistics": 8, "channels": 32, "features": 48}
+KINDS = {  # what a model of pictures of this layout is like
+    Layout.BILEVEL: {"levels": 2, "channels": 16, "features": 32},
+    Layout.GREY: {"levels": 256, "channels": 24, "features": 64},
+    Layout.RGB: {"levels": 256, **COLOURS},
+    Layout.RGBA: {"levels": 256, **COLOURS, "colours": 4},
+}
 
 
-def read_training_set(root: Path) -> TrainingSet:
-    """The images of a directory that networks can model, of the mode that most have. Raises InputError."""
-    found: dict[int, list[np.ndarray]] = {2: [], 256: []}
+def read_training_set(root: Path) -> tuple[Architecture, TrainingSet]:
+    """The pictures of a directory that networks can model, of the layout that most have, palettes expanded.
+
+    Raises InputError.
+    """
+    found: dict[Layout, list[np.ndarray]] = {kind: [] for kind in KINDS}
     for name in scan(root).files:
-        element = read_element(read_file(root, name))
-        if element is not None:
-            found[2 if element.mode == "1" else 256].append(element.pixels)
-    levels = max(found, key=lambda k: len(found[k]))
-    return split(found[levels], levels)
+        picture = read_picture(read_file(root, name))
+        if picture is not None:
+            picture = expand(picture) or picture
+            found.get(layout(picture.form), []).append(picture.samples)
+    kind = max(found, key=lambda k: len(found[k]))
+    return Architecture(**KINDS[kind]), split(found[kind])
 
 
 def train(
@@ -52,8 +62,8 @@ def train(
     checkpoint = output.with_suffix(".checkpoint")
     if checkpoint.exists() and not resume:
         raise OutputError(f"'{checkpoint}' is an unfinished training; give --resume to go on, or remove it")
-    data = read_training_set(root)
-    trainer = Trainer(Architecture(levels=data.levels, **SIZES[data.levels]), data, budget)
+    arch, data = read_training_set(root)
+    trainer = Trainer(arch, data, budget)
     settings = {"architecture": trainer.nets.arch.to_dict(), "images": data.count}
     if resume:
         tensors, stored = load_checkpoint(checkpoint)

@@ -16,6 +16,7 @@ from acncodec.training.data import TrainingSet, batch_length
 from acncodec.training.objective import code_length, sample_offsets
 
 BATCH = 64
+COLOUR_BATCH = 16  # where a pixel has several values, more steps are worth more than larger ones
 NEIGHBOURS = 5  # K of the paper
 LEARNING_RATE = 2e-3  # falls linearly to zero over the budget
 AVERAGING = 0.999  # decay of the averaged weights
@@ -56,6 +57,7 @@ class Trainer:
     def __init__(self, arch: Architecture, data: TrainingSet, budget: Budget, seed: int = 0) -> None:
         torch.manual_seed(seed)
         self.data, self.budget = data, budget
+        self.batch = BATCH if arch.colours == 1 else COLOUR_BATCH
         self.nets = Networks(arch)
         self.nets.choose_scales()
         self.averaged = copy.deepcopy(self.nets).requires_grad_(False)
@@ -73,7 +75,7 @@ class Trainer:
             self.shuffle = self.generator.get_state() if self.position == 0 else self.shuffle
             shuffler = torch.Generator()
             shuffler.set_state(self.shuffle)
-            batches = self.data.batches(BATCH, shuffler)
+            batches = self.data.batches(self.batch, shuffler)
             if self.position == 0:
                 self.generator.set_state(shuffler.get_state())
             for group, indices in batches[self.position :]:
@@ -169,9 +171,9 @@ class Trainer:
 
 @torch.no_grad()
 def encode_all(nets: Networks, pixels: Tensor) -> Tensor:
-    """Standardised codes of images uint8 [N, H, W] under trainable networks, batch by batch: int8 [N, code]."""
+    """Standardised codes of images uint8 [N, H, W, colours] under trainable networks, batch by batch: int8 [N, code]."""
     parts = pixels.split(batch_length(pixels))
-    codes = [nets.encoder.forward_standardised(to_planes(part, nets.arch.levels))[0] for part in parts]
+    codes = [nets.encoder.forward_standardised(to_planes(part, nets.arch))[0] for part in parts]
     return torch.cat(codes).to(torch.int8)
 
 
@@ -179,5 +181,5 @@ def encode_all(nets: Networks, pixels: Tensor) -> Tensor:
 def raw_statistics(nets: Networks, pixels: Tensor, limit: int = 4096) -> tuple[Tensor, Tensor]:
     """Mean and deviation [code] of the encoder's outputs before standardisation."""
     parts = pixels[:limit].split(batch_length(pixels))
-    raw = torch.cat([nets.encoder.forward_standardised(to_planes(part, nets.arch.levels))[1] for part in parts])
+    raw = torch.cat([nets.encoder.forward_standardised(to_planes(part, nets.arch))[1] for part in parts])
     return raw.mean(0), raw.std(0, unbiased=False)

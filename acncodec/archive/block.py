@@ -1,0 +1,152 @@
+"""A BLCK section: pictures that were coded together, complete but for HEAD and FORM.
+
+    flags       1 byte: bit 0 tour, bit 1 conditional, rest 0
+    classes     count (varint), then for each: index less the one that could follow the index before, pictures (varints)
+    lanes       count (varint), then one varint for each group of elements
+    seed_words  varint
+    digest      16 bytes
+    tally       5 varints
+    order       blob
+    bits        to the section's end, whole words of 4 bytes
+
+One block has one encoding, and `decode` takes nothing else.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from acncodec.archive.limits import (
+    MAX_CLASSES,
+    MAX_ENTRIES,
+    MAX_GROUPS,
+    MAX_LANES,
+    MAX_SECTION_BYTES,
+    MAX_SEED_WORDS,
+)
+from acncodec.archive.wire import Reader, Writer
+from acncodec.errors import DamagedError
+
+WHAT = "A section BLCK of the archive"
+DIGEST_BYTES = 16
+WORD_BYTES = 4
+
+Tally = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Everything about a block's pictures that is not the same for the whole archive.
+
+    `classes` lists (class index, number of pictures), indices increasing, numbers >= 1.  `tour` tells that pictures
+    stand in the order of a tour, `conditional` that latents were coded given the parent's code.  `lanes` has one entry
+    for each group of elements, in the order in which the codec derives the groups.  `seed_words` counts the words that
+    the coder started from.  `digest` (16 bytes) is the hash of what was coded.  `tally` is the ledger, in whole bits:
+    residual, latents pushed, latents popped, theory's residual, theory's latents.  `order` restores the order of
+    names (`coding/order.py`); `bits` are the coded words, little-endian uint32.
+    """
+
+    classes: list[tuple[int, int]]
+    tour: bool
+    conditional: bool
+    lanes: list[int]
+    seed_words: int
+    digest: bytes
+    tally: Tally
+    order: bytes
+    bits: bytes
+
+
+def encode(block: Block) -> bytes:
+    """The bytes of the BLCK section; ValueError for a block that `decode` would refuse."""
+    problem = _problem(block)
+    if problem:
+        raise ValueError(problem)
+    out = Writer()
+    out.u8(block.tour | block.conditional << 1)
+    out.varint(len(block.classes))
+    lowest = 0
+    for index, count in block.classes:
+        out.varint(index - lowest)
+        out.varint(count)
+        lowest = index + 1
+    out.varint(len(block.lanes))
+    for lanes in block.lanes:
+        out.varint(lanes)
+    out.varint(block.seed_words)
+    out.fixed(block.digest)
+    _write_tally(out, block.tally)
+    out.blob(block.order)
+    out.fixed(block.bits)
+    return out.to_bytes()
+
+
+def decode(data: bytes) -> Block:
+    """Read a BLCK section; DamagedError for anything that `encode` does not write."""
+    reader = Reader(data, WHAT)
+    flags = reader.u8()
+    classes = []
+    lowest = 0
+    for _ in range(reader.varint(MAX_CLASSES)):
+        index = lowest + reader.varint()
+        classes.append((index, reader.varint()))
+        lowest = index + 1
+    block = Block(
+        classes=classes,
+        tour=bool(flags & 1),
+        conditional=bool(flags & 2),
+        lanes=[reader.varint() for _ in range(reader.varint(MAX_GROUPS))],
+        seed_words=reader.varint(),
+        digest=reader.fixed(DIGEST_BYTES),
+        tally=_read_tally(reader),
+        order=reader.blob(MAX_SECTION_BYTES),
+        bits=reader.fixed(len(data) - reader.position),
+    )
+    problem = _problem(block) or (f"its flags are {flags}" if flags > 3 else None)
+    if problem:
+        raise DamagedError(f"{WHAT} is damaged: {problem}.")
+    return block
+
+
+def account(data: bytes) -> dict[str, int]:
+    """Bits of a BLCK section by purpose, which add up to 8 * len(data). Raises DamagedError."""
+    block = decode(data)
+    ledger = Writer()
+    _write_tally(ledger, block.tally)
+    parts = {
+        "bits": 8 * len(block.bits),
+        "order": 8 * len(block.order),
+        "ledger": 8 * len(ledger.to_bytes()),
+        "digest": 8 * len(block.digest),
+    }
+    return {**parts, "block header": 8 * len(data) - sum(parts.values())}
+
+
+def _write_tally(out: Writer, tally: Tally) -> None:
+    for value in tally:
+        out.varint(value)
+
+
+def _read_tally(reader: Reader) -> Tally:
+    return reader.varint(), reader.varint(), reader.varint(), reader.varint(), reader.varint()
+
+
+def _problem(block: Block) -> str | None:
+    """What is wrong with a block, or None: the one list of rules for both directions."""
+    if not 1 <= len(block.classes) <= MAX_CLASSES:
+        return f"it has {len(block.classes)} classes"
+    indices, counts = zip(*block.classes, strict=True)
+    if indices[0] < 0 or indices[-1] >= MAX_CLASSES or any(left >= right for left, right in pairwise(indices)):
+        return "its classes are not in order"
+    if min(counts) < 1 or sum(counts) > MAX_ENTRIES:
+        return f"it has {sum(counts)} pictures in {len(counts)} classes"
+    if len(block.lanes) > MAX_GROUPS:
+        return f"it has {len(block.lanes)} groups of elements"
+    if not all(1 <= lanes <= MAX_LANES for lanes in block.lanes):
+        return "its number of lanes is out of range"
+    if not 0 <= block.seed_words <= MAX_SEED_WORDS:
+        return f"it has {block.seed_words} seed words"
+    if len(block.digest) != DIGEST_BYTES:
+        return "its digest has a wrong length"
+    if len(block.bits) % WORD_BYTES:
+        return "its coded bits are not whole words"
+    return None

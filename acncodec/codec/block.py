@@ -1,0 +1,175 @@
+"""A block: pictures that are coded together and need nothing else of the archive but its header, classes and models."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from acncodec.archive.block import DIGEST_BYTES, Block
+from acncodec.archive.classes import Class
+from acncodec.archive.limits import MAX_FOLDERS, MAX_STEP_PIXELS
+from acncodec.archive.wire import Reader, Writer
+from acncodec.codec.elements import count, cut, join
+from acncodec.codec.ledger import pack_tally
+from acncodec.codec.plan import BlockPlan, Way, plan_block
+from acncodec.coding.order import order_bits, pack_order, unpack_order
+from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, bob
+from acncodec.coding.stack import Stack
+from acncodec.errors import DamagedError
+from acncodec.nets.model import Model
+from acncodec.planning.schedule import Schedule
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Where a block's pictures belong, in their coded order.
+
+    `classes` int64 [N]: index of each one's class. `folders` int64 [N]: of each one's folder, or None. `ranks` int64 [N]:
+    each one's place among the block's pictures by name, or None where they stand in that order.
+    """
+
+    classes: np.ndarray
+    folders: np.ndarray | None
+    ranks: np.ndarray | None
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """Where each picture stands in the coded order, int64 [N]: by name where names are kept, else as coded."""
+        return np.arange(len(self.classes)) if self.ranks is None else np.argsort(self.ranks)
+
+
+def encode_block(
+    classes: list[Class],
+    sequence: np.ndarray,
+    pictures: list[np.ndarray],
+    folders: np.ndarray | None,
+    keep: bool,
+    models: list[Model],
+    advance: Advance,
+    only: Way | None = None,
+) -> tuple[Block, np.ndarray]:
+    """Code pictures, samples uint8 [H, W, C] in the order of names, whose classes are classes[sequence[i]].
+
+    `folders` int64 [N] are the indices of their folders, where these are kept; `keep` says that every name is. Returns the
+    block and the coded order: int64 [N], indices into the pictures.
+    """
+    used, local = np.unique(sequence, return_inverse=True)
+    own = [classes[i] for i in used]
+    elements, owners = cut(own, local, pictures)
+    price = order_bits([], [len(pictures)]) if keep else order_bits([_counts(folders)], []) if folders is not None else 0.0
+    plan = plan_block(models, elements, owners, price, only)
+    words, seed, tally = _push(plan, elements, advance)
+    order = Order(local[plan.order], None if folders is None else folders[plan.order], plan.order if keep else None)
+    block = Block(
+        classes=list(zip(used.tolist(), np.bincount(local).tolist(), strict=True)),
+        tour=plan.way.tour,
+        conditional=plan.way.conditional,
+        lanes=[each.schedule(plan.way).lanes for each in plan.groups.values()],
+        seed_words=seed,
+        digest=digest([pictures[i] for i in plan.order]),
+        tally=pack_tally(tally),
+        order=_pack(order, plan.way.tour),
+        bits=words.astype("<u4").tobytes(),
+    )
+    return block, plan.order
+
+
+def decode_block(
+    block: Block, classes: list[Class], order: Order, models: list[Model], advance: Advance
+) -> list[np.ndarray]:
+    """Undo `encode_block`: samples uint8 [H, W, C] in coded order. Raises DamagedError."""
+    own = [classes[i] for i, _ in block.classes]
+    counts = count(own, [n for _, n in block.classes])
+    if len(block.lanes) != len(counts):
+        raise DamagedError("a block's lanes do not fit its images; the archive is damaged")
+    tasks = []
+    for (group, n), lanes in zip(counts.items(), block.lanes, strict=True):
+        if lanes > n or (lanes > 1 and lanes * group.height * group.width > MAX_STEP_PIXELS):
+            raise DamagedError("a block's lanes do not fit its images; the archive is damaged")
+        tasks.append(Task(models[group.model], Schedule(n, lanes), group.height, group.width, block.conditional, advance))
+    stack = Stack(np.frombuffer(block.bits, dtype="<u4"), seal=False)
+    elements = {group: bob(stack, task) for group, task in zip(counts, tasks, strict=True)}
+    stack.check_seed(block.seed_words)
+    local = np.searchsorted([i for i, _ in block.classes], order.classes)
+    pictures = join(own, local, elements)
+    if digest(pictures) != block.digest:
+        raise DamagedError("the decoded pixels are not those that were encoded")
+    return pictures
+
+
+def _push(plan: BlockPlan, elements: dict, advance: Advance) -> tuple[np.ndarray, int, Tally]:
+    """All groups on one stack: the words to store, the words of seed they need, and the tally."""
+    schedules = {group: each.schedule(plan.way) for group, each in plan.groups.items()}
+    widest = max(schedules[group].lanes * each.model.arch.code for group, each in plan.groups.items())
+    seed = 64 + widest // 4  # 8 bits a latent of the widest step: rarely too little
+    while True:
+        stack, tally = Stack.seeded(seed), Tally()
+        try:
+            for group, each in reversed(plan.groups.items()):
+                order = each.order(plan.way)
+                task = Task(each.model, schedules[group], group.height, group.width, plan.way.conditional, advance)
+                tally += alice(stack, elements[group][order], each.codes[order], task)
+        except SeedExhaustedError:
+            seed *= 4
+            continue
+        return *stack.finish(seed), tally
+
+
+def _counts(values: np.ndarray) -> list[int]:
+    return np.unique(values, return_counts=True)[1].tolist()
+
+
+def _pack(order: Order, tour: bool) -> bytes:
+    """The block's `order`: numbers of the folders that occur, then all sequences and the permutation as one code."""
+    out = Writer()
+    sequences = [(order.classes, np.bincount(order.classes).tolist())]
+    if order.folders is not None:
+        used, local, counts = np.unique(order.folders, return_inverse=True, return_counts=True)
+        out.varint(len(used))
+        for folder, n in zip(used.tolist(), counts.tolist(), strict=True):
+            out.varint(folder)
+            out.varint(n)
+        if tour:
+            sequences.append((local, counts.tolist()))
+    permutations = [order.ranks] if tour and order.ranks is not None else []
+    out.fixed(pack_order(sequences, permutations))
+    return out.to_bytes()
+
+
+def read_order(block: Block, keep: bool, folders: int) -> Order:
+    """Undo `_pack` for a block of an archive that keeps names, or has so many folders. Raises DamagedError."""
+    reader = Reader(block.order, "The order of a block's images")
+    numbers = np.array([i for i, _ in block.classes])
+    counts = [[n for _, n in block.classes]]
+    total = sum(counts[0])
+    used, sizes = [], []
+    if folders:
+        for _ in range(reader.varint(min(MAX_FOLDERS, total))):
+            used.append(reader.varint(folders - 1))
+            sizes.append(reader.varint(total))
+        if sum(sizes) != total or 0 in sizes or sorted(set(used)) != used:
+            raise DamagedError("the folders of a block's images are damaged")
+        if block.tour:
+            counts.append(sizes)
+    rest = block.order[reader.position :]
+    if len(rest) % 4:
+        raise DamagedError("the order of a block's images is not whole words")
+    sequences, permutations = unpack_order(rest, counts, [total] if keep and block.tour else [])
+    local = sequences[1] if folders and block.tour else np.repeat(np.arange(len(used)), sizes)
+    return Order(
+        numbers[sequences[0]],
+        np.array(used)[local] if folders else None,
+        (permutations[0] if block.tour else np.arange(total)) if keep else None,
+    )
+
+
+def digest(pictures: list[np.ndarray]) -> bytes:
+    """Hash of samples in coded order: 16 bytes of sha256 over every picture's sha256."""
+    whole = hashlib.sha256()
+    for samples in pictures:
+        whole.update(hashlib.sha256(np.ascontiguousarray(samples).data).digest())
+    return whole.digest()[:DIGEST_BYTES]

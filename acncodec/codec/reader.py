@@ -1,0 +1,237 @@
+"""An archive that is open for reading: what it lists, and any of its files, block by block as they are asked for."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from acncodec import bundled
+from acncodec.archive import block as blocks
+from acncodec.archive import classes as forms
+from acncodec.archive import header as head
+from acncodec.archive.block import Block
+from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, Class
+from acncodec.archive.container import Container, read_container
+from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_STORED_BYTES
+from acncodec.archive.store import unpack_store
+from acncodec.codec.block import Order, decode_block, read_order
+from acncodec.codec.directory import Directory, Entry, entries, unpack_directory
+from acncodec.codec.elements import cells, channels, check
+from acncodec.coding.selftest import exactness, quick_selftest
+from acncodec.errors import DamagedError, InputError, UnsupportedError
+from acncodec.images.picture import suffix, write_picture
+from acncodec.images.webp import unpack_webp
+from acncodec.nets.model import Model
+
+ONCE = ("HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT")
+MANY = ("BLCK", "FILE")
+
+Advance = Callable[[int], None]
+
+
+def ignore(_: int) -> None:
+    """An `Advance` for those who do not watch."""
+
+
+class Archive:
+    """An open archive; a context manager. `models` are paths to look for models, beside the bundled ones.
+
+    With `tolerant` a truncated archive opens too. Raises InputError, DamagedError, UnsupportedError.
+    """
+
+    def __init__(self, path: Path, models: Iterable[Path] = (), device: torch.device | None = None, tolerant: bool = False):
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise InputError(f"cannot read '{path}': {error.strerror}") from error
+        try:
+            self.container: Container = read_container(self._file, tolerant)
+            self._paths, self._device = list(models), device or torch.device("cpu")
+            self._sections = self._index()
+            self.header = head.decode(self._once("HEAD"))
+            self.classes = forms.decode(self._once("FORM"), len(self.header.models)) if self._has("FORM") else []
+            self._check()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _index(self) -> dict[str, list[int]]:
+        """Where the sections of each tag are."""
+        found: dict[str, list[int]] = {}
+        for index, tag in enumerate(self.container.tags):
+            found.setdefault(tag, []).append(index)
+        if unknown := set(found) - {*ONCE, *MANY}:
+            raise UnsupportedError(f"the archive has a section '{min(unknown)}' that this version does not know")
+        if "HEAD" not in found or any(len(found.get(tag, [])) > 1 for tag in ONCE):
+            raise DamagedError("the archive has no header, or a section twice")
+        return found
+
+    def _has(self, tag: str) -> bool:
+        return tag in self._sections
+
+    def _once(self, tag: str) -> bytes:
+        return self.container.read(self._sections[tag][0])
+
+    def _check(self) -> None:
+        """Whether header, classes and sections fit each other; before anything is decoded."""
+        counts = [len(self._sections.get(tag, [])) for tag in MANY]
+        if counts != [len(self.header.blocks), len(self.header.stores)]:
+            raise DamagedError("the archive's sections do not fit its header")
+        for each in self.classes:
+            if each.method != METHOD_FILE:
+                channels(each.form)  # raises if the form is damaged
+
+    # What there is
+
+    @property
+    def contents(self) -> int:
+        """Distinct contents; numbered as in `directory.py`."""
+        return sum(self.header.blocks) + sum(self.header.stores)
+
+    @cached_property
+    def directory(self) -> Directory:
+        """Everything about files beside their contents. Raises DamagedError."""
+        sections = {tag: self._once(tag) for tag in ONCE if self._has(tag)}
+        stored = range(sum(self.header.blocks), self.contents)
+        folders = self.header.names == head.NAMES_FOLDERS
+        pictures = sum(self.kind(i).method != METHOD_FILE for i in stored) if folders else 0
+        return unpack_directory(self.header, sections, pictures)
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Every file, sorted by name. Raises DamagedError."""
+        if self.header.names == head.NAMES_KEEP:
+            new = np.bincount(self.directory.kinds, minlength=METHOD_CODED + 1).tolist()
+            methods = [METHOD_CODED] * sum(self.header.blocks)
+            methods += [method for method in range(METHOD_CODED) for _ in range(new[method])]
+            if len(methods) != self.contents or new[METHOD_CODED] != sum(self.header.blocks):
+                raise DamagedError("the archive's list of files does not fit its contents")
+            return entries(self.header, self.directory, methods, [], [])
+        kinds = [self.kind(i) for i in range(self.contents)]
+        suffixes = [suffix(each.form) if each.form else "" for each in kinds]
+        coded = (self._order(i).folders for i in range(len(self.header.blocks)))
+        folders = [folder for each in coded if each is not None for folder in each.tolist()]
+        folders += self.directory.stored_folders
+        return entries(self.header, self.directory, [kind.method for kind in kinds], suffixes, folders)
+
+    def kind(self, content: int) -> Class:
+        """The class of a content, told without decoding any pixel. Raises DamagedError."""
+        section, offset = self._place(content)
+        if section < len(self.header.blocks):
+            order = self._order(section)
+            return self.classes[order.classes[order.positions[offset]]]
+        return self.classes[self._store(section - len(self.header.blocks))[offset][0]]
+
+    def _place(self, content: int) -> tuple[int, int]:
+        """Which block, or store after all blocks, holds a content, and where in it."""
+        section = int(np.searchsorted(self._ends, content, side="right"))
+        return section, content - (int(self._ends[section - 1]) if section else 0)
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.cumsum([*self.header.blocks, *self.header.stores])
+
+    @lru_cache(maxsize=8)  # noqa: B019
+    def block(self, index: int) -> Block:
+        """A block whose structure fits the header, not decoded. Raises DamagedError."""
+        block = blocks.decode(self.container.read(self._sections["BLCK"][index]))
+        inside = [(self.classes[i], n) for i, n in block.classes if i < len(self.classes)]
+        values = sum(each.height * each.width * channels(each.form) * n for each, n in inside if each.form)
+        if (
+            len(inside) < len(block.classes)
+            or any(each.method != METHOD_CODED for each, _ in inside)
+            or sum(n for _, n in inside) != self.header.blocks[index]
+            or values > MAX_BLOCK_SAMPLES
+        ):
+            raise DamagedError(f"block {index + 1} of the archive does not fit its header")
+        return block
+
+    @lru_cache(maxsize=8)  # noqa: B019
+    def _order(self, index: int) -> Order:
+        return read_order(self.block(index), self.header.names == head.NAMES_KEEP, self.header.folders)
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def _store(self, index: int) -> list[tuple[int, bytes]]:
+        data = self.container.read(self._sections["FILE"][index])
+        items = unpack_store(data, self.header.stores[index], MAX_STORED_BYTES)
+        if any(i >= len(self.classes) or self.classes[i].method == METHOD_CODED for i, _ in items):
+            raise DamagedError("stored files of the archive are of no class that it has")
+        return items
+
+    # What is in it
+
+    @cached_property
+    def models(self) -> list[Model]:
+        """The archive's models. Raises ModelMissingError, UnsupportedError, ExactnessError."""
+        if self.header.exactness != exactness():
+            raise UnsupportedError("the archive was made with another version of the exact arithmetic; update acncodec")
+        found = [bundled.find_sha256(model.name, model.sha256, self._paths) for model in self.header.models]
+        for model in found:
+            model.networks.to(self._device)
+        quick_selftest(self._device)
+        return found
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def _pictures(self, index: int, advance: Advance) -> list[np.ndarray]:
+        """Samples uint8 [H, W, C] of a block's pictures, by number of content."""
+        block, order = self.block(index), self._order(index)
+        for i, _ in block.classes:
+            check(self.classes[i], [model.arch for model in self.models])
+        decoded = decode_block(block, self.classes, order, self.models, advance)
+        return [decoded[position] for position in order.positions]
+
+    def read(self, content: int, advance: Advance = ignore) -> bytes:
+        """The file with this content; its block is decoded and kept for the next call. Raises DamagedError and others."""
+        section, offset = self._place(content)
+        if section < len(self.header.blocks):
+            samples = self._pictures(section, advance)[offset]
+            order = self._order(section)
+            return write_picture(self.classes[order.classes[order.positions[offset]]].form, samples)
+        number, data = self._store(section - len(self.header.blocks))[offset]
+        return restore(self.classes[number], data)
+
+    def elements(self, contents: Iterable[int]) -> int:
+        """How many elements must be decoded to read these contents."""
+        sections = {self._place(content)[0] for content in contents}
+        inside = (self.block(section).classes for section in sections if section < len(self.header.blocks))
+        return sum(len(cells(self.classes[i])) * n for each in inside for i, n in each)
+
+    def files(
+        self, wanted: Iterable[Entry], advance: Advance = ignore, lost: Callable[[Entry, DamagedError], None] | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Name and bytes of each entry, in the order of contents, so that every block is decoded once.
+
+        Damage raises DamagedError, or is told to `lost` entry by entry while the others go on.
+        """
+        for entry in sorted(wanted, key=lambda entry: entry.content):
+            try:
+                yield entry.name, self.read(entry.content, advance)
+            except DamagedError as error:
+                if lost is None:
+                    raise
+                lost(entry, error)
+
+
+def restore(kind: Class, data: bytes) -> bytes:
+    """A stored file from what the archive keeps of it. Raises DamagedError."""
+    if kind.method == METHOD_FILE:
+        return data
+    shape = kind.height, kind.width, channels(kind.form)
+    if kind.method == METHOD_RAW:
+        if len(data) != math.prod(shape):
+            raise DamagedError("raw samples of an image have another length than the archive says")
+        return write_picture(kind.form, np.frombuffer(data, np.uint8).reshape(shape))
+    return write_picture(kind.form, unpack_webp(data, *shape))

@@ -1,0 +1,206 @@
+"""PNG files as chunks around an image: everything but the compressed rows is kept verbatim, the rows are made anew."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from acncodec.images.raster import MAX_PIXELS, Layout, check_samples, damaged
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+# By bit depth and colour type. Samples of 16 bits are left to those who can code them.
+_LAYOUTS = {
+    (1, 0): Layout.BILEVEL,
+    (2, 0): Layout.GREY,
+    (4, 0): Layout.GREY,
+    (8, 0): Layout.GREY,
+    (8, 2): Layout.RGB,
+    (1, 3): Layout.INDEX,
+    (2, 3): Layout.INDEX,
+    (4, 3): Layout.INDEX,
+    (8, 3): Layout.INDEX,
+    (8, 4): Layout.GREY_ALPHA,
+    (8, 6): Layout.RGBA,
+}
+_PALETTE_TYPE = 3
+_MAX_COLOURS = 256
+_LAST_FILTER = 4
+_LEVEL = 6  # of zlib: higher ones take a large photograph many seconds for a few percent of a file that is only restored
+# Chunks that would be wrong beside rows compressed anew: further frames; Apple's table of places within the
+# compressed rows, which its readers go by; signatures over the file's bytes.
+_BOUND = frozenset({b"acTL", b"fcTL", b"fdAT", b"iDOT", b"dSIG", b"caBX"})
+_FILTER_BYTES = 2**20  # rows filtered at a time: the candidates of a whole photograph would fill the memory
+
+
+class Png:
+    """A PNG without size and rows: depth, colour type and the other chunks (type and body) before and after the rows.
+
+    Raises DamagedError if these cannot stand in a PNG, or if the rows could not be exchanged between them.
+    `palette`: uint8 [colours, 3], or [colours, 4] if there is transparency; None if the samples are no indices.
+    """
+
+    exact = False
+    extension = ".png"
+
+    def __init__(self, depth: int, colour: int, before: list[bytes], after: list[bytes]) -> None:
+        if (depth, colour) not in _LAYOUTS:
+            raise damaged("its depth or colour type is unknown")
+        for chunk in (*before, *after):
+            kind = chunk[:4]
+            # An unknown critical chunk, with a capital first, may change what the rows mean.
+            if len(kind) < 4 or not kind.isalpha() or kind in _BOUND or (kind[:1].isupper() and kind != b"PLTE"):
+                raise damaged("it has a chunk of another kind")
+        self._depth, self._colour, self._before, self._after = depth, colour, before, after
+        self.layout = _LAYOUTS[depth, colour]
+        self.palette = self._find_palette() if self.layout == Layout.INDEX else None
+        # A palette may be longer than its indices can say.
+        self.levels = 2**depth if self.palette is None else min(2**depth, len(self.palette))
+
+    def _find_palette(self) -> np.ndarray:
+        # Where a palette stands twice, or after the rows, programs may differ in which one they take.
+        entries = [chunk[4:] for chunk in self._before + self._after if chunk.startswith(b"PLTE")]
+        size = len(entries[0]) if len(entries) == 1 else 0
+        if any(chunk.startswith(b"PLTE") for chunk in self._after) or size % 3 or not 0 < size <= 3 * _MAX_COLOURS:
+            raise damaged("it has no palette, or a wrong one")
+        colours = np.frombuffer(entries[0], np.uint8).reshape(-1, 3)
+        alphas = [chunk[4:] for chunk in self._before if chunk.startswith(b"tRNS")]
+        if not alphas:
+            return colours
+        alpha = np.frombuffer(alphas[-1][: len(colours)].ljust(len(colours), b"\xff"), np.uint8)
+        return np.concatenate([colours, alpha[:, None]], axis=1)
+
+    def fields(self) -> list[bytes]:
+        """What tells this PNG from all others of the same size and samples."""
+        return [bytes([self._depth, self._colour]), *self._before, b"", *self._after]
+
+    @classmethod
+    def from_fields(cls, fields: list[bytes]) -> "Png":
+        """The mirror of `fields`; DamagedError if there is no such PNG."""
+        if len(fields) < 2 or len(fields[0]) != 2 or b"" not in fields:
+            raise damaged("a part is missing")
+        (depth, colour), rows = fields[0], fields.index(b"")
+        return cls(depth, colour, fields[1:rows], fields[rows + 1 :])
+
+    def write(self, samples: np.ndarray) -> bytes:
+        """The PNG with uint8 `samples` [H, W, C]; DamagedError if they are not of its layout and range."""
+        check_samples(samples, self.layout, self.levels)
+        height, width, channels = samples.shape
+        if self._depth == 8 and self.layout != Layout.INDEX:
+            rows, strategy = _filter(samples.reshape(height, -1), channels), zlib.Z_FILTERED
+        else:  # neighbouring indices, or bytes of several pixels, have no differences worth coding
+            rows = np.pad(_pack(samples[:, :, 0], self._depth), ((0, 0), (1, 0)))
+            strategy = zlib.Z_DEFAULT_STRATEGY
+        deflater = zlib.compressobj(_LEVEL, strategy=strategy)
+        stream = deflater.compress(rows.data) + deflater.flush()
+        header = _header(width, height, self._depth, self._colour)
+        return _join([header, *self._before, b"IDAT" + stream, *self._after])
+
+
+def read_png(data: bytes) -> tuple[Png, np.ndarray]:
+    """The file `data` as chunks and samples, uint8 [H, W, C]; DamagedError unless all of it can be given back."""
+    chunks = _split(data)
+    kinds = [chunk[:4] for chunk in chunks]
+    if chunks[-1:] != [b"IEND"] or kinds[0] != b"IHDR" or len(chunks[0]) != 17 or b"IDAT" not in kinds:
+        raise damaged("its file is no whole PNG")
+    width, height, depth, colour, *methods = struct.unpack(">IIBBBBB", chunks[0][4:])
+    if any(methods) or not 0 < width * height <= MAX_PIXELS:  # compression, filter, interlace
+        raise damaged("its size or one of its methods is out of range")
+    start, count = kinds.index(b"IDAT"), kinds.count(b"IDAT")
+    # If the IDATs do not stand together, one is left for the PNG to refuse.
+    png = Png(depth, colour, chunks[1:start], chunks[start + count : -1])
+    stream = b"".join(chunk[4:] for chunk in chunks[start : start + count])
+    _check_stream(stream, height, (width * depth * png.layout.channels + 7) // 8)
+    # Pillow gets only what the samples depend on. Told that shallow grey is palette indices, it does not scale it.
+    header = _header(width, height, depth, colour if depth == 8 else _PALETTE_TYPE)
+    try:
+        with Image.open(io.BytesIO(_join([header, b"IDAT" + stream])), formats=("PNG",)) as image:
+            samples = np.asarray(image).reshape(height, width, png.layout.channels)
+    except Exception as error:  # Pillow raises many kinds; any of them means: not ours
+        raise damaged("its rows cannot be read") from error
+    check_samples(samples, png.layout, png.levels)
+    return png, samples
+
+
+def _check_stream(stream: bytes, height: int, stride: int) -> None:
+    """Raise DamagedError unless `stream` is one zlib stream, of exactly these rows, each with a known filter.
+
+    Pillow stops at the last row: what the stream holds beyond it, or a wrong checksum, it does not see.
+    """
+    expected = height * (1 + stride)
+    inflater = zlib.decompressobj()
+    try:
+        rows = inflater.decompress(stream, expected + 1)
+    except zlib.error as error:
+        raise damaged("its rows cannot be inflated") from error
+    if len(rows) != expected or not inflater.eof or inflater.unused_data or max(rows[:: 1 + stride]) > _LAST_FILTER:
+        raise damaged("its rows are not what its header tells")
+
+
+def _split(data: bytes) -> list[bytes]:
+    """The chunks of a PNG, type and body; DamagedError if they do not fill the file or a CRC is wrong."""
+    chunks = []
+    at = len(SIGNATURE)
+    while at < len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        chunk = data[at + 4 : end]
+        if end + 4 > len(data) or zlib.crc32(chunk) != int.from_bytes(data[end : end + 4], "big"):
+            raise damaged("a chunk is cut or has a wrong checksum")
+        chunks.append(chunk)
+        at = end + 4
+    return chunks
+
+
+def _join(chunks: list[bytes]) -> bytes:
+    """The PNG of the given chunks and IEND."""
+    parts = [SIGNATURE]
+    for chunk in (*chunks, b"IEND"):
+        parts += [struct.pack(">I", len(chunk) - 4), chunk, struct.pack(">I", zlib.crc32(chunk))]
+    return b"".join(parts)
+
+
+def _header(width: int, height: int, depth: int, colour: int) -> bytes:
+    return b"IHDR" + struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+
+
+def _pack(samples: np.ndarray, depth: int) -> np.ndarray:
+    """Samples uint8 [H, W] below 2^depth as rows of whole bytes, the leftmost in the highest bits, padded with zeros."""
+    each = 8 // depth
+    height, width = samples.shape
+    padded = np.pad(samples, ((0, 0), (0, -width % each))).reshape(height, -1, each)
+    shifts = np.arange(8 - depth, -1, -depth, dtype=np.uint8)
+    return np.bitwise_or.reduce(padded << shifts, axis=2)
+
+
+def _filter(rows: np.ndarray, channels: int) -> np.ndarray:
+    """Rows uint8 [H, bytes], each behind the number of the filter that leaves the least sum of absolute differences.
+
+    The filters see unfiltered neighbours only, so that all rows are filtered at once.
+    """
+    height, stride = rows.shape
+    filtered = np.empty((height, 1 + stride), np.uint8)
+    block = max(1, _FILTER_BYTES // stride)
+    for start in range(0, height, block):
+        here = rows[start : start + block]
+        above, left, corner = np.zeros_like(here), np.zeros_like(here), np.zeros_like(here)
+        above[1:] = here[:-1]
+        if start:
+            above[0] = rows[start - 1]
+        left[:, channels:], corner[:, channels:] = here[:, :-channels], above[:, :-channels]
+        mean = (left & above) + ((left ^ above) >> 1)  # half the sum, without its ninth bit
+        guesses = np.stack([np.zeros_like(here), left, above, mean, _paeth(left, above, corner)])
+        rest = here - guesses  # modulo 256, as PNG has it
+        best = np.minimum(rest, -rest).sum(axis=2, dtype=np.int64).argmin(axis=0)
+        filtered[start : start + block, 0] = best
+        filtered[start : start + block, 1:] = rest[best, np.arange(len(here))]
+    return filtered
+
+
+def _paeth(left: np.ndarray, above: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    """Of three neighbours uint8 the one next to left + above - corner; of equally near ones the first as listed."""
+    from_above, from_left = above.astype(np.int16) - corner, left.astype(np.int16) - corner
+    to_left, to_above, to_corner = np.abs(from_above), np.abs(from_left), np.abs(from_above + from_left)
+    other = np.where(to_above <= to_corner, above, corner)
+    return np.where((to_left <= to_above) & (to_left <= to_corner), left, other)

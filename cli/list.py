@@ -1,0 +1,33 @@
+"""acncodec list"""
+
+import json
+from pathlib import Path
+
+import click
+
+from .options import FILE, json_option
+
+
+@click.command("list")
+@click.argument("archive", type=FILE)
+@click.option("-l", "--long", is_flag=True, help="Also show how each file is kept, its mode and its size in pixels.")
+@json_option
+def command(archive: Path, long: bool, as_json: bool) -> None:
+    """List the files of ARCHIVE, by name, without decoding any image."""
+    from acncodec.codec.info import METHODS, mode
+    from acncodec.codec.reader import Archive
+
+    with Archive(archive) as opened:
+        for entry in opened.entries:
+            name = entry.name.decode(errors="backslashreplace")
+            if not (long or as_json):
+                click.echo(name)
+                continue
+            kind = opened.kind(entry.content)
+            row: dict[str, str | int] = {"name": name, "method": METHODS[kind.method], "mode": mode(kind)}
+            row |= {"width": kind.width, "height": kind.height, "content": entry.content}
+            if as_json:
+                click.echo(json.dumps(row))
+            else:
+                size = f"{kind.width}x{kind.height}" if kind.width else ""
+                click.echo(f"{row['method']:6} {row['mode']:15} {size:>11}  {name}")

@@ -1,0 +1,70 @@
+"""An archive's images for programs: the sequence and the torch dataset, in this process and in workers."""
+
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+import acncodec
+from acncodec import bundled
+from acncodec.codec.compress import Options, compress
+from acncodec.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A directory of 12 sample digits, a JPEG and a text file, and its archive in blocks of 5."""
+    root = tmp_path_factory.mktemp("access") / "images"
+    (root / "digits").mkdir(parents=True)
+    for path in sorted((bundled.SAMPLE / "grey").rglob("*.png"))[::18]:
+        (root / "digits" / path.name).write_bytes(path.read_bytes())
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(root / "photo.jpg")
+    (root / "words.txt").write_text("no image")
+    target = root.parent / "images.acn"
+    models = [bundled.find("mnist-8bit")]
+    compress(root, target, models, Options(block=5), lambda *_: lambda _: None)
+    return root, target
+
+
+def as_array(image: Image.Image) -> np.ndarray:
+    return np.asarray(image)
+
+
+def test_the_sequence_has_every_image_and_nothing_else(archive: tuple[Path, Path]) -> None:
+    root, target = archive
+    with acncodec.open(target) as images:
+        assert images.names == sorted(str(p.relative_to(root)) for p in root.rglob("*.*g"))
+        assert len(images) == len(images.names) > 10
+        for name, image in zip(images.names, images, strict=True):
+            with Image.open(root / name) as original:
+                assert (image.format, image.mode, image.size) == (original.format, original.mode, original.size)
+                assert image.tobytes() == original.tobytes()
+        assert [i.tobytes() for i in images[1:3]] == [images[1].tobytes(), images[2].tobytes()]
+        assert images[-1].tobytes() == images[len(images) - 1].tobytes()
+        with pytest.raises(IndexError):
+            images[len(images)]
+
+
+def test_a_missing_archive_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read"):
+        acncodec.open(tmp_path / "none.acn")
+
+
+@pytest.mark.parametrize("method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()])
+def test_the_dataset_is_the_same_in_workers(archive: tuple[Path, Path], method: str) -> None:
+    dataset = acncodec.AcnDataset(archive[1], transform=as_array)
+    dataset[0]  # so that a forked worker finds an open file
+    here = [dataset[i] for i in range(len(dataset))]
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context=method)
+    there = [torch.as_tensor(item).numpy() for item in loader]
+    assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
+
+
+def test_the_dataset_can_be_pickled_while_open(archive: tuple[Path, Path]) -> None:
+    dataset = acncodec.AcnDataset(archive[1])
+    assert pickle.loads(pickle.dumps(dataset))[3].tobytes() == dataset[3].tobytes()
