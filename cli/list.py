@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, json_option
+from .options import FILE
 
 
 @click.command("list")
 @click.argument("archive", type=FILE)
 @click.option("-l", "--long", is_flag=True, help="Also show how each file is kept, its mode and its size in pixels.")
-@json_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout.")
 def command(archive: Path, long: bool, as_json: bool) -> None:
     """List the files of ARCHIVE, by name, without decoding any image."""
     from acncodec.codec.info import METHODS, mode

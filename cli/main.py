@@ -43,14 +43,15 @@ def cli() -> None:
     """Compress directories of images losslessly, as a whole.
 
     An encoder network gives every image a code, a tour through the codes puts similar images side by side, and each image
-    is coded given the one before. Every image comes back with identical pixels.
+    is coded given the one before. Every file comes back: images with identical pixels, mode, palette and metadata, all
+    others byte for byte.
 
     \b
     Exit codes:
       0    done
       2    wrong usage, or input or output that cannot be used
-      3    done, but under --strict: some files were stored unmodelled
-      4    the archive is damaged
+      3    done, but under --strict: some files were stored unmodelled or could not be read
+      4    the archive is damaged; with --keep-going: some files were lost
       5    the archive needs another version, a feature or a model that is not here
       6    this machine's arithmetic failed the exactness self-test
       130  interrupted

@@ -13,7 +13,7 @@ FILE = click.Path(path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite what is there already.")
 keep_going_option = click.option(
-    "--keep-going", is_flag=True, help="Pass over damaged blocks, say which files are lost, and end with exit code 4."
+    "--keep-going", is_flag=True, help="Pass over damaged parts, say which files are lost, and end with exit code 4."
 )
 device_option = click.option(
     "--device",

@@ -67,8 +67,8 @@ def text(d: dict[str, Any]) -> str:
 
 
 def _extras(d: dict[str, Any]) -> str:
-    parts = [f"{d['duplicates']:,} duplicates"] if d["duplicates"] else []
-    parts += [f"{d['empty']:,} empty directories"] if d["empty"] else []
+    parts = [f"{d['duplicates']:,} of them duplicates"] if d["duplicates"] else []
+    parts += [f"empty directories: {d['empty']:,}"] if d["empty"] else []
     return f" ({', '.join(parts)})" if parts else ""
 
 

@@ -82,6 +82,14 @@ def test_a_file_made_in_between_is_not_clobbered(tmp_path: Path, monkeypatch: py
     assert tree(tmp_path) == {"a": b"theirs"}
 
 
+def test_without_overwrite_nothing_is_renamed_where_there_are_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "replace", no_space)  # a rename would clobber what comes between the check and itself
+    write_atomically(tmp_path / "a", [b"x"], overwrite=False)
+    assert tree(tmp_path) == {"a": b"x"}
+
+
 def test_works_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "link", failing(errno.EPERM))
     write_atomically(tmp_path / "a", [b"x"], overwrite=False)

@@ -89,6 +89,8 @@ BAD_CLASSES = [
     [Class(METHOD_CODED, 1, 1, b"", (PlaneCoding(0, 0),) * 5)],
     [Class(METHOD_CODED, 1, 1, b"", (PlaneCoding(0, 0), PlaneCoding(limits.MAX_MODELS, 0)))],
     [Class(METHOD_CODED, 1, 1, b"", (PlaneCoding(0, limits.MAX_TILE + 1),))],
+    [Class(METHOD_CODED, 1, limits.MAX_ELEMENT_PIXELS + 1, b"", (PlaneCoding(0, 0),))],
+    [Class(METHOD_CODED, limits.MAX_TILES + 1, 1, b"", (PlaneCoding(0, 1),))],
 ]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acncodec.planning.neighbours import LISTED, nearest
-from acncodec.planning.schedule import MAX_LANES, MAX_PIXELS_IN_STEP, Schedule, choose_lanes
+from acncodec.planning.schedule import MANY_VALUES, MAX_LANES, MAX_PIXELS_IN_STEP, Schedule, choose_lanes
 from acncodec.planning.tour import plan_tour, tour_cost
 
 
@@ -102,23 +102,31 @@ def test_impossible_schedules_are_refused(count: int, lanes: int) -> None:
         Schedule(count, lanes)
 
 
-@given(st.integers(1, 10**7), st.integers(1, 10**8))
-def test_lanes_keep_within_count_and_memory(count: int, pixels: int) -> None:
-    lanes = choose_lanes(count, pixels)
+@given(st.integers(1, 10**7), st.integers(1, 10**8), st.booleans())
+def test_lanes_keep_within_count_and_memory(count: int, pixels: int, conditional: bool) -> None:
+    lanes = choose_lanes(count, pixels, 1, conditional)
     assert lanes.bit_count() == 1
-    assert lanes == 1 or (_enough_steps(lanes, count) and lanes * pixels <= MAX_PIXELS_IN_STEP and lanes <= MAX_LANES)
-    doubled = 2 * lanes
-    assert not _enough_steps(doubled, count) or doubled * pixels > MAX_PIXELS_IN_STEP or doubled > MAX_LANES
+    assert lanes == 1 or _may_have(lanes, count, pixels, conditional)
+    assert not _may_have(2 * lanes, count, pixels, conditional)
 
 
-def _enough_steps(lanes: int, count: int) -> bool:
-    return lanes * (16 if lanes <= 16 else 128) <= count
+def _may_have(lanes: int, count: int, pixels: int, conditional: bool) -> bool:
+    steps = 16 if lanes <= 16 or not conditional or pixels >= MANY_VALUES else 128
+    return lanes * steps <= count and lanes * pixels <= MAX_PIXELS_IN_STEP and lanes <= MAX_LANES
 
 
-def test_lanes_of_nothing_are_refused() -> None:
+def test_lanes_by_example() -> None:
+    assert [choose_lanes(10_000, 784, 1, conditional) for conditional in (True, False)] == [64, 512]
+    assert [choose_lanes(256, 784, 1, conditional) for conditional in (True, False)] == [16, 16]
+    assert [choose_lanes(10_000, 1024, 3, conditional) for conditional in (True, False)] == [512, 512]
+    assert choose_lanes(10_000, MAX_PIXELS_IN_STEP // 4, 1, True) == 4
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_lanes_of_nothing_are_refused(conditional: bool) -> None:
     for count, pixels in ((0, 784), (10, 0)):
         with pytest.raises(ValueError):
-            choose_lanes(count, pixels)
+            choose_lanes(count, pixels, 1, conditional)
 
 
 @given(shapes(90), st.integers(0, 2**32), st.integers(1, 5), st.sampled_from([0, 1, 3, 100]))

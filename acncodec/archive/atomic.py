@@ -187,7 +187,7 @@ def _make_temp(target: Path) -> Path:
         if there is None:
             raise
     temp = target / temp.name
-    temp.mkdir(mode)
+    temp.mkdir()
     return temp
 
 

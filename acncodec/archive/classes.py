@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from acncodec.archive.limits import (
     MAX_CLASSES,
     MAX_CLASSES_BYTES,
+    MAX_ELEMENT_PIXELS,
     MAX_FORM_BYTES,
     MAX_MODELS,
     MAX_PIXELS,
     MAX_PLANES,
     MAX_TILE,
+    MAX_TILES,
 )
 from acncodec.archive.store import pack_blob, unpack_blob
 from acncodec.archive.wire import Reader, Writer
@@ -150,4 +152,8 @@ def _class_problem(each: Class, models: int) -> str | None:
             return f"a plane's model is number {plane.model} of {models}"
         if not 0 <= plane.tile <= MAX_TILE:
             return f"a plane's tiles are {plane.tile} wide"
+        if plane.tile and -(-each.height // plane.tile) * -(-each.width // plane.tile) > MAX_TILES:
+            return f"a plane of {each.width} x {each.height} pixels is cut into tiles of {plane.tile}"
+        if not plane.tile and each.height * each.width > MAX_ELEMENT_PIXELS:
+            return f"a plane of {each.width} x {each.height} pixels is coded whole"
     return None

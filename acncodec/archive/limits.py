@@ -23,7 +23,9 @@ MAX_CLASSES_BYTES = 2**28  # of section FORM unpacked: LZMA can make so much of 
 MAX_FORM_BYTES = 2**24  # a picture's metadata: more is better kept as a file
 MAX_PLANES = 4  # a picture has at most four channels
 MAX_PIXELS = 2**26  # of a picture: a decoder holds several arrays of as many samples
-MAX_TILE = 2**13  # side of a tile, so that its pixels are at most MAX_PIXELS
+MAX_ELEMENT_PIXELS = 2**16  # of a tile, or of a plane that is coded whole: bounds the memory and the time of a step
+MAX_TILE = 2**8  # side of a tile, which is an element
+MAX_TILES = 2**18  # of a plane: they are listed
 MAX_ALL_PIXELS = 2**36  # of all pictures together: bounds the time for which a reader can be kept busy
 
 # Blocks

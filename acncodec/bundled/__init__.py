@@ -5,7 +5,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from acncodec.errors import InputError, ModelMissingError
+from acncodec.errors import InputError, ModelError, ModelMissingError
 from acncodec.nets.model import MAX_MODEL_BYTES, Model, read_model
 
 FOLDER = Path(__file__).parent
@@ -24,8 +24,11 @@ def model_files() -> list[Path]:
 
 @cache
 def load(path: Path) -> Model:
-    """Read a model file once a process. Raises InputError, ModelError, BoundError."""
-    return read_model(path)
+    """Read a model file once a process. Raises InputError, ModelError, BoundError, all naming the file."""
+    try:
+        return read_model(path)
+    except ModelError as error:
+        raise type(error)(f"the model file '{path}' cannot be used: {error}") from error
 
 
 def find(name: str) -> Model:

@@ -7,12 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from acncodec.archive import block as blocks
 from acncodec.archive.block import DIGEST_BYTES, Block
 from acncodec.archive.classes import Class
 from acncodec.archive.limits import MAX_FOLDERS, MAX_STEP_PIXELS
 from acncodec.archive.wire import Reader, Writer
 from acncodec.codec.elements import count, cut, join
-from acncodec.codec.ledger import pack_tally
 from acncodec.codec.plan import BlockPlan, Way, plan_block
 from acncodec.coding.order import order_bits, pack_order, unpack_order
 from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, bob
@@ -71,7 +71,7 @@ def encode_block(
         lanes=[each.schedule(plan.way).lanes for each in plan.groups.values()],
         seed_words=seed,
         digest=digest([pictures[i] for i in plan.order]),
-        tally=pack_tally(tally),
+        tally=_whole_bits(tally),
         order=_pack(order, plan.way.tour),
         bits=words.astype("<u4").tobytes(),
     )
@@ -117,6 +117,13 @@ def _push(plan: BlockPlan, elements: dict, advance: Advance) -> tuple[np.ndarray
             seed *= 4
             continue
         return *stack.finish(seed), tally
+
+
+def _whole_bits(tally: Tally) -> blocks.Tally:
+    """A block's sums, in whole bits."""
+    sums = tally.residual, tally.prior, tally.posterior, tally.residual_theory, tally.latent_theory
+    residual, prior, posterior, residual_theory, latent_theory = (max(0, round(value)) for value in sums)
+    return residual, prior, posterior, residual_theory, latent_theory
 
 
 def _counts(values: np.ndarray) -> list[int]:

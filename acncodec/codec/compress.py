@@ -137,10 +137,12 @@ class _Archive:
             self._number(members if keep else [members[i] for i in order])
 
     def _runs(self) -> Iterator[list[int]]:
-        """Contents to be coded, in the order of names, cut into blocks."""
+        """Contents to be coded, in the order of names, or where only folders are kept folder by folder, cut into blocks."""
         run: list[int] = []
         size = 0
-        for i, choice in enumerate(self.choices):
+        members = range(len(self.choices))
+        for i in sorted(members, key=self._folder) if self.folders else members:
+            choice = self.choices[i]
             if choice.kind.method != METHOD_CODED or choice.samples is None:
                 continue
             if run and (len(run) == self.options.block or size + choice.samples.size > BLOCK_SAMPLES):

@@ -98,7 +98,7 @@ def unpack_directory(header: Header, sections: dict[str, bytes], pictures: int) 
         duplicates=duplicates,
         numbered=numbered,
         stored_folders=stored_folders,
-        folders=_names(sections.get("FLDR", b""), header.folders),
+        folders=_names(sections.get("FLDR", b""), header.folders, ROOT),
         empty=_names(sections.get("EMPT", b""), header.empty),
     )
 
@@ -121,10 +121,11 @@ def _places(
     return duplicates, numbered, stored
 
 
-def _names(data: bytes, count: int) -> list[bytes]:
+def _names(data: bytes, count: int, also: bytes = b"") -> list[bytes]:
+    """Names that are safe, or `also`."""
     names = unpack_names(data, count, min(MAX_NAME_BYTES, MAX_PATH * count))
     for name in names:
-        if name != ROOT:
+        if not also or name != also:
             safe_path(name)
     return names
 
@@ -163,6 +164,8 @@ def entries(
     found = list(_named_entries(directory, methods))
     if header.names != NAMES_KEEP:
         found += _numbered_entries(directory, methods, suffixes, picture_folders, [entry.name for entry in found])
+    if len(found) != header.entries:
+        raise _unfitting()
     return sorted(found, key=lambda entry: entry.name)
 
 

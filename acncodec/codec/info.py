@@ -63,9 +63,7 @@ def describe(archive: Archive, models: list[Path]) -> dict[str, Any]:
             {"method": method, "mode": name, "height": height, "width": width, "count": count}
             for (method, name, height, width), count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
         ],
-        "ledger": [
-            {"part": line.part, "bits": line.bits, "theory_bits": line.theory_bits} for line in ledger(archive.container)
-        ],
+        "ledger": [{"part": line.part, "bits": line.bits, "theory_bits": line.theory_bits} for line in ledger(archive)],
     }
 
 

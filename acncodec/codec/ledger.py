@@ -4,13 +4,15 @@ The coder's part cannot be told from the finished bits, so every block carries t
 residual, latents pushed, latents popped, and theory's residual and KL, rounded to whole bits.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+
+import numpy as np
 
 from acncodec.archive import block as blocks
 from acncodec.archive.block import Block
-from acncodec.archive.container import Container
-from acncodec.coding.protocol import Tally
+from acncodec.codec.reader import Archive
+from acncodec.coding.order import order_bits
 
 WORD_BITS = 32
 SECTIONS = {  # the line to which a section belongs, blocks aside
@@ -23,7 +25,7 @@ SECTIONS = {  # the line to which a section belongs, blocks aside
     "PLAC": "order",
     "FILE": "stored files",
 }
-PARTS = {"order": "order", "ledger": "ledger", "digest": "checksums", "block header": "header"}  # of a block, bits aside
+PARTS = {"bits": "coder state", "digest": "checksums", "block header": "header"}  # of a block, where names differ
 
 
 @dataclass(frozen=True)
@@ -35,40 +37,43 @@ class Line:
     theory_bits: float | None = None
 
 
-def pack_tally(tally: Tally) -> tuple[int, int, int, int, int]:
-    """A block's sums, in whole bits."""
-    sums = tally.residual, tally.prior, tally.posterior, tally.residual_theory, tally.latent_theory
-    residual, prior, posterior, residual_theory, latent_theory = (max(0, round(value)) for value in sums)
-    return residual, prior, posterior, residual_theory, latent_theory
-
-
-def ledger(container: Container) -> list[Line]:
+def ledger(archive: Archive) -> list[Line]:
     """The lines of an archive, which add up to 8 times its size. Reads every section. Raises DamagedError."""
+    container = archive.container
     bits: Counter[str] = Counter()
-    theory: Counter[str] = Counter()
+    theory: dict[str, float] = defaultdict(float)
     for index, (tag, size) in enumerate(zip(container.tags, container.sizes, strict=True)):
         if tag == "BLCK":
-            data = container.read(index)
-            block = blocks.decode(data)
-            _add_coded(block, bits, theory)
-            for part, length in blocks.account(data).items():
-                if part in PARTS:
-                    bits[PARTS[part]] += length
+            for part, length in blocks.account(container.read(index)).items():
+                bits[PARTS.get(part, part)] += length
         else:
             bits[SECTIONS[tag]] += 8 * size
+    for number in range(len(archive.header.blocks)):
+        _add_coded(archive.block(number), bits, theory)
+        theory["order"] += _order_theory(archive, number)
+    theory["order"] += order_bits([np.bincount(archive.directory.kinds).tolist()], [])
     bits["header"] += 8 * container.overhead["header"]
     bits["checksums"] += 8 * container.overhead["checksums"]
-    coded = ("residual", "latent", "schedule ends", "coder state") if "BLCK" in container.tags else ()
-    order = (*coded, "names", "order", "forms and metadata", "stored files", "ledger", "checksums", "header")
-    return [Line(part, bits[part], float(theory[part]) if part in coded else None) for part in order]
+    coded = ("residual", "latent", "schedule ends", "coder state") if archive.header.blocks else ()
+    lines = (*coded, "names", "order", "forms and metadata", "stored files", "ledger", "checksums", "header")
+    return [Line(part, bits[part], theory[part] if part in (*coded, "order") else None) for part in lines]
 
 
-def _add_coded(block: Block, bits: Counter[str], theory: Counter[str]) -> None:
+def _add_coded(block: Block, bits: Counter[str], theory: dict[str, float]) -> None:
+    """Tell apart what a block's coder has written: until now all of it counts as the coder's state."""
     residual, prior, posterior, residual_theory, latent_theory = block.tally
-    seed = WORD_BITS * block.seed_words
-    bits["residual"] += residual
-    bits["latent"] += prior - posterior
-    bits["schedule ends"] += seed
-    bits["coder state"] += 8 * len(block.bits) - residual - (prior - posterior) - seed
+    coded = {"residual": residual, "latent": prior - posterior, "schedule ends": WORD_BITS * block.seed_words}
+    for part, length in coded.items():
+        bits[part] += length
+        bits["coder state"] -= length
     theory["residual"] += residual_theory
     theory["latent"] += latent_theory
+
+
+def _order_theory(archive: Archive, number: int) -> float:
+    """The information in a block's order, in bits."""
+    block, order = archive.block(number), archive.order(number)
+    counts = [[n for _, n in block.classes]]
+    if block.tour and order.folders is not None:
+        counts.append(np.unique(order.folders, return_counts=True)[1].tolist())
+    return order_bits(counts, [len(order.classes)] if block.tour and order.ranks is not None else [])

@@ -47,7 +47,9 @@ class GroupPlan:
         return self.tour if way.tour else np.arange(len(self.codes))
 
     def schedule(self, way: Way) -> Schedule:
-        return Schedule(len(self.codes), choose_lanes(len(self.codes), self.pixels, way.conditional))
+        return Schedule(
+            len(self.codes), choose_lanes(len(self.codes), self.pixels, self.model.arch.colours, way.conditional)
+        )
 
 
 @dataclass
@@ -97,7 +99,7 @@ def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count
     for group, plan in groups.items():
         leads = np.flatnonzero(~done[owners[group]])
         if len(leads):
-            lanes = choose_lanes(len(leads), plan.pixels, conditional=True)
+            lanes = choose_lanes(len(leads), plan.pixels, plan.model.arch.colours, conditional=True)
             tour = plan_tour(plan.codes[leads], Schedule(len(leads), lanes))
             order.append(owners[group][leads[tour]])
             done[owners[group]] = True

@@ -122,7 +122,7 @@ class Archive:
             return entries(self.header, self.directory, methods, [], [])
         kinds = [self.kind(i) for i in range(self.contents)]
         suffixes = [suffix(each.form) if each.form else "" for each in kinds]
-        coded = (self._order(i).folders for i in range(len(self.header.blocks)))
+        coded = (self.order(i).folders for i in range(len(self.header.blocks)))
         folders = [folder for each in coded if each is not None for folder in each.tolist()]
         folders += self.directory.stored_folders
         return entries(self.header, self.directory, [kind.method for kind in kinds], suffixes, folders)
@@ -131,7 +131,7 @@ class Archive:
         """The class of a content, told without decoding any pixel. Raises DamagedError."""
         section, offset = self._place(content)
         if section < len(self.header.blocks):
-            order = self._order(section)
+            order = self.order(section)
             return self.classes[order.classes[order.positions[offset]]]
         return self.classes[self._store(section - len(self.header.blocks))[offset][0]]
 
@@ -160,7 +160,8 @@ class Archive:
         return block
 
     @lru_cache(maxsize=8)  # noqa: B019
-    def _order(self, index: int) -> Order:
+    def order(self, index: int) -> Order:
+        """Where a block's pictures belong. Raises DamagedError."""
         return read_order(self.block(index), self.header.names == head.NAMES_KEEP, self.header.folders)
 
     @lru_cache(maxsize=2)  # noqa: B019
@@ -187,7 +188,7 @@ class Archive:
     @lru_cache(maxsize=2)  # noqa: B019
     def _pictures(self, index: int, advance: Advance) -> list[np.ndarray]:
         """Samples uint8 [H, W, C] of a block's pictures, by number of content."""
-        block, order = self.block(index), self._order(index)
+        block, order = self.block(index), self.order(index)
         for i, _ in block.classes:
             check(self.classes[i], [model.arch for model in self.models])
         decoded = decode_block(block, self.classes, order, self.models, advance)
@@ -198,7 +199,7 @@ class Archive:
         section, offset = self._place(content)
         if section < len(self.header.blocks):
             samples = self._pictures(section, advance)[offset]
-            order = self._order(section)
+            order = self.order(section)
             return write_picture(self.classes[order.classes[order.positions[offset]]].form, samples)
         number, data = self._store(section - len(self.header.blocks))[offset]
         return restore(self.classes[number], data)

@@ -39,6 +39,7 @@ def softmax(logits: Tensor) -> Tensor:
 
 
 BASE = 16  # a value of 256 levels is coded as two digits of this base, each under few frequencies
+_ROWS = 1024  # of logistics that are worked on at once: the gathered tables stay in the cache
 _FLOOR = 1 << 16  # of the frequencies from logistics, so that no digit is impossible: 2^-26 of all
 
 
@@ -70,35 +71,39 @@ class LogisticsTable:
     """Frequencies of a value's digits under a mixture of logistics: differences of their cumulative sums."""
 
     def __init__(self, mixture: Logistics) -> None:
-        device = mixture.logits.device
-        _, _, steepness, self._logistic = _on(device)
-        self._weights = softmax(mixture.logits).to(torch.float64)
-        self._means = mixture.means.to(torch.int32)
-        self._steepness = steepness.index_select(0, (mixture.spreads - SPREAD_MIN).to(torch.int32).flatten()).view(
-            mixture.spreads.shape
-        )
-        self._digits = torch.arange(BASE + 1, device=device, dtype=torch.int32)
+        _, _, steepness, self._logistic = _on(mixture.logits.device)
+        components = mixture.logits.shape[-1]
+        self._shape = mixture.logits.shape[:-1]
+        self._weights = softmax(mixture.logits).to(torch.float64).view(-1, components, 1)
+        self._means = mixture.means.to(torch.int32).view(-1, 1, components)
+        rows = (mixture.spreads - SPREAD_MIN).to(torch.int32).flatten()
+        self._steepness = steepness.index_select(0, rows).view(-1, 1, components)
+        self._digits = torch.arange(BASE + 1, device=rows.device, dtype=torch.int32)
 
     def first(self) -> Tensor:
         """Frequencies of the leading digit: float64 [..., base], integers below 2^48."""
-        return self._between(BASE * self._digits)
+        return self._between((BASE * self._digits).expand(len(self._means), -1))
 
     def second(self, first: Tensor) -> Tensor:
         """Frequencies of the second digit given the first [...]: float64 [..., base], integers below 2^48."""
-        return self._between(BASE * first.to(torch.int32)[..., None] + self._digits)
+        return self._between(BASE * first.to(torch.int32).view(-1, 1) + self._digits)
 
     def _between(self, values: Tensor) -> Tensor:
-        """Frequencies from each of `values` int32 [..., base + 1] up to the next; a value begins half a level below it."""
+        """Frequencies from each of `values` int32 [rows, base + 1] up to the next; a value begins half a level below it."""
+        parts = zip(*(t.split(_ROWS) for t in (values, self._means, self._steepness, self._weights)), strict=True)
+        cumulative = [self._cumulative(*part) for part in parts]
+        return torch.cat(cumulative).diff(dim=-1).add_(_FLOOR).view(*self._shape, BASE)
+
+    def _cumulative(self, values: Tensor, means: Tensor, steepness: Tensor, weights: Tensor) -> Tensor:
         edges = (values << TONE_BITS) - (1 << (TONE_BITS - 1))
-        total = torch.zeros((), dtype=torch.float64, device=values.device)
-        for m in range(self._means.shape[-1]):  # one component at a time keeps the gathered tables small
-            x = (edges - self._means[..., m, None]) * self._steepness[..., m, None]
-            x = ((x + (1 << (STEEPNESS_BITS - 1))) >> STEEPNESS_BITS).clamp_(-SLOPE_MAX, SLOPE_MAX)
-            # The tails belong to the first and the last value.
-            x.masked_fill_(values == 0, -SLOPE_MAX - 1).masked_fill_(values == BASE * BASE, SLOPE_MAX + 1)
-            reached = self._logistic.index_select(0, (x + SLOPE_MAX + 1).flatten()).view(x.shape)
-            total = total + self._weights[..., m, None] * reached
-        return total.diff(dim=-1) + _FLOOR
+        x = (edges.unsqueeze(-1) - means).mul_(steepness).add_(1 << (STEEPNESS_BITS - 1))
+        x = x.bitwise_right_shift_(STEEPNESS_BITS).clamp_(-SLOPE_MAX, SLOPE_MAX)
+        # The tails belong to the first and the last value.
+        x.masked_fill_((values == 0).unsqueeze(-1), -SLOPE_MAX - 1)
+        x.masked_fill_((values == BASE * BASE).unsqueeze(-1), SLOPE_MAX + 1)
+        reached = self._logistic.index_select(0, x.add_(SLOPE_MAX + 1).flatten()).view(x.shape)
+        # Sums below 2^53 of integers: exact in float64 in any order.
+        return torch.bmm(reached, weights).squeeze(-1)
 
 
 def table(distribution: Distribution) -> SoftmaxTable | LogisticsTable:

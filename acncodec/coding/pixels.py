@@ -64,8 +64,8 @@ def pop_pixels(stack: Stack, z: np.ndarray, height: int, width: int, model: Mode
                 values = _pop_values(stack, decoder.distribution(colour), model.arch.levels)
                 decoder.put(values.to(networks.device), colour)
                 pixels[row, column, :, colour] = values
-        if stack.ran_dry:
-            raise DamagedError("the coded bits end before the images do; the archive is damaged")
+            if stack.ran_dry:
+                raise DamagedError("the coded bits end before the images do; the archive is damaged")
     return np.ascontiguousarray(pixels.permute(2, 0, 1, 3).numpy())
 
 

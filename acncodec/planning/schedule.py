@@ -16,6 +16,7 @@ FEW_LANES = 16  # so many are wanted whatever they cost, since a step takes hard
 MIN_STEPS = 16  # fewer, and the ends would be a good part of all
 # More lanes along a tour run out of near neighbours: at 10,000 images 64 cost 0.1 %, 512 2 %.
 MIN_STEPS_OF_MANY = 128
+MANY_VALUES = 2048  # of an element, beside whose residual the latents are some 0.1 %
 
 
 class Step(NamedTuple):
@@ -71,15 +72,16 @@ class Schedule:
         return Step(start, size, self._starts[number - 1] + lanes_before)
 
 
-def choose_lanes(count: int, pixels: int, conditional: bool) -> int:
-    """Lanes for `count` elements of `pixels` pixels each: a power of two, the same on every machine.
+def choose_lanes(count: int, pixels: int, colours: int, conditional: bool) -> int:
+    """Lanes for `count` elements of `pixels` pixels of so many `colours`: a power of two, the same on every machine.
 
-    Only where latents are `conditional` on near parents do more lanes cost more than their ends.
+    Only where latents are `conditional` on near parents do more lanes cost more than their ends, and only for small
+    elements is that worth more than the speed.
     """
-    if count < 1 or pixels < 1:
-        raise ValueError(f"lanes need at least one element of at least one pixel, not {count} of {pixels}")
+    if count < 1 or pixels < 1 or colours < 1:
+        raise ValueError(f"lanes need at least one element of at least one value, not {count} of {pixels} x {colours}")
     by_count = count // MIN_STEPS
-    if conditional:
+    if conditional and pixels * colours < MANY_VALUES:
         by_count = max(min(FEW_LANES, by_count), count // MIN_STEPS_OF_MANY)
     most = max(1, min(MAX_LANES, by_count, MAX_PIXELS_IN_STEP // pixels))
     return 1 << (most.bit_length() - 1)

@@ -1,36 +1,121 @@
-"""Make v1.acn, v1.json and the models they need anew: only when the format changes on purpose, before a release.
+"""Make the archives, their models and what is in them anew: only when the format changes on purpose, before a release.
 
 Run from the repository's root: PYTHONPATH=tests python tests/golden/make.py
 """
 
+import hashlib
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from conftest import make_pngs, no_progress, random_pixels, save_image, tiny_model, tiny_model_bytes
-from test_codec import described
+import pytest
+from conftest import (
+    KINDS,
+    make_pngs,
+    no_progress,
+    ramps,
+    random_pixels,
+    save_colours,
+    save_image,
+    smooth_pixels,
+    snapshot,
+    tiny_model_bytes,
+)
 
-from acncodec.codec.compress import compress
+from acncodec.archive import header as head
+from acncodec.codec import pricing
+from acncodec.codec.compress import Options, compress
 from acncodec.codec.plan import Way
+from acncodec.nets.model import Model, parse_model
 
 HERE = Path(__file__).parent
 
 
+def greys(root: Path) -> None:
+    """Bilevel and grey pictures, enough for two lanes, and a file."""
+    make_pngs(root, 34, 4, 3, "1")
+    make_pngs(root, 5, 3, 4, "L")
+    save_image(root / "grey.pgm", random_pixels(1, 1, 5, 7, 256)[0], "L")
+    (root / "stored.txt").write_bytes(b"a file that no network models\n")
+
+
+def colours(root: Path) -> None:
+    """RGB and RGBA pictures, two of them in tiles, in two blocks."""
+    make_pngs(root, 5, 3, 4, "RGB")
+    for number, pixels in enumerate(random_pixels(2, 3, 3, 4, 256, 4)):
+        save_colours(root / f"clear {number}.png", pixels)
+    for number, pixels in enumerate(random_pixels(3, 2, 5, 7, 256, 3)):
+        save_colours(root / f"large {number}.png", pixels)
+
+
+def mixed(root: Path) -> None:
+    """Every method beside each other, as there is no model of grey; a duplicate, a folder in another, an empty one."""
+    for number, pixels in enumerate(smooth_pixels(4, 6, 12, 12, 3)):
+        save_colours(root / "abc"[number % 3] / f"slope {number}.png", pixels)
+    for number, pixels in enumerate(ramps(5, 2, 60)):
+        save_colours(root / f"grey {number}.png", pixels)
+    noise = random_pixels(7, 1, 20, 20, 256, 2)[0]
+    for where in ("a", "a/b"):
+        (root / where).mkdir(exist_ok=True)
+        (root / where / "stored.txt").write_bytes(b"twice the same\n")
+        for number in range(8):
+            noise[number, len(where)] ^= 1
+            save_colours(root / where / f"alike {number}.png", noise)
+    (root / "empty").mkdir()
+
+
+DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
+    "greys": (greys, Options(way=Way.TOUR)),
+    "colours": (colours, Options(block=6)),
+    "mixed": (mixed, Options(names=head.NAMES_FOLDERS)),
+}
+
+
+def model_files() -> list[Path]:
+    return [HERE / f"tiny-{levels}x{number}.safetensors" for levels, number in KINDS]
+
+
+def models() -> list[Model]:
+    return [parse_model(path.read_bytes()) for path in model_files()]
+
+
+def make(name: str, root: Path, target: Path) -> None:
+    """Build a directory by name and compress it. But for "mixed", all that networks can code is coded."""
+    build, options = DIRECTORIES[name]
+    root.mkdir()
+    build(root)
+    with pytest.MonkeyPatch.context() as patch:
+        if name != "mixed":
+            patch.setattr(pricing, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
+        patch.setattr(pricing, "MAX_WHOLE", 24 if name == "colours" else pricing.MAX_WHOLE)
+        patch.setattr(pricing, "TILE", 4)
+        compress(root, target, models()[2:] if name == "mixed" else models(), options, no_progress)
+
+
+def described(root: Path) -> dict[str, list[str | int]]:
+    """Name -> mode, format, width, height and sha256 of the pixels of a PNG, or size and sha256 of another file."""
+    found: dict[str, list[str | int]] = {}
+    for name, content in snapshot(root).items():
+        if isinstance(content, tuple):
+            mode, form, size, pixels, *_ = content
+            found[name.decode()] = [mode, form, *size, hashlib.sha256(pixels).hexdigest()]
+        elif isinstance(content, bytes):
+            found[name.decode()] = [len(content), hashlib.sha256(content).hexdigest()]
+    return found
+
+
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "images"
-        make_pngs(root, 34, 4, 3, "1")  # enough for two lanes
-        make_pngs(root, 5, 3, 4, "L")
-        save_image(root / "grey.pgm", random_pixels(1, 1, 2, 5, 256)[0], "L")
-        save_image(root / "dot.pbm", np.ones((1, 1), np.uint8), "1")
-        (root / "stored.txt").write_bytes(b"a file that no network models\n")
-        for levels in (2, 256):
-            (HERE / f"tiny-{levels}.safetensors").write_bytes(tiny_model_bytes(levels, calm=True))
-        models = {levels: tiny_model(levels, calm=True) for levels in (2, 256)}
-        compress(root, HERE / "v1.acn", models, way=Way.TOUR, overwrite=True, progress=no_progress)
-        lines = [f"{json.dumps(name)}: {json.dumps(what)}" for name, what in described(root).items()]
-        (HERE / "v1.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    for (levels, number), path in zip(KINDS, model_files(), strict=True):
+        path.write_bytes(tiny_model_bytes(levels, calm=True, colours=number))
+    for name in DIRECTORIES:
+        with tempfile.TemporaryDirectory() as folder:
+            target = HERE / f"v2-{name}.acn"
+            target.unlink(missing_ok=True)
+            make(name, Path(folder) / "in", target)
+            lines = [f"{json.dumps(file)}: {json.dumps(what)}" for file, what in described(Path(folder) / "in").items()]
+            target.with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 if __name__ == "__main__":

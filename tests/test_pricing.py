@@ -1,0 +1,135 @@
+"""Every content is kept in the cheapest way, and the price is the truth."""
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_pngs, packed, ramps, random_pixels, save_colours, smooth_pixels, snapshot, tiny_model, unpacked
+from PIL import Image
+
+from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP
+from acncodec.codec import pricing
+from acncodec.codec.pricing import FILE, Choice, choose, plane_bits
+from acncodec.codec.reader import Archive
+from acncodec.images.picture import Picture, read_picture
+from acncodec.images.webp import pack_webp
+from acncodec.nets.model import Model
+
+Content = tuple[int, Picture | None]
+
+
+def content(pixels: np.ndarray, container: str = "PNG") -> Content:
+    """A file of pixels uint8 [H, W, C], as `choose` takes it."""
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, container)
+    picture = read_picture(file.getvalue())
+    assert picture is not None
+    return len(file.getvalue()), picture
+
+
+def choices(contents: list[Content], models: list[Model]) -> list[Choice]:
+    done: list[int] = []
+    found = choose(contents, models, done.append)
+    assert sum(done) == len(contents) == len(found)
+    return found
+
+
+def methods(contents: list[Content], models: list[Model]) -> Counter[int]:
+    return Counter(choice.kind.method for choice in choices(contents, models))
+
+
+def test_files_that_are_no_pictures_are_kept_as_they_are(models: list[Model]) -> None:
+    assert choices([(10, None), (0, None)], models) == [FILE, FILE]
+    assert choices([], models) == []
+
+
+def test_slopes_are_coded_and_flat_pictures_are_not(models: list[Model]) -> None:
+    """Calm models expect values within a few levels of their neighbours, which WebP cannot tell of small pictures."""
+    slopes = [content(pixels) for pixels in smooth_pixels(0, 6, 12, 12, 3)]
+    flat = [content(np.full((40, 40, 3), level, np.uint8)) for level in range(0, 60, 10)]
+    noise = [content(pixels) for pixels in random_pixels(1, 3, 14, 14, 256, 3)]
+    assert methods(slopes, models) == {METHOD_CODED: 6}
+    assert METHOD_CODED not in methods(flat, models)
+    found = choices([*slopes, *flat, *noise], models)
+    assert [choice.kind.method for choice in found[:6]] == [METHOD_CODED] * 6
+    assert METHOD_CODED not in {choice.kind.method for choice in found[6:12]}
+
+
+def test_without_a_model_pictures_are_webp_or_raw_or_files(models: list[Model]) -> None:
+    assert set(methods([content(pixels) for pixels in smooth_pixels(0, 3, 30, 30, 3)], [])) == {METHOD_WEBP}
+    grey = [content(pixels) for pixels in random_pixels(0, 3, 5, 5, 256)]
+    assert METHOD_CODED not in methods(grey, [models[0], models[2]])
+
+
+def test_pictures_that_repeat_each_other_are_raw_together() -> None:
+    noise = random_pixels(0, 1, 30, 30, 256, 3)[0]
+    alike = []
+    for number in range(8):
+        noise[number, number] ^= 1
+        alike.append(content(noise))
+    assert methods(alike, []) == {METHOD_RAW: 8}
+    for choice, (_, picture) in zip(choices(alike, []), alike, strict=True):
+        assert picture is not None
+        assert choice.samples is picture.samples
+
+
+def test_a_file_smaller_than_its_description_stays() -> None:
+    assert methods([content(np.ones((1, 1, 1), np.uint8), "PPM")], []) == {METHOD_FILE: 1}
+
+
+def test_the_price_of_a_choice_is_what_webp_takes() -> None:
+    pixels = smooth_pixels(3, 1, 30, 30, 3)[0]
+    (choice,) = choices([content(pixels)], [])
+    assert choice.data == pack_webp(pixels)
+
+
+def test_a_large_set_follows_its_sample(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    slopes = [content(pixels) for pixels in smooth_pixels(0, 40, 12, 12, 3)]
+    monkeypatch.setattr(pricing, "SAMPLE", 4)
+    tried = []
+    monkeypatch.setattr(pricing, "pack_webp", lambda samples: tried.append(samples))
+    assert methods(slopes, models) == {METHOD_CODED: 40}
+    assert len(tried) == 4
+
+
+def test_the_cheaper_of_two_models_is_taken(models: list[Model]) -> None:
+    slopes = [content(pixels) for pixels in smooth_pixels(0, 4, 12, 12, 3)]
+    rough = tiny_model(256, colours=3)
+    for order, best in (([rough, models[2]], 1), ([models[2], rough], 0)):
+        assert [choice.kind.planes[0].model for choice in choices(slopes, order)] == [best] * 4
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+@pytest.mark.usefixtures("free_networks")
+def test_prices_are_what_coding_takes(
+    mode: str, tmp_path: Path, models: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "in"
+    make_pngs(root, 30, 4, 4, mode)
+    samples = []
+    for path in sorted(root.rglob("*.png")):
+        picture = read_picture(path.read_bytes())
+        assert picture is not None
+        samples.append(picture.samples)
+    price = plane_bits(models[["1", "L", "RGB"].index(mode)], np.stack(samples), 0).sum()
+    with Archive(packed(root, models)) as opened:
+        assert 8 * len(opened.block(0).bits) == pytest.approx(price, rel=0.1, abs=64)
+
+
+def test_all_methods_beside_each_other_come_back(tmp_path: Path, models: list[Model], model_files: list[Path]) -> None:
+    root = tmp_path / "in"
+    for number, pixels in enumerate(smooth_pixels(0, 5, 12, 12, 3)):
+        save_colours(root / f"{number} slope.png", pixels)
+    for number, pixels in enumerate(ramps(5, 2, 60)):
+        save_colours(root / f"{number} grey.png", pixels)
+    noise = random_pixels(2, 1, 20, 20, 256, 2)[0]
+    for number in range(15):
+        noise[number, number] ^= 1
+        save_colours(root / f"{number} alike.png", noise)
+    (root / "3 file").write_bytes(b"text")
+    archive = packed(root, [models[2]])
+    with Archive(archive) as opened:
+        assert {each.method for each in opened.classes} == {METHOD_FILE, METHOD_WEBP, METHOD_RAW, METHOD_CODED}
+    assert snapshot(unpacked(archive, model_files)) == snapshot(root)

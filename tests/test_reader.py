@@ -1,0 +1,197 @@
+"""Archives read by `reader.py`, which knows docs/FORMAT.md and nothing of the package: the same files come out."""
+
+import struct
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reader
+from conftest import make_pngs, no_progress, random_pixels, save_image, smooth_pixels, tiny_model, tiny_model_bytes
+from PIL import Image, PngImagePlugin
+
+from acncodec.archive import header as head
+from acncodec.codec import compress as compressing
+from acncodec.codec import pricing
+from acncodec.codec.compress import Options, compress
+from acncodec.codec.decompress import decompress
+from acncodec.codec.plan import Way
+from acncodec.codec.pricing import choose
+from acncodec.codec.reader import Archive
+
+BITS, GREYS, COLOURS, FOUR = (2, 1), (256, 1), (256, 3), (256, 4)  # levels and colours of the models
+
+
+def every_kind(root: Path) -> None:
+    """Pictures of every layout and container, and what else a directory may hold."""
+    make_pngs(root, 9, 4, 3, "1")
+    make_pngs(root, 5, 4, 5, "L")
+    for name, channels, mode in (("c", 3, "RGB"), ("d/e", 4, "RGBA"), ("f", 2, "LA")):
+        (root / name).mkdir(parents=True)
+        for number, samples in enumerate(smooth_pixels(channels, 3, 4, 3, channels)):
+            Image.fromarray(samples, mode).save(root / name / f"{number:03}.png")
+    palettes(root / "g")
+    rasters(root / "h")
+    (root / "notes.txt").write_bytes(b"no picture\n")
+    (root / "copy.txt").write_bytes(b"no picture\n")
+    (root / "z.png").write_bytes((root / "c" / "000.png").read_bytes())
+    make_pngs(root / "m", 1, 3, 4, "L", seed=9)
+    (root / "m" / "L-3x4" / "0.png").rename(root / "m.png")  # between folders by name, but in the first one
+    (root / "z" / "nothing").mkdir(parents=True)
+
+
+def palettes(folder: Path) -> None:
+    """Palettes with and without transparency; of the last one's indices two stand for one colour."""
+    folder.mkdir()
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "kept")
+    for depth in (1, 2, 4, 8):
+        colours = min(1 << depth, 12)
+        image = Image.fromarray(random_pixels(depth, 1, 4, 3, colours)[0, :, :, 0], "P")
+        image.putpalette(bytes(range(3 * colours)))
+        image.save(folder / f"{depth}.png", bits=depth)
+        image.save(folder / f"{depth}-clear.png", bits=depth, transparency=bytes([0, 90]), pnginfo=text)
+        image.putpalette(bytes(3 * colours))
+        image.save(folder / f"{depth}-same.png", bits=depth)
+
+
+def rasters(folder: Path) -> None:
+    """Files that keep their rows uncompressed."""
+    for suffix, mode, levels, colours in (("pbm", "1", 2, 1), ("pgm", "L", 256, 1), ("ppm", "RGB", 256, 3)):
+        save_image(folder / f"a.{suffix}", random_pixels(0, 1, 3, 9, levels, colours)[0], mode)
+    noise = random_pixels(1, 1, 3, 5, 256, 3)[0]
+    for suffix in ("bmp", "tif"):
+        Image.fromarray(noise).save(folder / f"rgb.{suffix}")
+        Image.fromarray(noise[..., 0]).save(folder / f"grey.{suffix}")
+    Image.fromarray(noise).quantize(6).save(folder / "palette.bmp")
+    Image.fromarray(random_pixels(2, 1, 3, 5, 256, 4)[0], "RGBA").save(folder / "alpha.tif")
+    (folder / "comment.pgm").write_bytes(b"P5 # 9 9\n2\t1\n#\r 255\n" + bytes([7, 200]))
+    bottom_up = (folder / "rgb.bmp").read_bytes()
+    (folder / "top_down.bmp").write_bytes(bottom_up[:22] + struct.pack("<i", -3) + bottom_up[26:] + b"after the rows")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reader") / "in"
+    every_kind(folder)
+    return folder
+
+
+@pytest.fixture
+def coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code every picture for which there is a model, whatever it costs."""
+
+    def dear(contents: list[Any], models: list[Any], advance: Callable[[int], None]) -> list[pricing.Choice]:
+        return choose([(1 << 30, picture) for _, picture in contents], models, advance)
+
+    monkeypatch.setattr(compressing, "choose", dear)
+    monkeypatch.setattr(pricing, "pack_webp", lambda samples: None)
+    monkeypatch.setattr(pricing, "RAW_HOPE", 0.0)
+
+
+def read_twice(root: Path, folder: Path, kinds: list[tuple[int, int]], options: Options) -> reader.Archive:
+    """Compress a directory and read the archive with the package and without it: the same files and directories."""
+    archive, out = folder / "archive.acn", folder / "out"
+    models = [tiny_model_bytes(levels, calm=True, colours=colours) for levels, colours in kinds]
+    paths = [folder / f"{number}.safetensors" for number in range(len(models))]
+    for path, data in zip(paths, models, strict=True):
+        path.write_bytes(data)
+    used = [tiny_model(levels, calm=True, colours=colours) for levels, colours in kinds]
+    compress(root, archive, used, options, no_progress)
+    with Archive(archive, paths) as opened:
+        decompress(opened, out, progress=no_progress)
+    found = reader.Archive(archive.read_bytes(), models)
+    assert found.files == {bytes(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert found.empty == [
+        bytes(path.relative_to(out)) for path in sorted(out.rglob("*")) if path.is_dir() and not any(path.iterdir())
+    ]
+    return found
+
+
+def seen(archive: reader.Archive) -> set[tuple[int, int, bool]]:
+    """Method, layout and whether a palette was expanded, of every picture."""
+    kinds = (each.kind for each in archive.contents if each.kind.form)
+    return {(kind.method, kind.picture().layout, kind.picture().expanded) for kind in kinds}
+
+
+@pytest.mark.usefixtures("coded")
+@pytest.mark.parametrize("names", [head.NAMES_KEEP, head.NAMES_FOLDERS, head.NAMES_DROP])
+@pytest.mark.parametrize("way", [Way.TOUR, Way.UNORDERED])
+def test_coded_pictures(names: int, way: Way, root: Path, tmp_path: Path) -> None:
+    found = read_twice(root, tmp_path, [BITS, GREYS, COLOURS], Options(names=names, way=way, block=30))
+    layouts = {layout for _, layout, _ in seen(found)}
+    assert layouts == {reader.BILEVEL, reader.GREY, reader.GREY_ALPHA, reader.RGB, reader.RGBA, reader.INDEX}
+    assert {method for method, _, _ in seen(found)} == {reader.CODED}
+    if names == head.NAMES_KEEP:
+        for name, data in found.files.items():
+            if not name.endswith(b".png"):
+                assert data == (root / name.decode()).read_bytes()
+    if names == head.NAMES_FOLDERS:
+        source = {bytes(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        assert by_folder(found.files) == by_folder(source)
+
+
+def by_folder(files: dict[bytes, bytes]) -> Counter[tuple[bytes, bytes]]:
+    """How often each folder has each content: the pixels of PNGs, all bytes of other files."""
+    found: Counter[tuple[bytes, bytes]] = Counter()
+    for name, data in files.items():
+        content = Image.open(BytesIO(data)).tobytes() if name.endswith(b".png") else data
+        found[name.rpartition(b"/")[0], content] += 1
+    return found
+
+
+@pytest.mark.usefixtures("coded")
+def test_expanded_palettes(tmp_path: Path) -> None:
+    palettes(tmp_path / "in")
+    found = read_twice(tmp_path / "in", tmp_path, [COLOURS, FOUR], Options())
+    assert seen(found) == {(reader.CODED, reader.RGB, True), (reader.CODED, reader.RGBA, True)}
+    assert {each.kind.method for each in found.contents} == {reader.CODED, reader.FILE}
+
+
+@pytest.mark.parametrize(("hope", "method"), [(0.0, reader.WEBP), (9.0, reader.RAW)])
+@pytest.mark.parametrize("names", [head.NAMES_FOLDERS, head.NAMES_DROP])
+def test_pictures_without_a_model(
+    hope: float, method: int, names: int, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pricing, "RAW_HOPE", hope)
+    found = read_twice(root, tmp_path, [], Options(names=names))
+    assert {each.kind.method for each in found.contents} == {reader.FILE, method}
+    assert len({layout for _, layout, _ in seen(found)}) >= 3
+
+
+@pytest.mark.usefixtures("coded")
+@pytest.mark.parametrize(("kinds", "planes"), [([BITS, GREYS, COLOURS], 2), ([FOUR, BITS], 1)])
+def test_tiles_and_conditional_latents(
+    kinds: list[tuple[int, int]], planes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pricing, "MAX_WHOLE", 12)
+    monkeypatch.setattr(pricing, "TILE", 4)
+    make_pngs(tmp_path / "in", 40, 4, 3, "1")  # enough for two lanes
+    for number, samples in enumerate(smooth_pixels(0, 2, 5, 7, 4)):
+        Image.fromarray(samples, "RGBA").save(tmp_path / "in" / f"{number}.png")
+    found = read_twice(tmp_path / "in", tmp_path, kinds, Options(way=Way.NAMES))
+    assert [(len(each.kind.planes), each.kind.planes[0][1]) for each in tiled(found)] == [(planes, 4)] * 2
+
+
+def tiled(archive: reader.Archive) -> list[reader.Content]:
+    return [each for each in archive.contents if any(tile for _, tile in each.kind.planes)]
+
+
+@pytest.mark.parametrize("names", [head.NAMES_KEEP, head.NAMES_FOLDERS, head.NAMES_DROP])
+@pytest.mark.parametrize("count", [0, 3])
+@pytest.mark.usefixtures("coded")
+def test_sections_that_would_be_empty_are_left_out(names: int, count: int, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    make_pngs(tmp_path / "in", count, 2, 3, "1")
+    assert len(read_twice(tmp_path / "in", tmp_path, [BITS], Options(names=names)).files) == count
+
+
+def test_wrong_bits_are_noticed(root: Path, tmp_path: Path) -> None:
+    """The reader's own checks hold: an archive with any byte changed is refused."""
+    compress(root, tmp_path / "archive.acn", [], Options(), no_progress)
+    data = (tmp_path / "archive.acn").read_bytes()
+    for at in range(0, len(data), 97):
+        with pytest.raises(reader.DamagedError):
+            reader.Archive(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :], [])
