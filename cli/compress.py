@@ -66,6 +66,7 @@ def command(
     from acncodec.codec.compress import BLOCK_PICTURES, Options, compress
     from acncodec.codec.info import NAMES, describe
     from acncodec.codec.reader import Archive
+    from acncodec.images.scan import collisions
 
     from .progress import Bars
     from .report import show
@@ -83,6 +84,9 @@ def command(
         done = compress(directory, archive, chosen, options, bars)
     for path, reason in done.collection.skipped + done.collection.unreadable:
         click.echo(f"acncodec: not stored: {path.decode(errors='backslashreplace')} ({reason})", err=True)
+    if pair := collisions(done.collection.names):
+        first, second = (name.decode(errors="backslashreplace") for name in pair)
+        click.echo(f"acncodec: '{first}' and '{second}' are one name to a file system that folds case", err=True)
     click.echo(
         f"acncodec: {len(done.collection.names):,} files of {done.collection.source_bytes:,} bytes "
         f"-> {done.size:,} bytes in '{archive}'",

@@ -79,8 +79,8 @@ def pack_directory(directory: Directory) -> list[tuple[str, bytes]]:
     return [(tag, data) for tag, data in sections if data]
 
 
-def unpack_directory(header: Header, sections: dict[str, bytes], pictures: int) -> Directory:
-    """Undo `pack_directory`, given the sections by tag and the number of stored pictures. Raises DamagedError."""
+def unpack_directory(header: Header, sections: dict[str, bytes]) -> Directory:
+    """Undo `pack_directory`, given the sections by tag. Raises DamagedError."""
     counts, order = [0] * (METHODS + 1), b""
     if "ORDR" in sections:
         reader = Reader(sections["ORDR"], WHAT)
@@ -91,6 +91,7 @@ def unpack_directory(header: Header, sections: dict[str, bytes], pictures: int) 
     if named > header.entries or (keep and named < header.entries) or len(order) % 4:
         raise DamagedError(f"{WHAT} does not fit its header; the archive is damaged")
     sequences, _ = unpack_order(order, [counts] if named else [], [])
+    pictures = sum(header.stores) - counts[METHOD_FILE]  # that are stored
     duplicates, numbered, stored_folders = _places(header, sections.get("PLAC"), counts[DUPLICATE], pictures)
     return Directory(
         named=_names(sections.get("NAME", b""), named),
@@ -107,7 +108,7 @@ def _places(
     header: Header, data: bytes | None, named: int, pictures: int
 ) -> tuple[list[int], list[tuple[int, int]], list[int]]:
     total = sum(header.blocks) + sum(header.stores)
-    folders = pictures if header.names == NAMES_FOLDERS else 0
+    folders = max(0, pictures) if header.names == NAMES_FOLDERS else 0
     values = header.duplicates * 2 + folders + 1
     reader = Reader(unpack_blob(data, MAX_VARINT_BYTES * values, WHAT) if data else b"\0", WHAT)
     if reader.varint(header.duplicates) != named:

@@ -14,7 +14,7 @@ from acncodec.archive import block as blocks
 from acncodec.archive import classes as forms
 from acncodec.archive import header as head
 from acncodec.archive.block import Block
-from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, Class
+from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.archive.container import Container, read_container
 from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_STORED_BYTES
 from acncodec.archive.store import unpack_store
@@ -29,6 +29,7 @@ from acncodec.nets.model import Model
 
 ONCE = ("HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT")
 MANY = ("BLCK", "FILE")
+LOST = ".lost"  # the suffix of a picture of which nothing is known
 
 Advance = Callable[[int], None]
 
@@ -50,6 +51,7 @@ class Archive:
             raise InputError(f"cannot read '{path}': {error.strerror}") from error
         try:
             self.container: Container = read_container(self._file, tolerant)
+            self._tolerant = tolerant
             self._paths, self._device = list(models), device or torch.device("cpu")
             self._sections = self._index()
             self.header = head.decode(self._once("HEAD"))
@@ -104,28 +106,44 @@ class Archive:
     @cached_property
     def directory(self) -> Directory:
         """Everything about files beside their contents. Raises DamagedError."""
-        sections = {tag: self._once(tag) for tag in ONCE if self._has(tag)}
-        stored = range(sum(self.header.blocks), self.contents)
-        folders = self.header.names == head.NAMES_FOLDERS
-        pictures = sum(self.kind(i).method != METHOD_FILE for i in stored) if folders else 0
-        return unpack_directory(self.header, sections, pictures)
+        return unpack_directory(self.header, {tag: self._once(tag) for tag in ONCE if self._has(tag)})
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """Every file, sorted by name. Raises DamagedError."""
+        """Every file, sorted by name. Raises DamagedError.
+
+        Where names were dropped a tolerant reader takes guesses for what is lost: its suffix and its folder.
+        """
+        new = np.bincount(self.directory.kinds, minlength=METHOD_CODED + 1).tolist()
+        coded = sum(self.header.blocks)
         if self.header.names == head.NAMES_KEEP:
-            new = np.bincount(self.directory.kinds, minlength=METHOD_CODED + 1).tolist()
-            methods = [METHOD_CODED] * sum(self.header.blocks)
-            methods += [method for method in range(METHOD_CODED) for _ in range(new[method])]
-            if len(methods) != self.contents or new[METHOD_CODED] != sum(self.header.blocks):
+            stored = [method for method in range(METHOD_CODED) for _ in range(new[method])]
+            if len(stored) != self.contents - coded or new[METHOD_CODED] != coded:
                 raise DamagedError("the archive's list of files does not fit its contents")
-            return entries(self.header, self.directory, methods, [], [])
-        kinds = [self.kind(i) for i in range(self.contents)]
-        suffixes = [suffix(each.form) if each.form else "" for each in kinds]
-        coded = (self.order(i).folders for i in range(len(self.header.blocks)))
-        folders = [folder for each in coded if each is not None for folder in each.tolist()]
-        folders += self.directory.stored_folders
-        return entries(self.header, self.directory, [kind.method for kind in kinds], suffixes, folders)
+            return entries(self.header, self.directory, [METHOD_CODED] * coded + stored, [], [])
+        files = new[METHOD_FILE]
+        methods = [METHOD_CODED] * coded + [METHOD_FILE] * files + [METHOD_WEBP] * (self.contents - coded - files)
+        suffixes = ["" if method == METHOD_FILE else self._suffix(i) for i, method in enumerate(methods)]
+        folders = [folder for i in range(len(self.header.blocks)) for folder in self._folders(i)]
+        return entries(self.header, self.directory, methods, suffixes, folders + self.directory.stored_folders)
+
+    def _suffix(self, content: int) -> str:
+        try:
+            return suffix(self.kind(content).form)
+        except DamagedError:
+            if not self._tolerant:
+                raise
+            return LOST
+
+    def _folders(self, index: int) -> list[int]:
+        """Where a block's pictures belong; nowhere if folders are not kept."""
+        try:
+            folders = self.order(index).folders
+        except DamagedError:
+            if not self._tolerant:
+                raise
+            folders = np.zeros(self.header.blocks[index], dtype=np.int64) if self.header.folders else None
+        return [] if folders is None else folders.tolist()
 
     def kind(self, content: int) -> Class:
         """The class of a content, told without decoding any pixel. Raises DamagedError."""

@@ -1,0 +1,139 @@
+"""A part of an archive: single files out of their blocks, and what is left when one is damaged or the end is missing."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import make_pngs, no_progress, packed, snapshot
+
+from acncodec.archive import header as head
+from acncodec.codec import reader
+from acncodec.codec.decompress import Outcome, check, decompress, select
+from acncodec.codec.reader import Archive
+from acncodec.errors import DamagedError, InputError
+from acncodec.nets.model import Model
+
+KEEP, DROP, FOLDERS = head.NAMES_KEEP, head.NAMES_DROP, head.NAMES_FOLDERS
+BLOCK = 4
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """11 pictures of two kinds, which make three blocks, and two other files."""
+    root = tmp_path / "images"
+    make_pngs(root, 6, 4, 5, "1")
+    make_pngs(root, 5, 5, 4, "L")
+    (root / "a.txt").write_bytes(b"words " * 9)
+    (root / "z.txt").write_bytes(b"more")
+    return root
+
+
+def damage(archive: Path, tag: str, number: int) -> None:
+    """Change a byte in the middle of the number-th section of this tag."""
+    with Archive(archive) as opened:
+        tags, sizes, overhead = opened.container.tags, opened.container.sizes, opened.container.overhead
+    index = [i for i, each in enumerate(tags) if each == tag][number]
+    start = overhead["header"] + 4 + sum(size + 4 for size in sizes[:index])
+    data = bytearray(archive.read_bytes())
+    data[start + sizes[index] // 2] ^= 1
+    archive.write_bytes(data)
+
+
+def recover(archive: Path, target: Path, files: list[Path]) -> Outcome:
+    with Archive(archive, files, tolerant=True) as opened:
+        return decompress(opened, target, keep_going=True, progress=no_progress)
+
+
+@pytest.mark.parametrize("block", range(3))
+def test_a_damaged_block_costs_its_images_alone(
+    block: int, images: Path, models: list[Model], model_files: list[Path], free_networks: None, tmp_path: Path
+) -> None:
+    archive = packed(images, models, block=BLOCK)
+    before = snapshot(images)
+    pictures = sorted(name for name in before if name.endswith(b".png"))
+    damage(archive, "BLCK", block)
+    with Archive(archive, model_files) as opened, pytest.raises(DamagedError, match="BLCK"):
+        check(opened, progress=no_progress)
+    outcome = recover(archive, tmp_path / "out", model_files)
+    lost = pictures[block * BLOCK : (block + 1) * BLOCK]
+    assert sorted(name for name, _ in outcome.lost) == lost
+    assert all("BLCK" in reason for _, reason in outcome.lost)
+    assert snapshot(tmp_path / "out") == {name: content for name, content in before.items() if name not in lost}
+    assert outcome.files == len(before) - len(lost)
+
+
+@pytest.mark.parametrize("names", [DROP, FOLDERS])
+def test_nor_does_it_cost_more_where_names_were_dropped(
+    names: int, images: Path, models: list[Model], model_files: list[Path], free_networks: None, tmp_path: Path
+) -> None:
+    archive = packed(images, models, block=BLOCK, names=names)
+    damage(archive, "BLCK", 1)
+    outcome = recover(archive, tmp_path / "out", model_files)
+    assert len(outcome.lost) == BLOCK
+    found, before = snapshot(tmp_path / "out"), snapshot(images)
+    assert Counter(map(repr, found.values())) < Counter(map(repr, before.values()))
+    assert len(found) == len(before) - BLOCK == outcome.files
+    assert all(name.endswith(b".lost") for name, _ in outcome.lost)
+
+
+def test_damaged_stored_files_are_lost_alone(
+    images: Path, models: list[Model], model_files: list[Path], free_networks: None, tmp_path: Path
+) -> None:
+    archive = packed(images, models, block=BLOCK)
+    damage(archive, "FILE", 0)
+    outcome = recover(archive, tmp_path / "out", model_files)
+    assert sorted(name for name, _ in outcome.lost) == [b"a.txt", b"z.txt"]
+    assert outcome.files == 11
+
+
+def test_a_truncated_archive_gives_what_is_there(
+    images: Path, models: list[Model], model_files: list[Path], free_networks: None, tmp_path: Path
+) -> None:
+    archive = packed(images, models, block=BLOCK)
+    with Archive(archive) as opened:
+        last = sum(
+            size + 4 for tag, size in zip(opened.container.tags, opened.container.sizes, strict=True) if tag == "FILE"
+        )
+        one = opened.container.sizes[[i for i, tag in enumerate(opened.container.tags) if tag == "BLCK"][-1]]
+    archive.write_bytes(archive.read_bytes()[: -last - one // 2])
+    with pytest.raises(DamagedError, match="truncated"):
+        Archive(archive)
+    outcome = recover(archive, tmp_path / "out", model_files)
+    assert outcome.files == 2 * BLOCK
+    assert len(outcome.lost) == 11 - 2 * BLOCK + 2
+
+
+def test_only_the_blocks_asked_for_are_decoded(
+    images: Path,
+    models: list[Model],
+    model_files: list[Path],
+    free_networks: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive = packed(images, models, block=BLOCK)
+    decoded = []
+    original = reader.decode_block
+    monkeypatch.setattr(reader, "decode_block", lambda block, *rest: decoded.append(block) or original(block, *rest))
+    before = snapshot(images)
+    with Archive(archive, model_files) as opened:
+        wanted = opened.entries[1:3]
+        outcome = decompress(
+            opened, tmp_path / "out", patterns=tuple(e.name.decode() for e in wanted), progress=no_progress
+        )
+    assert outcome.files == 2
+    assert len(decoded) == 1
+    assert snapshot(tmp_path / "out") == {entry.name: before[entry.name] for entry in wanted}
+
+
+def test_selection(images: Path, models: list[Model], free_networks: None) -> None:
+    with Archive(packed(images, models)) as opened:
+        everything = opened.entries
+    names = {pattern: [entry.name for entry in select(everything, (pattern,))] for pattern in ("a.txt", "1-4x5", "*.txt")}
+    assert names["a.txt"] == [b"a.txt"]
+    assert names["1-4x5"] == [b"1-4x5/%d.png" % i for i in range(6)]
+    assert names["*.txt"] == [b"a.txt", b"z.txt"]
+    assert select(everything, ()) == everything
+    assert len(select(everything, ("1-4x5/", "*/0.png", "1-4x5/0.png"))) == 7
+    with pytest.raises(InputError, match="matches 'b'"):
+        select(everything, ("b",))
