@@ -2,8 +2,8 @@
 
     python -m benchmarks.rounding_cost CHECKPOINT DIRECTORY [--images 1000]
 
-CHECKPOINT is one that `acncodec train` leaves beside its output while it runs; DIRECTORY holds images of its mode, best
-ones that it was not trained on.
+CHECKPOINT is one that `acncodec train` leaves beside its output while it runs; DIRECTORY holds images of its mode and of
+one size, best ones that it was not trained on. Others are passed over.
 """
 
 import copy
@@ -19,13 +19,16 @@ import torch
 from torch import Tensor
 
 from acncodec.coding.theory import kl_bits, residual_bits
-from acncodec.exact.grids import CODE_MAX, LATENT_BITS, UNIT
-from acncodec.images.element import read_element
+from acncodec.exact.grids import UNIT
+from acncodec.images.picture import expand, layout, read_picture
 from acncodec.images.scan import read_file, scan
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.planning.neighbours import nearest
 from acncodec.training.checkpoint import load_checkpoint
+from acncodec.training.data import batch_length
+from acncodec.training.objective import sample_offsets
+from acncodec.training.session import KINDS
 from acncodec.training.trainer import raw_statistics
 
 
@@ -46,13 +49,13 @@ def plain_float() -> Iterator[None]:
 
 @torch.no_grad()
 def nats(networks: Networks, pixels: Tensor) -> tuple[float, float]:
-    """Mean residual and KL to the nearest other image of `pixels` uint8 [N, H, W], nats; same noise at every call."""
+    """Mean residual and KL to the nearest other image of uint8 [N, H, W, colours], nats; same noise at every call."""
     generator = torch.Generator().manual_seed(0)
     residual, codes = 0.0, []
-    for batch in pixels.split(64):
-        c = networks.encode(batch).clamp(-CODE_MAX, CODE_MAX)
-        noise = torch.round(torch.randn(c.shape, generator=generator) * (1 << LATENT_BITS))
-        residual += float(residual_bits(networks.logits(batch, c + noise), batch).sum())
+    for batch in pixels.split(batch_length(pixels)):
+        c = networks.encode(batch)
+        distributions = networks.distributions(batch, c + sample_offsets(c, generator))
+        residual += float(residual_bits(distributions, batch).sum())
         codes.append(c)
     table = torch.cat(codes)
     rounded = table.round().numpy().astype(np.int16)
@@ -62,6 +65,25 @@ def nats(networks: Networks, pixels: Tensor) -> tuple[float, float]:
     return residual * math.log(2) / len(pixels), kl * math.log(2) / len(pixels)
 
 
+def read_images(directory: Path, arch: Architecture, limit: int) -> Tensor:
+    """Up to `limit` images that the architecture is made for, spread evenly: uint8 [N, H, W, colours].
+
+    Of several sizes that of the first is taken. Raises ClickException if fewer than two are found.
+    """
+    sizes = arch.levels, arch.colours
+    kinds = [kind for kind, values in KINDS.items() if (values["levels"], values.get("colours", 1)) == sizes]
+    names = scan(directory).files
+    found: list[np.ndarray] = []
+    for name in names[:: max(1, len(names) // limit)]:
+        picture = read_picture(read_file(directory, name))
+        picture = picture and (expand(picture) or picture)
+        if picture and layout(picture.form) in kinds and (not found or found[0].shape == picture.samples.shape):
+            found.append(picture.samples)
+    if len(found) < 2:
+        raise click.ClickException(f"'{directory}' does not hold two images of one size that the checkpoint is made for.")
+    return torch.from_numpy(np.stack(found[:limit]))
+
+
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("directory", type=click.Path(path_type=Path))
@@ -69,17 +91,15 @@ def nats(networks: Networks, pixels: Tensor) -> tuple[float, float]:
 def main(checkpoint: Path, directory: Path, images: int) -> None:
     """Print residual and KL in nats an image for both, and their ratio."""
     tensors, settings = load_checkpoint(checkpoint)
-    networks = Networks(Architecture.from_dict(settings["architecture"]))  # type: ignore[arg-type]
+    networks = Networks(Architecture.from_dict(settings["architecture"]))
     with torch.no_grad():
         for key, parameter in networks.named_parameters():
             parameter.copy_(tensors[f"averaged.{key}"])
     networks.choose_scales()
-    names = scan(directory).files
-    elements = [read_element(read_file(directory, name)) for name in names[:: max(1, len(names) // images)]]
-    mode = "1" if networks.arch.levels == 2 else "L"
-    pixels = torch.from_numpy(np.stack([e.pixels for e in elements if e and e.mode == mode][:images]))
+    pixels = read_images(directory, networks.arch, images)
     # The encoder's outputs are standardised over these images in both cases.
     networks.encoder.standardise(*raw_statistics(networks, pixels))
+    networks.choose_scales()  # anew: weights that have grown would be clamped at the old scale
     exact = copy.deepcopy(networks).freeze()
     with plain_float():
         float_residual, float_kl = nats(networks, pixels)

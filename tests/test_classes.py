@@ -24,8 +24,9 @@ sides = st.integers(1, 2**13)
 forms = st.binary(max_size=12)
 planes = st.builds(PlaneCoding, st.integers(0, MODELS - 1), st.integers(0, limits.MAX_TILE))
 plain_pictures = st.builds(Class, st.sampled_from([METHOD_WEBP, METHOD_RAW]), sides, sides, forms, st.just(()))
+small = st.integers(1, 2**8)  # so that a plane may be coded whole, or in tiles of any size
 coded_pictures = st.builds(
-    Class, st.just(METHOD_CODED), sides, sides, forms, st.lists(planes, min_size=1, max_size=4).map(tuple)
+    Class, st.just(METHOD_CODED), small, small, forms, st.lists(planes, min_size=1, max_size=4).map(tuple)
 )
 class_lists = st.lists(st.one_of(st.just(FILE), plain_pictures, coded_pictures), max_size=12, unique=True)
 

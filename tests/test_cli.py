@@ -156,7 +156,7 @@ def test_info_accounts_for_every_bit(archive: Path, options: list[str], model_fi
     report = good("info", archive, *options).out
     for part in ("residual", "latent", "names", "order", "stored files", "checksums", "header", "sum", "3 blocks"):
         assert part in report
-    assert "1 duplicates, 1 empty directories" in report
+    assert "13 (1 of them duplicates, empty directories: 1)" in report
 
 
 def test_info_needs_no_model(archive: Path) -> None:

@@ -229,7 +229,7 @@ def test_sections_come_back_and_tell_every_file(names: int) -> None:
     stored = [0, 0] if names == FOLDERS else []
     directory = Directory(*lists, stored, paths, [b"empty"])
     told = header(names, [1, 1], [2, 1], 3, len(paths))
-    found = unpack_directory(told, dict(pack_directory(directory)), 2)
+    found = unpack_directory(told, dict(pack_directory(directory)))
     assert found.kinds.tolist() == directory.kinds.tolist()
     for field in ("named", "duplicates", "numbered", "stored_folders", "folders", "empty"):
         assert getattr(found, field) == getattr(directory, field)
@@ -274,4 +274,4 @@ def test_names_that_lead_elsewhere_are_damage(name: bytes) -> None:
     told = header(KEEP, [], [1], 0, 0)
     directory = Directory([name], np.zeros(1, np.int64), [], [], [], [], [b"empty"])
     with pytest.raises(DamagedError):
-        unpack_directory(told, dict(pack_directory(directory)), 0)
+        unpack_directory(told, dict(pack_directory(directory)))

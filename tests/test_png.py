@@ -205,10 +205,10 @@ def unfiltered(number: int, rest: np.ndarray, above: np.ndarray) -> np.ndarray:
 
 
 def test_the_best_filter_is_used_and_undone(monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers, rows = [3, 4, 0, 1, 2, 4, 3, 0, 2, 1], []
+    numbers, rows, random = [3, 4, 0, 1, 2, 4, 3, 0, 2, 1], [], np.random.default_rng(0)
     rest = np.array([90] + [1, 255] * 31 + [1], np.uint8)  # without the 90, Paeth would always choose what is above
     for number in numbers:
-        rows.append(RANDOM.integers(0, 256, 64, np.uint8))
+        rows.append(random.integers(0, 256, 64, np.uint8))
         rows.append(unfiltered(number, rest, rows[-1]))
     samples = np.array(rows)[:, :, None]
     form = taken(png(samples)).form
