@@ -43,13 +43,13 @@ def architecture(levels: int, colours: int, logistics: int = 2, **sizes: int) ->
 
 
 @cache
-def tiny_model_bytes(levels: int, components: int = 3, calm: bool = False, colours: int = 1) -> bytes:
-    """A model file of the self-test's networks.
+def tiny_model_bytes(levels: int, components: int = 3, calm: bool = False, colours: int = 1, **sizes: int) -> bytes:
+    """A model file of the self-test's networks; `sizes` are further fields of their architecture.
 
     Their outputs are at the clamp half of the time, where frequencies are at their floor; `calm` has them in the middle,
     as a trained model has, with logistics of 8 levels and prior widths of 5.7 deviations.
     """
-    networks = fixed_networks(architecture(levels, colours, **TINY_ARCH))
+    networks = fixed_networks(architecture(levels, colours, **TINY_ARCH, **sizes))
     for name, product in networks.products():
         assert product.shift is not None
         log2_scale = product.shift + product.out_bits - product.in_bits
@@ -72,9 +72,9 @@ def tiny_model_bytes(levels: int, components: int = 3, calm: bool = False, colou
 
 
 @cache
-def tiny_model(levels: int, components: int = 3, calm: bool = False, colours: int = 1) -> Model:
+def tiny_model(levels: int, components: int = 3, calm: bool = False, colours: int = 1, **sizes: int) -> Model:
     """The same, read back."""
-    return parse_model(tiny_model_bytes(levels, components, calm, colours))
+    return parse_model(tiny_model_bytes(levels, components, calm, colours, **sizes))
 
 
 def random_pixels(seed: int, count: int, height: int, width: int, levels: int, colours: int = 1) -> np.ndarray:

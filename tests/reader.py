@@ -29,6 +29,8 @@ CHANNELS = (1, 1, 2, 3, 4, 1)
 WORD = 1 << 32
 WHOLE = 1 << 24  # what intervals add up to
 EXACTNESS = bytes.fromhex("c3c61d46")
+# First row and column, steps between rows and columns, of the passes over an interlaced PNG.
+ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 
 
 class DamagedError(Exception):
@@ -370,18 +372,24 @@ def around(x: np.ndarray, top: int, bottom: int, left: int, right: int) -> np.nd
     return np.concatenate([x[:, r : r + height, c : c + width] for r, c in places], -1)
 
 
-def predict(values: np.ndarray) -> np.ndarray:
-    out = np.empty_like(values)
-    out[:, 0, 0] = 128
-    out[:, 0, 1:] = values[:, 0, :-1]
-    out[:, 1:, 0] = values[:, :-1, 0]
-    left, above, corner = values[:, 1:, :-1], values[:, :-1, 1:], values[:, :-1, :-1]
-    out[:, 1:, 1:] = np.sort([left, above, left + above - corner], axis=0)[1]
+def centres(values: np.ndarray) -> np.ndarray:
+    """Prediction, left, above, left above and right above of every value: [n, H, W, C] -> [n, H, W, C, 5]."""
+    out = np.full((*values.shape, 5), 128)
+    out[:, 0, 1:] = values[:, 0, :-1, :, None]
+    out[:, 1:, 0, :, 1] = values[:, :-1, 0]
+    out[:, 1:, 1:, :, 1] = values[:, 1:, :-1]
+    over = np.pad(values[:, :-1], ((0, 0), (0, 0), (1, 1), (0, 0)), "edge")
+    out[:, 1:, ..., 2:] = np.stack([over[:, :, 1:-1], over[:, :, :-2], over[:, :, 2:]], -1)
+    left, above, corner = out[..., 1], out[..., 2], out[..., 3]
+    out[..., 0] = np.sort([left, above, left + above - corner], axis=0)[1]
     return out
 
 
-def errors(values: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return np.clip(4 * (values - predicted), -255, 255)
+def told(values: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """What networks hear of the first c colours of pixels: [..., c] and their centres [..., c, K] -> [..., 2c + K - 1]."""
+    errors = np.clip(4 * (values - near[..., 0]), -255, 255)
+    copied = [128 * (values == near[..., k]).all(-1) for k in range(1, near.shape[-1])]
+    return np.concatenate([values, errors, *(each[..., None] for each in copied)], -1)
 
 
 def gate(pre: np.ndarray) -> np.ndarray:
@@ -429,10 +437,13 @@ class Model:
         acc = np.concatenate(inputs, -1) @ self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
         return requantise(acc, bits[0] + self.scales[name] - bits[1], low, high)
 
+    def centres(self, x: np.ndarray) -> np.ndarray:
+        return centres(x)[..., : self.arch["centres"]]
+
     def planes(self, x: np.ndarray) -> np.ndarray:
         inside = np.full_like(x[..., :1], 128)
         if self.arch["colours"] > 1:
-            return np.concatenate([inside, x, errors(x, predict(x))], -1)
+            return np.concatenate([inside, told(x, self.centres(x))], -1)
         if self.arch["levels"] == 2:
             return np.concatenate([inside, 128 * x], -1)
         return np.concatenate([inside, x, 128 * (x == 0), 128 * (x == 255)], -1)
@@ -495,8 +506,8 @@ class Model:
             h = np.clip(h + dh, -1024, 1024) if number else dh
         return h
 
-    def pop_value(self, stack: Stack, h: np.ndarray, known: np.ndarray, predicted: np.ndarray, colour: int) -> np.ndarray:
-        """One colour of one pixel of every lane: stream [n, channels], values and predictions [n, C] -> [n]."""
+    def pop_value(self, stack: Stack, h: np.ndarray, known: np.ndarray, near: np.ndarray, colour: int) -> np.ndarray:
+        """One colour of one pixel of every lane: stream [n, channels], values [n, C], their centres [n, C, K] -> [n]."""
         if self.arch["colours"] == 1:
             features = self.map("decoder.head.features", (7, 5), 0, 255, h)
             logits = self.map("decoder.head.logits", (5, 5), -512, 512, features)
@@ -506,11 +517,12 @@ class Model:
             grouped = f.reshape(-1, 16, 16)
             high = stack.pops(grouped.sum(-1))
             return 16 * high + stack.pops(grouped[np.arange(len(high)), high])
-        before = known[:, :colour], errors(known[:, :colour], predicted[:, :colour])
+        before = [told(known[:, :colour], near[:, :colour])] if colour else []
         features = self.map(f"decoder.head.features.{colour}", (7, 5), 0, 255, h, *before)
         out = self.map(f"decoder.head.outputs.{colour}", (5, 5), -512, 512, features, *before)
         logits, means, spreads = np.split(out, 3, -1)
-        parameters = logits, means + 4 * predicted[:, colour, None], np.clip(spreads, -128, 192)
+        middles = near[:, colour, np.arange(means.shape[1]) % self.arch["centres"]]
+        parameters = logits, means + 4 * middles, np.clip(spreads, -128, 192)
         digits = np.broadcast_to(np.arange(17), (len(h), 17))
         high = stack.pops(logistics(*parameters, 16 * digits))
         return 16 * high + stack.pops(logistics(*parameters, 16 * high[:, None] + digits))
@@ -523,9 +535,9 @@ class Model:
             for column in range(width):
                 part = slice(0, row + 1)
                 h = self.stream(x[:, part], condition[:, part])[:, row, column]
-                predicted = predict(x[:, part])[:, row, column]
+                near = self.centres(x[:, part])[:, row, column]
                 for colour in range(x.shape[-1]):
-                    x[:, row, column, colour] = self.pop_value(stack, h, x[:, row, column], predicted, colour)
+                    x[:, row, column, colour] = self.pop_value(stack, h, x[:, row, column], near, colour)
         return x
 
     def push_latents(self, stack: Stack, z: np.ndarray, codes: np.ndarray) -> None:
@@ -600,10 +612,14 @@ class Form:
         self.layout = (RGB if self.palette.shape[1] == 3 else RGBA) if self.expanded else self.own
 
     def _png(self) -> None:
-        self.depth, colour = self.fields[0]
+        self.depth, colour, *interlaced = self.fields[0]
+        check(interlaced in ([], [1]), "a PNG's rows are in an unknown order")
+        self.colour, self.passes = colour, ADAM7 if interlaced else ((0, 0, 1, 1),)
         rows = self.fields.index(b"")
-        self.before, self.after = self.fields[1:rows], self.fields[rows + 1 :]
-        self.colour = colour
+        self.before, self.after, self.tail = self.fields[1:rows], self.fields[rows + 1 :], b""
+        if b"" in self.after:
+            *self.after, empty, self.tail = self.after
+            check(not empty and self.tail and b"" not in self.after, "a PNG has an empty chunk")
         self.own = (
             BILEVEL if (self.depth, colour) == (1, 0) else {0: GREY, 2: RGB, 3: INDEX, 4: GREY_ALPHA, 6: RGBA}[colour]
         )
@@ -668,16 +684,21 @@ class Form:
     def _write_png(self, samples: np.ndarray) -> bytes:
         height, width, channels = samples.shape
         filtered = self.depth == 8 and self.own != INDEX
-        rows = samples.reshape(height, -1)
-        if self.depth < 8:
-            bits = np.unpackbits(samples[:, :, :1], axis=2)[:, :, 8 - self.depth :]
-            rows = np.packbits(bits.reshape(height, -1), axis=1)
-        body = filter_rows(rows, channels) if filtered else b"".join(b"\0" + row.tobytes() for row in rows)
+        body = b""
+        for top, left, down, right in self.passes:
+            part = samples[top::down, left::right]
+            if not part.size:
+                continue
+            rows = part.reshape(len(part), -1)
+            if self.depth < 8:
+                bits = np.unpackbits(part[:, :, :1], axis=2)[:, :, 8 - self.depth :]
+                rows = np.packbits(bits.reshape(len(part), -1), axis=1)
+            body += filter_rows(rows, channels) if filtered else b"".join(b"\0" + row.tobytes() for row in rows)
         deflate = zlib.compressobj(6, strategy=zlib.Z_FILTERED if filtered else zlib.Z_DEFAULT_STRATEGY)
-        header = b"IHDR" + struct.pack(">IIBBBBB", width, height, self.depth, self.colour, 0, 0, 0)
+        header = b"IHDR" + struct.pack(">IIBBBBB", width, height, self.depth, self.colour, 0, 0, len(self.passes) > 1)
         chunks = [header, *self.before, b"IDAT" + deflate.compress(body) + deflate.flush(), *self.after, b"IEND"]
         parts = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks]
-        return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+        return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + self.tail
 
     def _write_raster(self, samples: np.ndarray) -> bytes:
         check(samples.shape[:2] == (self.height, self.width), "a file is of another size than its samples")
@@ -870,8 +891,10 @@ class Archive:
         kept = [payload for tag, payload in found if tag == "FILE"]
         for payload, count in zip(kept, stores, strict=True):
             self.contents += read_store(payload, count, self.classes)
+        methods = [each.kind.method for each in self.contents[sum(blocks) :]]
+        check(methods == sorted(methods), "what is stored does not stand by method")
         self.files = self._files(once, sum(blocks))
-        check(len(self.files) == sum(blocks) + sum(stores) + self.duplicates, "there are fewer names than files")
+        check(len(self.files) == sum(blocks) + sum(stores) + self.duplicates, "there are more or fewer names than files")
         self.empty = names(once.get("EMPT", b""), empty)
 
     def _files(self, once: dict[str, bytes], coded: int) -> dict[bytes, bytes]:
@@ -883,6 +906,7 @@ class Archive:
         places = Fields(unpacked(once["PLAC"]) if "PLAC" in once else b"\0")
         named = places.varints(places.varint())
         check(len(named) == counts[4], "duplicates do not fit")
+        check(len(named) <= self.duplicates and (self.names == KEEP or counts[1:4] == [0, 0, 0]), "names do not fit")
         numbered = [(places.varint(), places.varint()) for _ in range(self.duplicates - len(named))]
         if self.names == FOLDERS:
             for content in self.contents[coded:]:

@@ -44,7 +44,7 @@ from acncodec.nets.heads import Distribution
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.model import UnconditionalPrior, dump_model, parse_model, read_model
 from acncodec.nets.networks import Networks
-from acncodec.nets.planes import enlarged_error, predict, to_planes
+from acncodec.nets.planes import predict, tell_colours, to_planes
 from acncodec.nets.product import Product, Source, Window
 from acncodec.nets.reference import Reference, logistics_frequencies, planes_of, softmax_frequencies, taps_of
 
@@ -231,11 +231,14 @@ def test_networks_under_test_say_something() -> None:
             assert max(np.mean(part == part.min()), np.mean(part == part.max())) < 0.9
 
 
-@pytest.mark.parametrize("colours", [2, 4])
-def test_passes_agree_for_other_numbers_of_colours(colours: int) -> None:
-    networks = networks_at_bound(architecture(256, colours, **SMALL))
-    inputs = inputs_of(networks.arch, 3, 4, 5)
-    assert_same(passes(networks, inputs), reference_passes(networks, inputs))
+@pytest.mark.parametrize("centres", [1, 5])
+@pytest.mark.parametrize("colours", [2, 3, 4])
+def test_passes_agree_for_other_colours_and_centres(colours: int, centres: int) -> None:
+    networks = networks_at_bound(architecture(256, colours, logistics=7, centres=centres, **SMALL))
+    for size in ((3, 4, 5), (2, 1, 4), (2, 4, 1)):
+        inputs = inputs_of(networks.arch, *size)
+        inputs[0][:, size[1] // 2 :] = inputs[0][:, :1, :1]  # neighbours that are copied
+        assert_same(passes(networks, inputs), reference_passes(networks, inputs))
 
 
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
@@ -306,23 +309,25 @@ def test_no_distribution_sees_its_own_value_or_a_later_one(levels: int, colours:
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 7), st.integers(1, 7), st.sampled_from([2, 9, 256]))
 def test_predictions_are_the_references(seed: int, n: int, height: int, width: int, levels: int) -> None:
     values = np.random.default_rng(seed).integers(0, levels, (n, height, width, 3), dtype=np.uint8)
-    whole, want = predict(torch.from_numpy(values).float()), definition.predict(values.astype(np.int64))
-    assert (whole.numpy().astype(np.int64) == want).all()
-    error = enlarged_error(torch.from_numpy(values).float(), whole)
-    assert error.tolist() == definition.enlarged_error(values.astype(np.int64), want).tolist()
+    for centres in (1, 5):
+        whole = predict(torch.from_numpy(values).float(), centres)
+        want = definition.predict(values.astype(np.int64), centres)
+        assert (whole.numpy().astype(np.int64) == want).all()
+        told = tell_colours(torch.from_numpy(values).float(), whole)
+        assert told.tolist() == definition.tell_colours(values.astype(np.int64), want).tolist()
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
 def test_predictions_are_the_same_step_by_step(seed: int, n: int, height: int, width: int) -> None:
     pixels = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), dtype=np.uint8))
-    networks = networks_of(256, 3, False)
-    decoder, whole = IncrementalDecoder(networks.decoder, torch.zeros(n, height, width, 3)), predict(pixels.float())
+    networks = fixed_networks(architecture(256, 3, logistics=5, centres=5, **SMALL))
+    decoder, whole = IncrementalDecoder(networks.decoder, torch.zeros(n, height, width, 3)), predict(pixels.float(), 5)
     for row in range(height):
         decoder.start_row(row)
         for column in range(width):
             decoder.start_pixel(column)
-            assert torch.equal(decoder._predicted, whole[:, row, column])
+            assert torch.equal(decoder._centres, whole[:, row, column])
             for colour in range(3):
                 decoder.put(pixels[:, row, column, colour], colour)
 
@@ -332,7 +337,12 @@ def test_predictions_by_hand() -> None:
     image = np.array([[10, 30, 20], [50, 60, 60], [0, 100, 110]], dtype=np.float32)
     want = [[128, 10, 30], [10, 50, 50], [50, 10, 100]]
     values = np.stack([image, 255 - image], -1)[None]
-    found = predict(torch.from_numpy(values))[0]
+    neighbours = predict(torch.from_numpy(values), 5)[0, ..., 0, 1:]
+    assert neighbours[1, 1].tolist() == [50, 30, 10, 20]
+    assert neighbours[1, 2].tolist() == [60, 20, 30, 20]
+    assert neighbours[0, 1].tolist() == [10] * 4
+    assert neighbours[2, 0].tolist() == [50, 50, 50, 60]
+    found = predict(torch.from_numpy(values), 1)[0, ..., 0]
     assert found[..., 0].tolist() == want
     mirrored = 255 - found[..., 1]
     mirrored[0, 0] = 128
@@ -343,7 +353,7 @@ def test_predictions_by_hand() -> None:
 def test_planes_are_the_references(levels: int, colours: int) -> None:
     pixels = inputs_of(architecture(levels, colours), 3, 5, 4)[0]
     planes = to_planes(torch.from_numpy(pixels), architecture(levels, colours))
-    assert (planes.numpy().astype(np.int64) == planes_of(pixels, levels, colours)).all()
+    assert (planes.numpy().astype(np.int64) == planes_of(pixels, architecture(levels, colours))).all()
 
 
 # --- frequencies of digits ---
@@ -652,6 +662,8 @@ CHANGES: dict[str, Callable[[dict[str, torch.Tensor], dict], object]] = {
     "colours without logistics": lambda t, d: d["architecture"].update(colours=3),
     "logistics without colours": lambda t, d: d["architecture"].update(logistics=3),
     "logistics of grey's weights": lambda t, d: d["architecture"].update(colours=3, logistics=3),
+    "two centres": lambda t, d: d["architecture"].update(centres=2),
+    "centres without logistics": lambda t, d: d["architecture"].update(centres=5),
     "no colours": lambda t, d: d["architecture"].update(colours=0),
     "colours are true": lambda t, d: d["architecture"].update(colours=True),
     "negative logistics": lambda t, d: d["architecture"].update(logistics=-1),

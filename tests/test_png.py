@@ -225,16 +225,15 @@ GREY = smooth(3, 5, 1, 256)
 PALETTE = chunk(b"PLTE", bytes(range(12)))
 REFUSED_PNGS = {
     "16 bit": saved(Image.fromarray(np.zeros((3, 3), np.uint16))),
-    "interlaced": png(GREY[:1, :1], methods=b"\0\0\1"),
+    "unknown interlacing": png(GREY[:1, :1], methods=b"\0\0\2"),
+    "interlaced rows missing": png(GREY, methods=b"\0\0\1"),
     "unknown filter method": png(GREY, methods=b"\0\1\0"),
     "unknown compression": png(GREY, methods=b"\1\0\0"),
     "depth 4 RGB": png(smooth(3, 4, 3, 16), 4, 2),
     "animated": saved(Image.new("L", (2, 2)), save_all=True, append_images=[Image.new("L", (2, 2), 9)]),
     "cut": png(GREY)[:-1],
     "no end": png(GREY)[:-12],
-    "trailing bytes": png(GREY) + b"\n",
     "full end": png(GREY)[:-12] + chunk(b"IEND", b"x"),
-    "two ends": png(GREY) + chunk(b"IEND"),
     "late header": png(GREY)[:8] + chunk(b"teXt") + png(GREY)[8:],
     "two headers": png(GREY, before=png(GREY)[8:33]),
     "divided IDAT": png(GREY, after=chunk(b"teXt") + chunk(b"IDAT")),
@@ -254,6 +253,30 @@ REFUSED_PNGS = {
     "index beyond the palette": png(GREY % 5, 8, 3, PALETTE),
     "unknown filter": png(GREY, filters=5),
 }
+
+
+@pytest.mark.parametrize("tail", [b"\n", chunk(b"IEND"), b"\0" * 9])
+def test_bytes_behind_the_end_come_back(tail: bytes) -> None:
+    picture = taken(png(GREY, after=chunk(b"teXt", b"a\0b")) + tail)
+    assert write_picture(picture.form, picture.samples).endswith(png(GREY)[-12:] + tail)
+    assert picture.form != taken(png(GREY, after=chunk(b"teXt", b"a\0b"))).form
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", PNG_KINDS)
+def test_interlaced_pngs(kind: tuple[int, int], shape: tuple[int, int]) -> None:
+    """Pillow reads what was interlaced here, and that is read and written as any other."""
+    data = png_of(kind, shape)
+    plain, samples = png_module.read_png(data)
+    fields = plain.fields()
+    interlaced = png_module.Png.from_fields([fields[0] + b"\1", *fields[1:]]).write(samples)
+    picture = taken(interlaced)
+    assert (picture.samples == samples).all()
+    assert picture.form != taken(data).form
+    with Image.open(io.BytesIO(data)) as one, Image.open(io.BytesIO(interlaced)) as two:
+        two.load()  # Pillow goes by its info
+        assert two.info.pop("interlace") == 1
+        assert (one.mode, one.size, one.tobytes(), one.info) == (two.mode, two.size, two.tobytes(), two.info)
 
 
 @pytest.mark.parametrize("case", REFUSED_PNGS)

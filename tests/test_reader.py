@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import reader
 from conftest import make_pngs, no_progress, random_pixels, save_image, smooth_pixels, tiny_model, tiny_model_bytes
@@ -20,8 +21,12 @@ from acncodec.codec.decompress import decompress
 from acncodec.codec.plan import Way
 from acncodec.codec.pricing import choose
 from acncodec.codec.reader import Archive
+from acncodec.images.png import Png
 
-BITS, GREYS, COLOURS, FOUR = (2, 1), (256, 1), (256, 3), (256, 4)  # levels and colours of the models
+Kind = dict[str, int]  # a model's levels and colours, and what else `tiny_model` may be told
+BITS, GREYS, COLOURS, FOUR = {"levels": 2}, {"levels": 256}, {"levels": 256, "colours": 3}, {"levels": 256, "colours": 4}
+# Two logistics or one around each centre.
+COPIES: list[Kind] = [{**COLOURS, "centres": 5, "logistics": 7}, {**FOUR, "centres": 5, "logistics": 7}]
 
 
 def every_kind(root: Path) -> None:
@@ -55,6 +60,28 @@ def palettes(folder: Path) -> None:
         image.save(folder / f"{depth}-clear.png", bits=depth, transparency=bytes([0, 90]), pnginfo=text)
         image.putpalette(bytes(3 * colours))
         image.save(folder / f"{depth}-same.png", bits=depth)
+
+
+def interlaced(folder: Path) -> None:
+    """PNGs of every depth and colour type in passes, with bytes behind their end; in the small one passes are empty."""
+    folder.mkdir()
+    kinds = [(1, 0, 1), (2, 0, 1), (4, 0, 1), (8, 0, 1), (4, 3, 1), (8, 4, 2), (8, 2, 3), (8, 6, 4)]
+    for depth, colour, channels in kinds:
+        before = [b"PLTE" + bytes(range(48))] if colour == 3 else []
+        for height, width in ((9, 5), (2, 1)):
+            samples = random_pixels(depth, 1, height, width, 1 << depth, channels)[0]
+            png = Png(depth, colour, True, before, [b"tEXtTitle\0kept"], b"\0behind" * (channels < 4))
+            (folder / f"{depth}-{colour}-{height}.png").write_bytes(png.write(samples))
+
+
+def copies(folder: Path) -> None:
+    """Pictures whose pixels often are, in some colours or in all, those beside them; the first are as what is before it."""
+    folder.mkdir()
+    for channels, mode in ((3, "RGB"), (4, "RGBA")):
+        for height, width in ((5, 4), (1, 3), (3, 1)):
+            noise = random_pixels(channels, 6, height, width, 4, channels)
+            for number, samples in enumerate(np.where(noise > 0, 128, 90).astype(np.uint8)):
+                Image.fromarray(samples, mode).save(folder / f"{mode}-{height}x{width}-{number}.png")
 
 
 def rasters(folder: Path) -> None:
@@ -91,15 +118,14 @@ def coded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pricing, "RAW_HOPE", 0.0)
 
 
-def read_twice(root: Path, folder: Path, kinds: list[tuple[int, int]], options: Options) -> reader.Archive:
+def read_twice(root: Path, folder: Path, kinds: list[Kind], options: Options) -> reader.Archive:
     """Compress a directory and read the archive with the package and without it: the same files and directories."""
     archive, out = folder / "archive.acn", folder / "out"
-    models = [tiny_model_bytes(levels, calm=True, colours=colours) for levels, colours in kinds]
+    models = [tiny_model_bytes(calm=True, **kind) for kind in kinds]
     paths = [folder / f"{number}.safetensors" for number in range(len(models))]
     for path, data in zip(paths, models, strict=True):
         path.write_bytes(data)
-    used = [tiny_model(levels, calm=True, colours=colours) for levels, colours in kinds]
-    compress(root, archive, used, options, no_progress)
+    compress(root, archive, [tiny_model(calm=True, **kind) for kind in kinds], options, no_progress)
     with Archive(archive, paths) as opened:
         decompress(opened, out, progress=no_progress)
     found = reader.Archive(archive.read_bytes(), models)
@@ -133,11 +159,15 @@ def test_coded_pictures(names: int, way: Way, root: Path, tmp_path: Path) -> Non
         assert by_folder(found.files) == by_folder(source)
 
 
+def pixels(data: bytes) -> bytes:
+    return Image.open(BytesIO(data)).tobytes()
+
+
 def by_folder(files: dict[bytes, bytes]) -> Counter[tuple[bytes, bytes]]:
     """How often each folder has each content: the pixels of PNGs, all bytes of other files."""
     found: Counter[tuple[bytes, bytes]] = Counter()
     for name, data in files.items():
-        content = Image.open(BytesIO(data)).tobytes() if name.endswith(b".png") else data
+        content = pixels(data) if name.endswith(b".png") else data
         found[name.rpartition(b"/")[0], content] += 1
     return found
 
@@ -148,6 +178,26 @@ def test_expanded_palettes(tmp_path: Path) -> None:
     found = read_twice(tmp_path / "in", tmp_path, [COLOURS, FOUR], Options())
     assert seen(found) == {(reader.CODED, reader.RGB, True), (reader.CODED, reader.RGBA, True)}
     assert {each.kind.method for each in found.contents} == {reader.CODED, reader.FILE}
+
+
+@pytest.mark.usefixtures("coded")
+def test_interlaced_pngs_with_a_tail(tmp_path: Path) -> None:
+    interlaced(tmp_path / "in")
+    found = read_twice(tmp_path / "in", tmp_path, [BITS, GREYS, COLOURS], Options())
+    assert {method for method, *_ in seen(found)} == {reader.CODED}
+    assert {name: pixels(data) for name, data in found.files.items()} == {
+        bytes(path.relative_to(tmp_path / "in")): pixels(path.read_bytes()) for path in (tmp_path / "in").iterdir()
+    }
+    assert all(data[28] == 1 and data.endswith((b"\0behind", b"\xaeB`\x82")) for data in found.files.values())
+
+
+@pytest.mark.usefixtures("coded")
+def test_several_centres(tmp_path: Path) -> None:
+    copies(tmp_path / "in")
+    found = read_twice(tmp_path / "in", tmp_path, COPIES, Options(way=Way.TOUR))
+    assert seen(found) == {(reader.CODED, reader.RGB, False), (reader.CODED, reader.RGBA, False)}
+    for name, data in found.files.items():
+        assert pixels(data) == pixels((tmp_path / "in" / name.decode()).read_bytes())
 
 
 @pytest.mark.parametrize(("hope", "method"), [(0.0, reader.WEBP), (9.0, reader.RAW)])
@@ -164,7 +214,7 @@ def test_pictures_without_a_model(
 @pytest.mark.usefixtures("coded")
 @pytest.mark.parametrize(("kinds", "planes"), [([BITS, GREYS, COLOURS], 2), ([FOUR, BITS], 1)])
 def test_tiles_and_conditional_latents(
-    kinds: list[tuple[int, int]], planes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kinds: list[Kind], planes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pricing, "MAX_WHOLE", 12)
     monkeypatch.setattr(pricing, "TILE", 4)

@@ -35,8 +35,14 @@ _BOUND = frozenset({b"acTL", b"fcTL", b"fdAT", b"iDOT", b"dSIG", b"caBX"})
 _FILTER_BYTES = 2**20  # rows filtered at a time: the candidates of a whole photograph would fill the memory
 
 
+# First row and column, and steps between rows and columns, of each pass over an interlaced image.
+_WHOLE = ((0, 0, 1, 1),)
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+
+
 class Png:
-    """A PNG without size and rows: depth, colour type and the other chunks (type and body) before and after the rows.
+    """A PNG without size and rows: depth, colour type, whether it is interlaced, the other chunks (type and body) before
+    and after the rows, and the bytes behind its end.
 
     Raises DamagedError if these cannot stand in a PNG, or if the rows could not be exchanged between them.
     `palette`: uint8 [colours, 3], or [colours, 4] if there is transparency; None if the samples are no indices.
@@ -45,7 +51,9 @@ class Png:
     exact = False
     extension = ".png"
 
-    def __init__(self, depth: int, colour: int, before: list[bytes], after: list[bytes]) -> None:
+    def __init__(
+        self, depth: int, colour: int, interlaced: bool, before: list[bytes], after: list[bytes], tail: bytes
+    ) -> None:
         if (depth, colour) not in _LAYOUTS:
             raise damaged("its depth or colour type is unknown")
         for chunk in (*before, *after):
@@ -53,7 +61,8 @@ class Png:
             # An unknown critical chunk, with a capital first, may change what the rows mean.
             if len(kind) < 4 or not kind.isalpha() or kind in _BOUND or (kind[:1].isupper() and kind != b"PLTE"):
                 raise damaged("it has a chunk of another kind")
-        self._depth, self._colour, self._before, self._after = depth, colour, before, after
+        self._depth, self._colour, self._interlaced = depth, colour, interlaced
+        self._before, self._after, self._tail = before, after, tail
         self.layout = _LAYOUTS[depth, colour]
         self.palette = self._find_palette() if self.layout == Layout.INDEX else None
         # A palette may be longer than its indices can say.
@@ -74,47 +83,55 @@ class Png:
 
     def fields(self) -> list[bytes]:
         """What tells this PNG from all others of the same size and samples."""
-        return [bytes([self._depth, self._colour]), *self._before, b"", *self._after]
+        kind = bytes([self._depth, self._colour, 1] if self._interlaced else [self._depth, self._colour])
+        return [kind, *self._before, b"", *self._after, *([b"", self._tail] if self._tail else [])]
 
     @classmethod
     def from_fields(cls, fields: list[bytes]) -> "Png":
         """The mirror of `fields`; DamagedError if there is no such PNG."""
-        if len(fields) < 2 or len(fields[0]) != 2 or b"" not in fields:
+        if len(fields) < 2 or len(fields[0]) not in (2, 3) or fields[0][2:] not in (b"", b"\1") or b"" not in fields:
             raise damaged("a part is missing")
-        (depth, colour), rows = fields[0], fields.index(b"")
-        return cls(depth, colour, fields[1:rows], fields[rows + 1 :])
+        rows, tail = fields.index(b""), b""
+        before, after = fields[1:rows], fields[rows + 1 :]
+        if len(after) > 1 and after[-2] == b"" and after[-1]:
+            after, tail = after[:-2], after[-1]
+        return cls(fields[0][0], fields[0][1], len(fields[0]) == 3, before, after, tail)
 
     def write(self, samples: np.ndarray) -> bytes:
         """The PNG with uint8 `samples` [H, W, C]; DamagedError if they are not of its layout and range."""
         check_samples(samples, self.layout, self.levels)
-        height, width, channels = samples.shape
-        if self._depth == 8 and self.layout != Layout.INDEX:
-            rows, strategy = _filter(samples.reshape(height, -1), channels), zlib.Z_FILTERED
-        else:  # neighbouring indices, or bytes of several pixels, have no differences worth coding
-            rows = np.pad(_pack(samples[:, :, 0], self._depth), ((0, 0), (1, 0)))
-            strategy = zlib.Z_DEFAULT_STRATEGY
-        deflater = zlib.compressobj(_LEVEL, strategy=strategy)
-        stream = deflater.compress(rows.data) + deflater.flush()
-        header = _header(width, height, self._depth, self._colour)
-        return _join([header, *self._before, b"IDAT" + stream, *self._after])
+        height, width, _ = samples.shape
+        # Neighbouring indices, or bytes of several pixels, have no differences worth coding.
+        differences = self._depth == 8 and self.layout != Layout.INDEX
+        deflater = zlib.compressobj(_LEVEL, strategy=zlib.Z_FILTERED if differences else zlib.Z_DEFAULT_STRATEGY)
+        stream = b""
+        for row, column, down, right in _ADAM7 if self._interlaced else _WHOLE:
+            part = samples[row::down, column::right]
+            if part.size and differences:
+                stream += deflater.compress(_filter(part.reshape(len(part), -1), part.shape[2]).data)
+            elif part.size:
+                stream += deflater.compress(np.pad(_pack(part[:, :, 0], self._depth), ((0, 0), (1, 0))).data)
+        stream += deflater.flush()
+        header = _header(width, height, self._depth, self._colour, self._interlaced)
+        return _join([header, *self._before, b"IDAT" + stream, *self._after]) + self._tail
 
 
 def read_png(data: bytes) -> tuple[Png, np.ndarray]:
     """The file `data` as chunks and samples, uint8 [H, W, C]; DamagedError unless all of it can be given back."""
-    chunks = _split(data)
+    chunks, tail = _split(data)
     kinds = [chunk[:4] for chunk in chunks]
     if chunks[-1:] != [b"IEND"] or kinds[0] != b"IHDR" or len(chunks[0]) != 17 or b"IDAT" not in kinds:
         raise damaged("its file is no whole PNG")
-    width, height, depth, colour, *methods = struct.unpack(">IIBBBBB", chunks[0][4:])
-    if any(methods) or not 0 < width * height <= MAX_PIXELS:  # compression, filter, interlace
+    width, height, depth, colour, *methods, interlaced = struct.unpack(">IIBBBBB", chunks[0][4:])
+    if any(methods) or interlaced > 1 or not 0 < width * height <= MAX_PIXELS:  # compression, filter
         raise damaged("its size or one of its methods is out of range")
     start, count = kinds.index(b"IDAT"), kinds.count(b"IDAT")
     # If the IDATs do not stand together, one is left for the PNG to refuse.
-    png = Png(depth, colour, chunks[1:start], chunks[start + count : -1])
+    png = Png(depth, colour, interlaced == 1, chunks[1:start], chunks[start + count : -1], tail)
     stream = b"".join(chunk[4:] for chunk in chunks[start : start + count])
-    _check_stream(stream, height, (width * depth * png.layout.channels + 7) // 8)
+    _check_stream(stream, height, width, depth * png.layout.channels, interlaced == 1)
     # Pillow gets only what the samples depend on. Told that shallow grey is palette indices, it does not scale it.
-    header = _header(width, height, depth, colour if depth == 8 else _PALETTE_TYPE)
+    header = _header(width, height, depth, colour if depth == 8 else _PALETTE_TYPE, interlaced == 1)
     try:
         with Image.open(io.BytesIO(_join([header, b"IDAT" + stream])), formats=("PNG",)) as image:
             samples = np.asarray(image).reshape(height, width, png.layout.channels)
@@ -124,33 +141,45 @@ def read_png(data: bytes) -> tuple[Png, np.ndarray]:
     return png, samples
 
 
-def _check_stream(stream: bytes, height: int, stride: int) -> None:
+def _check_stream(stream: bytes, height: int, width: int, bits: int, interlaced: bool) -> None:
     """Raise DamagedError unless `stream` is one zlib stream, of exactly these rows, each with a known filter.
+
+    `bits` are those of a pixel.
 
     Pillow stops at the last row: what the stream holds beyond it, or a wrong checksum, it does not see.
     """
-    expected = height * (1 + stride)
+    passes = []  # rows, and bytes of each
+    for row, column, down, right in _ADAM7 if interlaced else _WHOLE:
+        count, length = -((row - height) // down), -((column - width) // right)
+        if count > 0 and length > 0:
+            passes.append((count, 1 + (length * bits + 7) // 8))
+    expected = sum(count * length for count, length in passes)
     inflater = zlib.decompressobj()
     try:
         rows = inflater.decompress(stream, expected + 1)
     except zlib.error as error:
         raise damaged("its rows cannot be inflated") from error
-    if len(rows) != expected or not inflater.eof or inflater.unused_data or max(rows[:: 1 + stride]) > _LAST_FILTER:
+    if len(rows) != expected or not inflater.eof or inflater.unused_data:
         raise damaged("its rows are not what its header tells")
+    start = 0
+    for count, length in passes:
+        if max(rows[start : start + count * length : length]) > _LAST_FILTER:
+            raise damaged("its rows are not what its header tells")
+        start += count * length
 
 
-def _split(data: bytes) -> list[bytes]:
-    """The chunks of a PNG, type and body; DamagedError if they do not fill the file or a CRC is wrong."""
-    chunks = []
+def _split(data: bytes) -> tuple[list[bytes], bytes]:
+    """The chunks of a PNG, type and body, up to IEND, and what follows; DamagedError if one is cut or a CRC is wrong."""
+    chunks: list[bytes] = []
     at = len(SIGNATURE)
-    while at < len(data):
+    while at < len(data) and chunks[-1:] != [b"IEND"]:
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
         chunk = data[at + 4 : end]
         if end + 4 > len(data) or zlib.crc32(chunk) != int.from_bytes(data[end : end + 4], "big"):
             raise damaged("a chunk is cut or has a wrong checksum")
         chunks.append(chunk)
         at = end + 4
-    return chunks
+    return chunks, data[at:]
 
 
 def _join(chunks: list[bytes]) -> bytes:
@@ -161,8 +190,8 @@ def _join(chunks: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _header(width: int, height: int, depth: int, colour: int) -> bytes:
-    return b"IHDR" + struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+def _header(width: int, height: int, depth: int, colour: int, interlaced: bool) -> bytes:
+    return b"IHDR" + struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
 
 
 def _pack(samples: np.ndarray, depth: int) -> np.ndarray:

@@ -10,12 +10,14 @@ class Architecture:
     """Sizes of encoder, prior network and decoder.
 
     `levels` is 2 for 1-bit values and 256 for 8-bit ones; a pixel has `colours` values, coded one after the other. Their
-    distributions are mixtures of `logistics` discretised logistics each, or a softmax over all levels where that is 0.
+    distributions are mixtures of `logistics` discretised logistics each, or a softmax over all levels where that is 0. The
+    logistics lie around a prediction, or in turn around `centres` of them: it, and the neighbours that may be copied.
     """
 
     levels: int
     colours: int = 1
     logistics: int = 0
+    centres: int = 1
     channels: int = 24  # of each stack of the decoder
     blocks: int = 6  # gated blocks, the first included
     first: int = 7  # side of the first block's window
@@ -38,6 +40,8 @@ class Architecture:
                 raise ModelError(f"the model's architecture has {field.name} = {value!r}, which is out of range")
         if self.levels not in (2, 256) or not all(side % 2 and side >= 3 for side in (self.first, self.kernel)):
             raise ModelError("the model's architecture needs 2 or 256 levels and windows with odd sides from 3 on")
+        if self.centres not in (1, 5) or (self.centres > 1 and not self.logistics):
+            raise ModelError("the model's architecture needs 1 or 5 centres, more than 1 for logistics alone")
         if (self.colours > 1) != (self.logistics > 0) or (self.logistics and self.levels == 2):
             raise ModelError("the model's architecture needs logistics for several colours of 256 levels, and only there")
 

@@ -23,7 +23,7 @@ from acncodec.exact.grids import (
     TONE_UNIT,
 )
 from acncodec.nets.architecture import Architecture
-from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, enlarged_error
+from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, known_planes, tell_colours
 from acncodec.nets.product import Product, Source
 
 
@@ -55,51 +55,59 @@ class SoftmaxHead(nn.Module):
         self.features = Product([Source(arch.channels, STREAM_MAX)], arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
         self.logits = Product([Source(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
 
-    def forward(self, colour: int, h: Tensor, before: Tensor, predicted: Tensor) -> Softmax:
-        """As `ColourHead`; `before` and `predicted` are not needed."""
+    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor) -> Softmax:
+        """As `ColourHead`; neither `values` nor `centres` are needed."""
         return Softmax(self.logits(self.features(h)))
 
 
 class ColourHead(nn.Module):
     """The distributions of a pixel's colours, each given the former."""
 
+    centre: Tensor
+
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         m = arch.logistics
         self.components = m
 
-        def before(colour: int) -> list[Source]:
-            """Values of the colours before, then their prediction's errors."""
-            return [Source(2 * colour, PLANE_MAX)] if colour else []
+        def known(colour: int) -> list[Source]:
+            return [Source(known_planes(arch, colour), PLANE_MAX)] if colour else []
 
-        self.features = nn.ModuleList(
-            Product([Source(arch.channels, STREAM_MAX), *before(c)], arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
-            for c in range(arch.colours)
-        )
-        self.outputs = nn.ModuleList(
-            Product([Source(arch.features, RELU_MAX), *before(c)], 3 * m, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
-            for c in range(arch.colours)
-        )
-        with torch.no_grad():  # start near what is true of photographs
-            for c in range(arch.colours):
-                output = _at(self.outputs, c)
-                output.bias[m : 2 * m] = torch.linspace(-0.5, 0.5, m)
-                output.bias[2 * m :] = torch.linspace(0.5, 4.0, m)[torch.randperm(m)]
-                if c:  # colours err together
-                    output.weight[arch.features :].zero_()
-                    output.weight[-1, m : 2 * m] = 0.75 * 2**RELU_BITS / (ERROR_SCALE * TONE_UNIT)
+        def features(colour: int) -> Product:
+            sources = [Source(arch.channels, STREAM_MAX), *known(colour)]
+            return Product(sources, arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
 
-    def forward(self, colour: int, h: Tensor, before: Tensor, predicted: Tensor) -> Logistics:
+        def output(colour: int) -> Product:
+            sources = [Source(arch.features, RELU_MAX), *known(colour)]
+            return Product(sources, 3 * m, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
+
+        self.features = nn.ModuleList(features(colour) for colour in range(arch.colours))
+        self.outputs = nn.ModuleList(output(colour) for colour in range(arch.colours))
+        # The centre of each component: all in turn.
+        self.register_buffer("centre", torch.arange(m) % arch.centres, persistent=False)
+        copies = torch.arange(m) % arch.centres > 0
+        with torch.no_grad():  # start near what is true of photographs, and of copied pixels
+            for colour in range(arch.colours):
+                weight, bias = _at(self.outputs, colour).weight, _at(self.outputs, colour).bias
+                means, spreads = slice(m, 2 * m), slice(2 * m, None)
+                bias[means] = torch.linspace(-0.5, 0.5, m).masked_fill(copies, 0.0)
+                bias[spreads] = torch.linspace(0.5, 4.0, m)[torch.randperm(m)].masked_fill(copies, -2.0)
+                if colour:  # colours err together
+                    weight[arch.features :].zero_()
+                    together = 0.75 * 2**RELU_BITS / (ERROR_SCALE * TONE_UNIT)
+                    weight[arch.features + 2 * colour - 1, means] = together * ~copies
+
+    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor) -> Logistics:
         """The distribution of one colour at every position.
 
-        `h` [N, H, W, channels] is the decoder's stream; `before` float32 [N, H, W, >= colour] holds the pixels' values, of
-        which only the colours before are read; `predicted` [N, H, W, colours] are the predictions of all.
+        `h` [N, H, W, channels] is the decoder's stream; `values` float32 [N, H, W, colours] are the pixels, of which only
+        the colours before are read; `centres` [N, H, W, colours, K] are those of all.
         """
-        known = before[..., :colour]
-        extra = [torch.cat([known, enlarged_error(known, predicted[..., :colour])], -1)] if colour else []
-        out = _at(self.outputs, colour)(_at(self.features, colour)(h, *extra), *extra)
+        known = [tell_colours(values[..., :colour], centres[..., :colour, :])] if colour else []
+        out = _at(self.outputs, colour)(_at(self.features, colour)(h, *known), *known)
         logits, means, spreads = out.split(self.components, -1)
-        return Logistics(logits, means + predicted[..., colour, None] * 2**TONE_BITS, spreads.clamp(SPREAD_MIN, SPREAD_MAX))
+        around = centres[..., colour, :].index_select(-1, self.centre)
+        return Logistics(logits, means + around * 2**TONE_BITS, spreads.clamp(SPREAD_MIN, SPREAD_MAX))
 
 
 def _at(products: nn.ModuleList, colour: int) -> Product:

@@ -13,7 +13,7 @@ from acncodec.exact.grids import PRE_MAX
 from acncodec.exact.rounding import requantise
 from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
-from acncodec.nets.planes import MIDDLE, median_edge, to_planes
+from acncodec.nets.planes import MIDDLE, stack_centres, to_planes
 from acncodec.nets.product import Product
 from acncodec.nets.units import gate
 
@@ -37,7 +37,7 @@ class IncrementalDecoder:
         self._above = self._map.new_full((width, lanes, self._arch.colours), MIDDLE)
         self._current = torch.empty_like(self._above)
         self._row = self._column = 0
-        self._h = self._predicted = self._map  # both set by start_pixel
+        self._h = self._centres = self._map  # both set by start_pixel
 
     @torch.no_grad()
     def start_row(self, row: int) -> None:
@@ -60,26 +60,27 @@ class IncrementalDecoder:
         assert h is not None
         self._h = h
         if self._arch.logistics:
-            self._predicted = self._predict(column)
+            self._centres = self._predict(column)
 
     def _predict(self, column: int) -> Tensor:
-        """As `planes.predict`: float32 [lanes, colours]."""
+        """As `planes.predict`: float32 [lanes, colours, centres]."""
         left = self._current[column - 1] if column else self._above[0]
         if self._row == 0:
-            return left
-        return median_edge(left, self._above[column], self._above[column - 1] if column else self._above[0])
+            return stack_centres(left, left, left, left, self._arch.centres)
+        left_above, right_above = self._above[max(column - 1, 0)], self._above[min(column + 1, len(self._above) - 1)]
+        return stack_centres(left, self._above[column], left_above, right_above, self._arch.centres)
 
     @torch.no_grad()
     def distribution(self, colour: int) -> Distribution:
         """The distribution [n, ...] of one colour of the current pixel, whose colours before are known."""
-        return self._decoder.head(colour, self._h, self._current[self._column], self._predicted)
+        return self._decoder.head(colour, self._h, self._current[self._column], self._centres)
 
     def put(self, values: Tensor, colour: int) -> None:
         """Tell the value uint8 [n] of one colour of the current pixel."""
         pixel = self._current[self._column]
         pixel[:, colour] = values
         if colour == self._arch.colours - 1:
-            self._rows[0].put_planes(to_planes(pixel, self._arch, self._predicted), self._column)
+            self._rows[0].put_planes(to_planes(pixel, self._arch, self._centres), self._column)
 
 
 def _point(product: Product, x: Tensor) -> Tensor:

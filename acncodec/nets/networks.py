@@ -69,8 +69,8 @@ class Networks(nn.Module):
     def decode(self, pixels: Tensor, latent_map: Tensor) -> list[Distribution]:
         """The same given the latents' map; trainable."""
         values = pixels.float()
-        predicted = predict(values)
-        return self.decoder(to_planes(pixels, self.arch, predicted), values, predicted, latent_map, self.exact)
+        centres = predict(values, self.arch.centres)
+        return self.decoder(to_planes(pixels, self.arch, centres), values, centres, latent_map, self.exact)
 
     @torch.no_grad()
     def latent_map(self, z: Tensor, height: int, width: int) -> Tensor:

@@ -63,12 +63,12 @@ class GatedPixelCNN(nn.Module):
         self.blocks = nn.ModuleList(Block(arch, first=b == 0) for b in range(arch.blocks))
         self.head = ColourHead(arch) if arch.logistics else SoftmaxHead(arch)
 
-    def forward(self, planes: Tensor, values: Tensor, predicted: Tensor, z: Tensor, exact: bool) -> list[Distribution]:
-        """Planes [N, H, W, P], values and predictions [N, H, W, colours], latent map [N, H, W, map_planes].
+    def forward(self, planes: Tensor, values: Tensor, centres: Tensor, z: Tensor, exact: bool) -> list[Distribution]:
+        """Planes [N, H, W, P], values [N, H, W, colours], their centres [..., K] and latent map [N, H, W, map_planes].
 
         Returns a distribution [N, H, W, ...] for every colour.
         """
         v = h = planes
         for block in self.blocks:
             v, h = block(v, h, z, exact)
-        return [self.head(colour, h, values, predicted) for colour in range(self.arch.colours)]
+        return [self.head(colour, h, values, centres) for colour in range(self.arch.colours)]

@@ -16,7 +16,7 @@ MIDDLE = 128  # what the first pixel of an image is predicted to be
 def plane_count(arch: Architecture) -> int:
     """Planes a pixel: inside, values, and what `to_planes` adds."""
     if arch.logistics:
-        return 1 + 2 * arch.colours
+        return 1 + known_planes(arch, arch.colours)
     return 2 if arch.levels == 2 else 4
 
 
@@ -29,37 +29,52 @@ def _table(levels: int, device: torch.device) -> Tensor:
     return torch.stack(columns, 1).to(device, torch.float32)
 
 
-def to_planes(pixels: Tensor, arch: Architecture, predicted: Tensor | None = None) -> Tensor:
+def known_planes(arch: Architecture, colours: int) -> int:
+    """Planes that tell so many colours of a pixel, one or more."""
+    return 2 * colours + arch.centres - 1
+
+
+def to_planes(pixels: Tensor, arch: Architecture, centres: Tensor | None = None) -> Tensor:
     """Pixels uint8 [..., H, W, colours] -> integers float32 [..., H, W, planes]; outside of the image all planes are zero.
 
-    1-bit: inside, value. Grey: inside, value, whether it is the darkest or the brightest. Colours: inside, values, and
-    the enlarged errors of their prediction, which may be given, float32 [..., H, W, colours].
+    1-bit: inside, value. Grey: inside, value, whether it is the darkest or the brightest. Colours: inside, and what
+    `tell_colours` says; their `centres` [..., H, W, colours, arch.centres] may be given.
     """
     if not arch.logistics:
         return torch.nn.functional.embedding(pixels[..., 0].to(torch.int32), _table(arch.levels, pixels.device))
     values = pixels.float()
-    errors = enlarged_error(values, predict(values) if predicted is None else predicted)
-    return torch.cat([torch.full_like(values[..., :1], UNIT), values, errors], -1)
+    told = tell_colours(values, predict(values, arch.centres) if centres is None else centres)
+    return torch.cat([torch.full_like(values[..., :1], UNIT), told], -1)
 
 
-def enlarged_error(values: Tensor, predicted: Tensor) -> Tensor:
-    """How far values lie above their prediction, times ERROR_SCALE, within +-PLANE_MAX."""
-    return ((values - predicted) * ERROR_SCALE).clamp_(-PLANE_MAX, PLANE_MAX)
+def tell_colours(values: Tensor, centres: Tensor) -> Tensor:
+    """Planes of the colours known of a pixel: [..., n] and their centres [..., n, K] -> integers [..., 2 n + K - 1].
+
+    The values; how far they lie above their prediction, enlarged; and for each neighbour whether all of them are its.
+    """
+    errors = ((values - centres[..., 0]) * ERROR_SCALE).clamp_(-PLANE_MAX, PLANE_MAX)
+    copied = (values.unsqueeze(-1) == centres[..., 1:]).all(-2).to(values.dtype) * UNIT
+    return torch.cat([values, errors, copied], -1)
 
 
-def predict(values: Tensor) -> Tensor:
-    """The median edge detector's prediction of every value from those before it: float32 [N, H, W, C], both ways.
+def predict(values: Tensor, centres: int) -> Tensor:
+    """What every value of float32 [N, H, W, C] may be like, from the values before it: float32 [N, H, W, C, centres].
 
-    Beside the image lies its nearest pixel above or to the left (LOCO-I; Weinberger, Seroussi and Sapiro 2000).
+    The median edge detector's prediction (LOCO-I; Weinberger, Seroussi and Sapiro 2000) and, of 5 centres, the pixels to
+    the left, above, left above and right above. Beside the image lies its nearest pixel above or to the left.
     """
     n, _, w, c = values.shape
     above = torch.cat([values.new_full((n, 1, w, c), MIDDLE), values[:, :-1]], 1)
     left = torch.cat([above[:, :, :1], values[:, :, :-1]], 2)
+    above[:, 0] = left[:, 0]
     left_above = torch.cat([above[:, :, :1], above[:, :, :-1]], 2)
-    above[:, 0], left_above[:, 0] = left[:, 0], left[:, 0]
-    return median_edge(left, above, left_above)
+    left_above[:, 0] = left[:, 0]
+    right_above = torch.cat([above[:, :, 1:], above[:, :, -1:]], 2)
+    right_above[:, 0] = left[:, 0]
+    return stack_centres(left, above, left_above, right_above, centres)
 
 
-def median_edge(left: Tensor, above: Tensor, left_above: Tensor) -> Tensor:
-    """The median of left, above and left + above - left_above, value by value."""
-    return torch.clamp(left + above - left_above, torch.minimum(left, above), torch.maximum(left, above))
+def stack_centres(left: Tensor, above: Tensor, left_above: Tensor, right_above: Tensor, centres: int) -> Tensor:
+    """Neighbours [...] -> [..., centres], the median of left, above and left + above - left_above first."""
+    median = torch.clamp(left + above - left_above, torch.minimum(left, above), torch.maximum(left, above))
+    return torch.stack([median, left, above, left_above, right_above][:centres], -1)

@@ -24,6 +24,7 @@ from acncodec.exact.grids import (
     WIDTH_MIN,
 )
 from acncodec.exact.tables import exp_table, logistic_table, steepness_table, tanh_table
+from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 
 GRID = 7  # side of the map between image and code, and between latent and image
@@ -54,44 +55,45 @@ def gate(pre: np.ndarray) -> np.ndarray:
     return requantise(a * (b + UNIT), STREAM_BITS + 1, -UNIT, UNIT)
 
 
-def predict(values: np.ndarray) -> np.ndarray:
-    """The median of left, above and left + above - left above, [N, H, W, C].
+def predict(values: np.ndarray, centres: int) -> np.ndarray:
+    """[N, H, W, C] -> [N, H, W, C, centres]: the median of left, above and left + above - left above; left, above, left
+    above, right above.
 
-    Beside the image lies its nearest pixel; the first pixel is predicted as 128.
+    Beside the image lies its nearest pixel; before the first pixel all is 128.
     """
-    out = np.empty_like(values)
+    out = np.empty((*values.shape, 5), dtype=values.dtype)
     height, width = values.shape[1:3]
     for row in range(height):
         for column in range(width):
-            above = values[:, row - 1, column] if row else None
-            left = values[:, row, column - 1] if column else above
-            if left is None:
-                out[:, row, column] = 128
-            elif above is None or not column:
-                out[:, row, column] = left
-            else:
-                slope = left + above - values[:, row - 1, column - 1]
-                out[:, row, column] = np.sort([left, above, slope], axis=0)[1]
-    return out
+            left = values[:, row, column - 1] if column else values[:, row - 1, 0]
+            if not row and not column:
+                left = np.full_like(left, 128)
+            around = [left] * 3
+            if row:
+                around = [values[:, row - 1, min(max(column + step, 0), width - 1)] for step in (0, -1, 1)]
+            median = np.sort([left, around[0], left + around[0] - around[1]], axis=0)[1]
+            out[:, row, column] = np.stack([median, left, *around], -1)
+    return out[..., :centres]
 
 
-def enlarged_error(values: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """4 * (value - prediction), within +-255."""
-    return np.clip(4 * (values - predicted), -255, 255)
+def tell_colours(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """[..., n] and [..., n, K] -> values, 4 * (value - prediction) within +-255, and which neighbours the colours copy."""
+    errors = np.clip(4 * (values - centres[..., 0]), -255, 255)
+    return np.concatenate([values, errors, UNIT * (values[..., None] == centres[..., 1:]).all(-2)], -1)
 
 
-def planes_of(pixels: np.ndarray, levels: int, colours: int) -> np.ndarray:
+def planes_of(pixels: np.ndarray, arch: Architecture) -> np.ndarray:
     """uint8 [N, H, W, colours] -> [N, H, W, planes].
 
-    Inside and value; for grey images whether it is the least or the largest; for colours the prediction's errors.
+    Inside and value; for grey images whether it is the least or the largest; for colours what `tell_colours` says.
     """
     values = pixels.astype(np.int64)
     inside = np.full_like(values[..., :1], UNIT)
-    if colours > 1:
-        return np.concatenate([inside, values, enlarged_error(values, predict(values))], -1)
-    if levels == 2:
+    if arch.logistics:
+        return np.concatenate([inside, tell_colours(values, predict(values, arch.centres))], -1)
+    if arch.levels == 2:
         return np.concatenate([inside, UNIT * values], -1)
-    return np.concatenate([inside, values, UNIT * (values == 0), UNIT * (values == levels - 1)], -1)
+    return np.concatenate([inside, values, UNIT * (values == 0), UNIT * (values == arch.levels - 1)], -1)
 
 
 def taps_of(x: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
@@ -162,7 +164,7 @@ class Reference:
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels uint8 [N, H, W, colours] -> codes [N, code]."""
-        x = planes_of(pixels, self.arch.levels, self.arch.colours)
+        x = planes_of(pixels, self.arch)
         x = halve(self._apply("encoder.first", [taps_of(x, AROUND)], 0, RELU_MAX))
         x = halve(self._apply("encoder.second", [taps_of(x, AROUND)], 0, RELU_MAX))
         x = pool(self._apply("encoder.third", [taps_of(x, AROUND)], 0, RELU_MAX))
@@ -194,7 +196,7 @@ class Reference:
 
         At every pixel it depends on those before alone.
         """
-        planes = planes_of(pixels, self.arch.levels, self.arch.colours)
+        planes = planes_of(pixels, self.arch)
         condition = self.latent_map(z, *pixels.shape[1:3])
         v = h = planes
         for block in range(self.arch.blocks):
@@ -217,13 +219,13 @@ class Reference:
     def logistics(self, pixels: np.ndarray, z: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of images with several: logits, means (1/4 level) and spreads [N, H, W, logistics] of one colour's mixture."""
         values = pixels.astype(np.int64)
-        predicted = predict(values)
-        known, expected = values[..., :colour], predicted[..., :colour]
-        extra = [known, enlarged_error(known, expected)]
-        features = self._apply(f"decoder.head.features.{colour}", [self.stream(pixels, z), *extra], 0, RELU_MAX)
-        out = self._apply(f"decoder.head.outputs.{colour}", [features, *extra], -LOGIT_MAX, LOGIT_MAX)
+        centres = predict(values, self.arch.centres)
+        known = [tell_colours(values[..., :colour], centres[..., :colour, :])] if colour else []
+        features = self._apply(f"decoder.head.features.{colour}", [self.stream(pixels, z), *known], 0, RELU_MAX)
+        out = self._apply(f"decoder.head.outputs.{colour}", [features, *known], -LOGIT_MAX, LOGIT_MAX)
         logits, means, spreads = np.split(out, 3, axis=-1)
-        return logits, means + 4 * predicted[..., colour, None], np.clip(spreads, SPREAD_MIN, SPREAD_MAX)
+        around = centres[..., colour, np.arange(self.arch.logistics) % self.arch.centres]
+        return logits, means + 4 * around, np.clip(spreads, SPREAD_MIN, SPREAD_MAX)
 
 
 def softmax_frequencies(logits: np.ndarray) -> np.ndarray:
