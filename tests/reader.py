@@ -28,7 +28,7 @@ BILEVEL, GREY, GREY_ALPHA, RGB, RGBA, INDEX = range(6)
 CHANNELS = (1, 1, 2, 3, 4, 1)
 WORD = 1 << 32
 WHOLE = 1 << 24  # what intervals add up to
-EXACTNESS = bytes.fromhex("c3c61d46")
+EXACTNESS = bytes.fromhex("7f09fb37")
 # First row and column, steps between rows and columns, of the passes over an interlaced PNG.
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 

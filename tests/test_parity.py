@@ -34,6 +34,7 @@ from acncodec.coding.selftest import (
     stepwise,
     whole_image,
 )
+from acncodec.coding.selftest import KINDS as SELFTEST_KINDS
 from acncodec.errors import BoundError, InputError, ModelError
 from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
 from acncodec.exact.grids import CODE_MAX, LATENT_LEVELS, LATENT_MAX, STREAM_MAX, WIDTHS
@@ -401,10 +402,10 @@ def latent_frequencies(logits: np.ndarray, means: np.ndarray, widths: np.ndarray
 
 def test_the_selftests_constant_is_the_references() -> None:
     digest = hashlib.sha256()
-    for levels, colours in KINDS:
-        reference = Reference(fixed_networks(architecture(levels, colours, **TINY_ARCH)))
-        shape = (3, 6, 5, colours)
-        pixels = pseudo_random("pixels", math.prod(shape), 0, levels - 1).astype(np.uint8).reshape(shape)
+    for kind in SELFTEST_KINDS:
+        reference = Reference(fixed_networks(Architecture(**kind, **TINY_ARCH)))
+        shape = (3, 6, 5, reference.arch.colours)
+        pixels = pseudo_random("pixels", math.prod(shape), 0, reference.arch.levels - 1).astype(np.uint8).reshape(shape)
         z = pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3)
         digits = reference_frequencies(reference, pixels, z)
         parents = pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3)

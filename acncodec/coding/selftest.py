@@ -27,9 +27,14 @@ from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.networks import Networks
 
 TABLES_SHA256 = "50e8662c61599edd799ebb45be890ee5ed0568a184bcb396fd20b174402fda06"
-FREQUENCIES_SHA256 = "d245ce63cc50f87936c877873a6df550902ade990fea2c2584a07eb399044bf7"
+FREQUENCIES_SHA256 = "56ea5ace848d0f2c03693f091312389984bf04fa63b93a9141d312b69da8362f"
 TINY = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
-KINDS = ({"levels": 2}, {"levels": 256}, {"levels": 256, "colours": 3, "logistics": 2})
+KINDS: tuple[dict[str, int], ...] = (
+    {"levels": 2},
+    {"levels": 256},
+    {"levels": 256, "colours": 3, "logistics": 2},
+    {"levels": 256, "colours": 4, "logistics": 6, "centres": 5},
+)
 TINY_ARCH = {**TINY, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
 
 
