@@ -17,27 +17,33 @@ from .report import outcome_code
 @force_option
 @device_option
 @json_option
-def command(
+def command(**options: object) -> int:
+    """Restore the directory of ARCHIVE as DIRECTORY.
+
+    All is decoded and every hash checked before the first file appears. With --force files are put into a directory that
+    exists, over those of the same name.
+    """
+    return restore(patterns=(), **options)  # type: ignore[arg-type]
+
+
+def restore(
     archive: Path,
     directory: Path,
+    patterns: tuple[str, ...],
     keep_going: bool,
     models: tuple[Path, ...],
     force: bool,
     device: str,
     as_json: bool,
 ) -> int:
-    """Restore the directory of ARCHIVE as DIRECTORY.
-
-    All is decoded and every hash checked before the first file appears. With --force files are put into a directory that
-    exists, over those of the same name.
-    """
+    """What `decompress` and `extract` do: restore what `patterns` select, or all. Returns the exit code."""
     from acncodec.codec.decompress import decompress
     from acncodec.codec.reader import Archive
 
     from .progress import Bars
 
     with Archive(archive, models, choose_device(device), tolerant=keep_going) as opened, Bars() as bars:
-        outcome = decompress(opened, directory, keep_going=keep_going, overwrite=force, progress=bars)
+        outcome = decompress(opened, directory, patterns=patterns, keep_going=keep_going, overwrite=force, progress=bars)
     click.echo(f"acncodec: {outcome.files:,} files in '{directory}'", err=True)
     if as_json:
         click.echo(json.dumps({"files": outcome.files, "directory": str(directory), "lost": len(outcome.lost)}))
