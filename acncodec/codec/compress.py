@@ -126,7 +126,7 @@ class _Archive:
         """All blocks of pictures."""
         keep = self.options.names == head.NAMES_KEEP
         index = {folder: i for i, folder in enumerate(self.folders)}
-        for members in self._runs():
+        for members in _runs(self._to_code(), self.options.block, BLOCK_SAMPLES):
             folders = np.array([index[self._folder(i)] for i in members]) if self.folders else None
             pictures = [samples for i in members if (samples := self.choices[i].samples) is not None]
             block, order = encode_block(
@@ -136,45 +136,27 @@ class _Archive:
             self.block_sizes.append(len(members))
             self._number(members if keep else [members[i] for i in order])
 
-    def _runs(self) -> Iterator[list[int]]:
-        """Contents to be coded, in the order of names, or where only folders are kept folder by folder, cut into blocks."""
-        run: list[int] = []
-        size = 0
+    def _to_code(self) -> dict[int, int]:
+        """Contents to be coded and their samples, by name, or folder by folder where only folders are kept."""
         members = range(len(self.choices))
-        for i in sorted(members, key=self._folder) if self.folders else members:
-            choice = self.choices[i]
-            if choice.kind.method != METHOD_CODED or choice.samples is None:
-                continue
-            if run and (len(run) == self.options.block or size + choice.samples.size > BLOCK_SAMPLES):
-                yield run
-                run, size = [], 0
-            run.append(i)
-            size += choice.samples.size
-        if run:
-            yield run
+        ordered = sorted(members, key=self._folder) if self.folders else members
+        return {
+            i: samples.size
+            for i in ordered
+            if self.choices[i].kind.method == METHOD_CODED and (samples := self.choices[i].samples) is not None
+        }
 
     def store(self) -> None:
         """All other contents, by method, in the order of names."""
         for method in (METHOD_FILE, METHOD_WEBP, METHOD_RAW):
-            members = [i for i, choice in enumerate(self.choices) if choice.kind.method == method]
-            for run in self._stored_runs(members):
+            found = self.found.contents
+            sizes = {i: found[i].size for i, choice in enumerate(self.choices) if choice.kind.method == method}
+            for run in _runs(sizes, STORE_ITEMS, STORE_BYTES):
                 items = [(int(self.sequence[i]), self._content(i)) for i in run]
                 self.stores.append(pack_store(items))
                 self.store_sizes.append(len(run))
                 self._number(run)
                 self.stored_pictures += run if method != METHOD_FILE else []
-
-    def _stored_runs(self, members: list[int]) -> Iterator[list[int]]:
-        run: list[int] = []
-        size = 0
-        for i in members:
-            if run and (len(run) == STORE_ITEMS or size + self.found.contents[i].size > STORE_BYTES):
-                yield run
-                run, size = [], 0
-            run.append(i)
-            size += self.found.contents[i].size
-        if run:
-            yield run
 
     def _content(self, i: int) -> bytes:
         choice = self.choices[i]
@@ -198,6 +180,20 @@ class _Archive:
         index = {folder: i for i, folder in enumerate(self.folders)}
         stored = [index[self._folder(i)] for i in self.stored_pictures] if self.folders else []
         return Directory(*lists, stored, self.folders, self.found.empty if mode != head.NAMES_DROP else [])
+
+
+def _runs(sizes: dict[int, int], most: int, limit: int) -> Iterator[list[int]]:
+    """Contents, given with their sizes, cut into runs of at most `most` and of at most `limit` together, if not alone."""
+    run: list[int] = []
+    total = 0
+    for i, size in sizes.items():
+        if run and (len(run) == most or total + size > limit):
+            yield run
+            run, total = [], 0
+        run.append(i)
+        total += size
+    if run:
+        yield run
 
 
 def _number_models(choices: list[Choice], models: list[Model]) -> tuple[list[Choice], list[Model]]:
