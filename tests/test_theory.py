@@ -84,6 +84,18 @@ def test_kl_is_nothing_where_the_prior_is_the_posterior() -> None:
     assert 0 <= kl < 1e-4  # not quite 0: the posterior is cut at 4.5 deviations, the prior is not
 
 
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200])
+def test_kl_of_many_is_that_of_each(count: int) -> None:
+    random = np.random.default_rng(count)
+    codes = torch.from_numpy(random.integers(-64, 65, (count, DIMENSIONS)))
+    shape = (count, DIMENSIONS, 2)
+    mixture = Mixture(*(torch.from_numpy(random.integers(a, b, shape)).float() for a, b in ((-9, 9), (-80, 81), (0, 32))))
+    found = kl_bits(codes, mixture)
+    each = [float(kl_bits(codes[i : i + 1], Mixture(*(part[i : i + 1] for part in mixture)))) for i in range(count)]
+    assert found.shape == (count,)
+    assert found.tolist() == pytest.approx(each, rel=1e-12)
+
+
 def test_unconditional_estimate_is_right_on_average() -> None:
     """With one component p(z) is a Gaussian, for which the KL is known."""
     random = np.random.default_rng(0)

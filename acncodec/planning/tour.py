@@ -1,35 +1,85 @@
-"""The greedy tour: which image stands at which position of a schedule, so that a child's code is near its parent's.
+"""The tour: which image stands at which position of a schedule, so that a child's code is near its parent's.
 
-The nearest-neighbour heuristic for short tours, generalised to lanes: the elements of one step choose among the
-unvisited images at once, and the closest pair of all goes first (design, section 4).
+A path through all codes is sought first and then laid into the schedule's lanes. Effort is counted in neighbours, rounds
+and batches, never in seconds, so that the same codes give the same tour at each run, on every machine. Squared distance
+stands for the KL between neighbours, which it follows (`benchmarks/planner.py`).
 """
 
-import heapq
+from typing import NamedTuple
 
 import numpy as np
 
-from acncodec.planning.neighbours import Shrinking
+from acncodec.planning.circle import Circle
+from acncodec.planning.fragments import greedy_path
+from acncodec.planning.graph import neighbour_graph
+from acncodec.planning.greedy import greedy_tour
+from acncodec.planning.kicks import kick
+from acncodec.planning.laying import lay
+from acncodec.planning.neighbours import LARGEST_NORM
 from acncodec.planning.schedule import Schedule
+from acncodec.planning.three_opt import Search, shorten
+
+DEFAULT_EFFORT = 5
+GREEDY_EFFORT = 1
+GREEDY_MOST = (
+    1 << 16
+)  # codes that effort 1 joins step by step, looking at all that are left: its time grows as their square
 
 
-def plan_tour(codes: np.ndarray, schedule: Schedule) -> np.ndarray:
+class Work(NamedTuple):
+    """What an effort stands for: neighbours of a code, rounds of exchanging edges, batches of disturbances."""
+
+    neighbours: int
+    rounds: int
+    batches: int
+
+
+TO_THE_END = 1000  # rounds: some ten are enough before nothing more is found
+EFFORTS = {
+    GREEDY_EFFORT: Work(5, 0, 0),
+    2: Work(5, 0, 0),
+    3: Work(5, 2, 0),
+    4: Work(8, 4, 0),
+    DEFAULT_EFFORT: Work(10, TO_THE_END, 0),
+    6: Work(10, TO_THE_END, 100),
+    7: Work(10, TO_THE_END, 500),
+    8: Work(10, TO_THE_END, 2_000),
+    9: Work(10, TO_THE_END, 10_000),
+}
+
+
+def plan_tour(codes: np.ndarray, schedule: Schedule, effort: int = DEFAULT_EFFORT) -> np.ndarray:
     """order[position] = index of the image there, int64 [N], for `codes` int8/int16 [N, D] in steps of the latent grid.
 
-    The root is the image nearest to the mean code. Then, step by step, of all pairs of a lane and an unvisited image
-    the one first by (squared distance of the image to the lane's parent, lane, index) is joined, until the step is full.
+    Effort 1 is the greedy tour for up to GREEDY_MOST codes, 2 a first path, 3 to 5 shorten it, 6 to 9 also disturb it and
+    shorten it again (EFFORTS). Raises ValueError if codes and schedule differ in size, an effort is not from 1 to 9, or
+    codes are too large for exact distances.
     """
     if len(codes) != schedule.count:
         raise ValueError(f"{len(codes)} codes do not fit a schedule of {schedule.count} elements")
-    unvisited = Shrinking(codes)
-    order = np.empty(schedule.count, np.int64)
-    for step in schedule:
-        if step.start == 0:
-            joined = [_root(codes)]
-            unvisited.take(joined[0])
-        else:
-            joined = _join(codes[order[step.parents]], unvisited)
-        order[step.start : step.start + step.size] = joined
-    return order
+    if effort not in EFFORTS:
+        raise ValueError(f"an effort is from 1 to {max(EFFORTS)}, not {effort}")
+    if np.square(codes, dtype=np.int64).sum(1).max() > LARGEST_NORM:
+        raise ValueError(f"codes with a squared norm above {LARGEST_NORM} have distances inexact in float32")
+    if effort == GREEDY_EFFORT and len(codes) <= GREEDY_MOST:
+        return greedy_tour(codes, schedule)
+    # Images of one code follow each other: they would be each other's only neighbours.
+    distinct, numbers = np.unique(codes, axis=0, return_inverse=True)
+    rank = np.argsort(short_path(distinct, EFFORTS[effort]))
+    return lay(codes, np.argsort(rank[numbers.ravel()], kind="stable"), schedule)
+
+
+def short_path(codes: np.ndarray, work: Work) -> np.ndarray:
+    """A short path through distinct `codes` [N, D], int64 [N]."""
+    distances, indices = neighbour_graph(codes, work.neighbours)
+    path = greedy_path(codes, distances, indices)
+    if not work.rounds:
+        return path
+    circle = Circle(codes, path)
+    search = Search(circle, distances, indices)
+    shorten(circle, search, work.rounds)
+    kick(circle, search, min(work.batches, len(codes)))
+    return circle.path()
 
 
 def tour_cost(codes: np.ndarray, order: np.ndarray, schedule: Schedule) -> float:
@@ -38,38 +88,3 @@ def tour_cost(codes: np.ndarray, order: np.ndarray, schedule: Schedule) -> float
     along = codes[order].astype(np.int64)
     steps = along[1:] - along[parents[1:]]
     return float(np.square(steps).sum(1).mean()) if len(steps) else 0.0
-
-
-def _root(codes: np.ndarray) -> int:
-    """Index of the first code nearest to the mean: of |c - S/N|^2 only N|c|^2 - 2cS matters, and it is an integer."""
-    wide = codes.astype(np.int64)
-    return int(np.argmin(len(wide) * np.square(wide).sum(1) - 2 * wide @ wide.sum(0)))
-
-
-def _join(parents: np.ndarray, unvisited: Shrinking) -> list[int]:
-    """Take one image for each of the parents' codes [lanes, D] out of the unvisited; their indices by lane."""
-    chosen = [-1] * len(parents)
-    lists = [iter(known) for known in unvisited.candidates(parents)]
-
-    def head(lane: int) -> tuple[int, int, int]:
-        """The lane's best pair as (distance, lane, index), or a bound on it with index -1 where its list ends."""
-        return next((d, lane, index) for d, index in lists[lane] if index < 0 or index in unvisited)
-
-    heap = [head(lane) for lane in range(len(parents))]
-    heapq.heapify(heap)
-    while heap:
-        _, lane, index = heapq.heappop(heap)
-        if index < 0:
-            # A bound comes before any pair it may hide. One search serves all lanes that would soon ask for it.
-            asking = [lane, *(other for _, other, best in heap if best < 0 or best not in unvisited)]
-            heap = [pair for pair in heap if pair[2] >= 0 and pair[2] in unvisited]
-            for other, known in zip(asking, unvisited.candidates(parents[asking]), strict=True):
-                lists[other] = iter(known)
-                heap.append(head(other))
-            heapq.heapify(heap)
-        elif index in unvisited:
-            chosen[lane] = index
-            unvisited.take(index)
-        else:
-            heapq.heappush(heap, head(lane))
-    return chosen

@@ -73,6 +73,10 @@ DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
 }
 
 
+# What versions before made of these directories, kept for decoding alone: "greedy" planned the greedy tour.
+EARLIER = ("greys-greedy",)
+
+
 def model_files() -> list[Path]:
     return [HERE / f"tiny-{levels}x{number}.safetensors" for levels, number in KINDS]
 
