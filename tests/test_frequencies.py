@@ -9,11 +9,11 @@ from conftest import KINDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acncodec.coding.frequencies import BASE, LogisticsTable, SoftmaxTable, digits, table
+from acncodec.coding.frequencies import LogisticsTable, SoftmaxTable, digits, table
 from acncodec.coding.selftest import pseudo_random
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import LEAST_PROBABILITY, value_bits
-from acncodec.exact.grids import LOGIT_MAX, SPREAD_MAX, SPREAD_MIN
+from acncodec.exact.grids import BASE, LOGIT_MAX, SPREAD_MAX, SPREAD_MIN
 from acncodec.nets.heads import Distribution, Logistics, Softmax
 from acncodec.nets.reference import logistics_frequencies, softmax_frequencies
 

@@ -15,11 +15,12 @@ ALLOWED = {
     "images": {"errors"},
     "archive": {"errors"},
     "nets": {"errors", "exact"},
+    "kernel": {"errors", "exact", "nets"},
     "planning": {"errors", "exact"},
-    "coding": {"errors", "exact", "nets", "planning"},
+    "coding": {"errors", "exact", "nets", "kernel", "planning"},
     "bundled": {"errors", "nets"},
     "training": {"errors", "exact", "nets", "planning", "coding.theory", "images", "archive.atomic"},
-    "codec": {"errors", "exact", "nets", "planning", "coding", "images", "archive", "bundled"},
+    "codec": {"errors", "exact", "nets", "kernel", "planning", "coding", "images", "archive", "bundled"},
 }
 ALLOWED["access"] = set(ALLOWED) - {"version", "training"}
 ALLOWED["analysis"] = set(ALLOWED) - {"access"}

@@ -15,9 +15,9 @@ from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METH
 from acncodec.archive.store import pack_blob
 from acncodec.codec.elements import PLANES, fits, planes
 from acncodec.codec.plan import posterior_offsets
-from acncodec.coding.pixels import BATCH_PIXELS
+from acncodec.coding.pixels import BATCH_PIXELS, residual_prices
 from acncodec.coding.protocol import encode
-from acncodec.coding.theory import residual_bits, unconditional_kl_bits
+from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.exact.precision import full_precision
 from acncodec.images.picture import Picture, expand, layout
 from acncodec.images.tiles import MAX_WHOLE, tiles
@@ -189,9 +189,7 @@ def _element_bits(model: Model, elements: np.ndarray) -> np.ndarray:
     """Residual and latent bits of elements uint8 [n, h, w, C] on one posterior sample each: float64 [n]."""
     codes = torch.from_numpy(encode(model, elements))
     z = codes + posterior_offsets(codes.shape)
-    pixels = torch.from_numpy(elements).to(model.networks.device)
-    distributions = model.networks.distributions(pixels, model.networks.tensor(z.numpy()))
-    return (residual_bits(distributions, pixels).cpu() + unconditional_kl_bits(codes, z, model.unconditional)).numpy()
+    return residual_prices(elements, z.numpy(), model) + unconditional_kl_bits(codes, z, model.unconditional).numpy()
 
 
 def _form_bits(form: bytes, forms: set[bytes]) -> float:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from acncodec.exact.grids import (
+    BASE,
     CUMULATIVE_BITS,
     FREQUENCY_BITS,
     LATENT_LEVELS,
@@ -38,8 +39,8 @@ def softmax(logits: Tensor) -> Tensor:
     return _on(logits.device)[0].index_select(0, below.to(torch.int32).flatten()).view(logits.shape)
 
 
-BASE = 16  # a value of 256 levels is coded as two digits of this base, each under few frequencies
-_ROWS = 1024  # of logistics that are worked on at once: the gathered tables stay in the cache
+_ROWS = 1024  # of logistics that are worked on at once: the gathered tables stay in a processor's cache
+_ROWS_ON_DEVICE = 1 << 17  # the same elsewhere, where few operations are worth more: some 300 MB a table
 _FLOOR = 1 << 16  # of the frequencies from logistics, so that no digit is impossible: 2^-26 of all
 
 
@@ -90,7 +91,8 @@ class LogisticsTable:
 
     def _between(self, values: Tensor) -> Tensor:
         """Frequencies from each of `values` int32 [rows, base + 1] up to the next; a value begins half a level below it."""
-        parts = zip(*(t.split(_ROWS) for t in (values, self._means, self._steepness, self._weights)), strict=True)
+        rows = _ROWS if values.device.type == "cpu" else _ROWS_ON_DEVICE
+        parts = zip(*(t.split(rows) for t in (values, self._means, self._steepness, self._weights)), strict=True)
         cumulative = [self._cumulative(*part) for part in parts]
         return torch.cat(cumulative).diff(dim=-1).add_(_FLOOR).view(*self._shape, BASE)
 

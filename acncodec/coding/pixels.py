@@ -1,21 +1,25 @@
 """Push and pop of pixels under the decoder, symbols of all lanes interleaved pixel by pixel.
 
-Alice sees whole images and runs the whole-image pass in batches that fit the cache; Bob runs the incremental pass.
+Alice sees whole images and has all frequencies at once; Bob goes pixel by pixel (`steps.py`). Both have the compiled kernel
+where it is available.
 """
+
+from collections.abc import Iterator
+from itertools import zip_longest
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from acncodec.coding.frequencies import BASE, digits, table
+from acncodec.coding.frequencies import digits, table
 from acncodec.coding.stack import Stack
+from acncodec.coding.steps import Steps, compiled, steps
 from acncodec.coding.theory import residual_bits
 from acncodec.errors import DamagedError
-from acncodec.nets.heads import Distribution
-from acncodec.nets.incremental import IncrementalDecoder
+from acncodec.exact.grids import BASE
+from acncodec.kernel.decoder import available
 from acncodec.nets.model import Model
 
-BATCH_PIXELS = 32 * 28 * 28  # of one whole-image pass; larger batches fall out of the cache and are slower
+BATCH_PIXELS = 32 * 28 * 28  # of one whole-image pass on tensors; larger batches fall out of the cache and are slower
 PUSH_ROWS = 1 << 16  # symbols handed to the coder at a time
 
 
@@ -24,11 +28,25 @@ def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -
 
     Returns what theory says that it costs, in bits.
     """
-    n, height, width, colours = pixels.shape
-    bases = digits(model.arch.levels)
-    symbols = np.stack(np.divmod(pixels, BASE) if len(bases) == 2 else [pixels])  # [digits, n, H, W, colours]
+    frequencies, theory = _all_frequencies(pixels, z, model)
+    flat = frequencies.reshape(-1, frequencies.shape[-1])
+    symbols = np.stack(np.divmod(pixels, BASE) if model.arch.levels > 2 else [pixels])  # [digits, n, H, W, colours]
     symbols = symbols.transpose(2, 3, 4, 0, 1).reshape(-1).astype(np.int32)  # Bob's order: pixel, colour, digit, lane
-    rows = np.empty((height * width, colours, len(bases), n, bases[0]))
+    for end in range(len(flat), 0, -PUSH_ROWS):
+        part = slice(max(0, end - PUSH_ROWS), end)
+        stack.push(symbols[part], flat[part])
+    return theory
+
+
+def _all_frequencies(pixels: np.ndarray, z: np.ndarray, model: Model) -> tuple[np.ndarray, float]:
+    """Frequencies float64 [H, W, colours, digits, n, base] of pixels uint8 [n, H, W, colours], and their cost, bits."""
+    n, height, width, colours = pixels.shape
+    if available(model.networks):
+        with compiled(model.networks, z, height, width) as decoder:
+            frequencies, bits = decoder.whole(pixels)
+            return frequencies, float(bits.sum())
+    bases = digits(model.arch.levels)
+    found = np.empty((height, width, colours, len(bases), n, bases[0]))
     theory = 0.0
     size = max(1, BATCH_PIXELS // (height * width))
     for start in range(0, n, size):
@@ -37,43 +55,56 @@ def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -
         distributions = model.networks.distributions(batch, model.networks.tensor(z[part]))
         theory += float(residual_bits(distributions, batch).sum())
         for colour, distribution in enumerate(distributions):
-            frequencies = table(distribution)
-            found = [frequencies.first()]
+            of_value = table(distribution)
+            of_digits = [of_value.first()]
             if len(bases) == 2:
-                found.append(frequencies.second(batch[..., colour] // BASE))
-            for d, row in enumerate(found):
-                rows[:, colour, d, part] = row.flatten(1, 2).transpose(0, 1).cpu().numpy()
-    flat = rows.reshape(-1, bases[0])
-    for end in range(len(flat), 0, -PUSH_ROWS):
-        part = slice(max(0, end - PUSH_ROWS), end)
-        stack.push(symbols[part], flat[part])
-    return theory
+                of_digits.append(of_value.second(batch[..., colour] // BASE))
+            for digit, rows in enumerate(of_digits):
+                found[:, :, colour, digit, part] = rows.permute(1, 2, 0, 3).cpu().numpy()
+    return found, theory
 
 
+def residual_prices(pixels: np.ndarray, z: np.ndarray, model: Model) -> np.ndarray:
+    """What pixels uint8 [n, H, W, colours] cost in theory given latents int16 [n, D]: float64 [n], bits."""
+    _, height, width, _ = pixels.shape
+    if available(model.networks):
+        with compiled(model.networks, z, height, width) as decoder:
+            return decoder.price(pixels)
+    on_device = torch.from_numpy(pixels).to(model.networks.device)
+    return residual_bits(model.networks.distributions(on_device, model.networks.tensor(z)), on_device).cpu().numpy()
+
+
+@torch.no_grad()
 def pop_pixels(stack: Stack, z: np.ndarray, height: int, width: int, model: Model) -> np.ndarray:
     """Bob: pixels uint8 [n, height, width, colours] given latents int16 [n, D], first pixel first. Raises DamagedError."""
-    networks = model.networks
-    latent_map = networks.latent_map(networks.tensor(z), height, width)
-    decoder = IncrementalDecoder(networks.decoder, latent_map)
-    pixels = torch.empty((height, width, len(z), model.arch.colours), dtype=torch.uint8)
-    for row in range(height):
-        decoder.start_row(row)
-        for column in range(width):
-            decoder.start_pixel(column)
-            for colour in range(model.arch.colours):
-                values = _pop_values(stack, decoder.distribution(colour), model.arch.levels)
-                decoder.put(values.to(networks.device), colour)
-                pixels[row, column, :, colour] = values
+    pixels = np.empty((height, width, len(z), model.arch.colours), dtype=np.uint8)
+    with steps(model.networks, z, height, width) as groups:
+        # A group after the other, symbol by symbol: the order of lanes.
+        for _ in zip_longest(*(_pop_group(stack, group, pixels[:, :, lanes], model) for lanes, group in groups)):
             if stack.ran_dry:
                 raise DamagedError("the coded bits end before the images do; the archive is damaged")
-    return np.ascontiguousarray(pixels.permute(2, 0, 1, 3).numpy())
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1, 3))
 
 
-def _pop_values(stack: Stack, distribution: Distribution, levels: int) -> Tensor:
-    """One value of every lane: a distribution [n, ...] -> values uint8 [n]."""
-    frequencies = table(distribution)
-    first = torch.from_numpy(stack.pop(frequencies.first().cpu().numpy()))
-    if levels == 2:
-        return first.to(torch.uint8)
-    second = torch.from_numpy(stack.pop(frequencies.second(first.to(distribution.logits.device)).cpu().numpy()))
-    return (BASE * first + second).to(torch.uint8)
+def _pop_group(stack: Stack, group: Steps, pixels: np.ndarray, model: Model) -> Iterator[None]:
+    """One group's part of `pixels` [height, width, n, colours], a symbol of each lane at a time.
+
+    It pauses where frequencies are asked for but not yet needed, for the other groups to be served.
+    """
+    height, width, _, colours = pixels.shape
+    for row in range(height):
+        group.start_row(row)
+        for column in range(width):
+            group.start_pixel(column)
+            for colour in range(colours):
+                frequencies = group.first(colour)
+                yield
+                group.wait()
+                values = stack.pop(frequencies)
+                if model.arch.levels > 2:
+                    frequencies = group.second(values)
+                    yield
+                    group.wait()
+                    values = BASE * values + stack.pop(frequencies)
+                pixels[row, column, :, colour] = values
+                group.put(colour, pixels[row, column, :, colour])

@@ -11,19 +11,20 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
 
-from acncodec.coding.frequencies import BASE, latent_frequencies, table
+from acncodec.coding.frequencies import latent_frequencies, table
+from acncodec.coding.steps import Steps, split
 from acncodec.errors import ExactnessError
 from acncodec.exact import tables
-from acncodec.exact.grids import CODE_MAX, LATENT_MAX
+from acncodec.exact.grids import BASE, CODE_MAX, LATENT_MAX
 from acncodec.exact.precision import full_precision
+from acncodec.kernel.decoder import CompiledDecoder
+from acncodec.kernel.team import instructions
 from acncodec.nets.architecture import Architecture
-from acncodec.nets.heads import Distribution
-from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.networks import Networks
 
 TABLES_SHA256 = "50e8662c61599edd799ebb45be890ee5ed0568a184bcb396fd20b174402fda06"
@@ -60,58 +61,101 @@ def fixed_networks(arch: Architecture) -> Networks:
 
 
 @full_precision()
-def frequencies_digest(device: torch.device) -> str:
-    """sha256 over all frequencies that the fixed networks give, by both passes."""
+def frequencies_digest(device: torch.device, kind: str | None = None) -> str:
+    """sha256 over all frequencies that the fixed networks give, by both passes.
+
+    On tensors of a device, or by the compiled kernel with instructions of that `kind`.
+    """
     digest = hashlib.sha256()
-    for kind in KINDS:
-        networks = fixed_networks(Architecture(**kind, **TINY_ARCH)).to(device)
+    for each in KINDS:
+        networks = fixed_networks(Architecture(**each, **TINY_ARCH)).to(device)
         shape = (3, 6, 5, networks.arch.colours)
         pixels = pseudo_random("pixels", math.prod(shape), 0, networks.arch.levels - 1).astype(np.uint8).reshape(shape)
-        z = torch.from_numpy(pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3)).to(device, torch.float32)
-        on_device = torch.from_numpy(pixels).to(device)
-        codes = networks.encode(on_device)
-        parents = torch.from_numpy(pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3)).to(device, torch.float32)
-        latents = latent_frequencies(networks.mixture(parents))
-        for part in (*whole_image(networks, on_device, z), *stepwise(networks, on_device, z), codes, latents):
+        z = pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3)
+        codes = networks.encode(torch.from_numpy(pixels).to(device))
+        parents = networks.tensor(pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3))
+        passes = (whole_image, stepwise) if kind is None else (partial(compiled_whole, kind), partial(compiled_steps, kind))
+        for frequencies in (part for each_pass in passes for part in each_pass(networks, pixels, z)):
+            digest.update(frequencies.astype("<i8").tobytes())
+        for part in (codes, latent_frequencies(networks.mixture(parents))):
             digest.update(part.to("cpu", torch.int64).numpy().astype("<i8").tobytes())
     return digest.hexdigest()
 
 
-def whole_image(networks: Networks, pixels: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:
-    """Frequencies of every digit of every value by the whole-image pass: [N, H, W, base] for each colour and digit."""
+# Frequencies of every digit of every value of pixels uint8 [N, H, W, colours] given latents, integers [N, D]: for each
+# colour and digit an array [N, H, W, base].
+
+
+def whole_image(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+    """By the whole-image pass on tensors."""
+    on_device = torch.from_numpy(pixels).to(networks.device)
     found = []
-    for colour, distribution in enumerate(networks.distributions(pixels, z)):
-        found += _of_digits(distribution, pixels[..., colour], networks.arch.levels)
-    return found
+    for colour, distribution in enumerate(networks.distributions(on_device, networks.tensor(z))):
+        frequencies = table(distribution)
+        found.append(frequencies.first())
+        if networks.arch.levels > 2:
+            found.append(frequencies.second(on_device[..., colour] // BASE))
+    return [part.cpu().numpy() for part in found]
 
 
-def stepwise(networks: Networks, pixels: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:
-    """The same by the incremental pass."""
+def stepwise(
+    networks: Networks, pixels: np.ndarray, z: np.ndarray, groups: int = 1, graphs: bool = True
+) -> list[np.ndarray]:
+    """By the incremental pass on tensors, as Bob asks for it."""
+    n, height, width, _ = pixels.shape
+    found = []
+    for lanes, steps in split(networks, n, height, width, groups, graphs):
+        steps.load(z[lanes].astype(np.int16))
+        found.append(_by_steps(steps, pixels[lanes], networks.arch.levels))
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def compiled_whole(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+    """By the kernel, all at once."""
+    decoder = CompiledDecoder(networks, *pixels.shape[:3], kind=kind)
+    decoder.load(z.astype(np.int16))
+    with decoder.team:
+        frequencies, _ = decoder.whole(pixels)
+    return list(frequencies.transpose(2, 3, 4, 0, 1, 5).reshape(-1, *pixels.shape[:3], frequencies.shape[-1]))
+
+
+def compiled_steps(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+    """By the kernel, pixel by pixel."""
+    decoder = CompiledDecoder(networks, *pixels.shape[:3], kind=kind)
+    decoder.load(z.astype(np.int16))
+    with decoder.team:
+        return _by_steps(decoder, pixels, networks.arch.levels)
+
+
+def _by_steps(steps: Steps, pixels: np.ndarray, levels: int) -> list[np.ndarray]:
     _, height, width, colours = pixels.shape
-    decoder = IncrementalDecoder(networks.decoder, networks.latent_map(z, height, width))
-    steps = []
+    found: list[list[np.ndarray]] = []
+
+    def note(frequencies: np.ndarray) -> None:
+        steps.wait()
+        found[-1].append(frequencies.copy())
+
     for row in range(height):
-        decoder.start_row(row)
+        steps.start_row(row)
         for column in range(width):
-            decoder.start_pixel(column)
-            found = []
+            steps.start_pixel(column)
+            found.append([])
             for colour in range(colours):
                 values = pixels[:, row, column, colour]
-                found += _of_digits(decoder.distribution(colour), values, networks.arch.levels)
-                decoder.put(values, colour)
-            steps.append(found)
-    return [torch.stack(digit, 1).unflatten(1, (height, width)) for digit in zip(*steps, strict=True)]
-
-
-def _of_digits(distribution: Distribution, values: torch.Tensor, levels: int) -> list[torch.Tensor]:
-    frequencies = table(distribution)
-    return [frequencies.first()] if levels == 2 else [frequencies.first(), frequencies.second(values // BASE)]
+                note(steps.first(colour))
+                if levels > 2:
+                    note(steps.second((values // BASE).astype(np.int32)))
+                steps.put(colour, values)
+    return [np.stack(digit, 1).reshape(len(pixels), height, width, -1) for digit in zip(*found, strict=True)]
 
 
 @cache
 def quick_selftest(device: torch.device) -> None:
     """Raise ExactnessError unless this device computes what every other does; once a process and device."""
-    if tables.fingerprint().hex() != TABLES_SHA256 or frequencies_digest(device) != FREQUENCIES_SHA256:
+    right = tables.fingerprint().hex() == TABLES_SHA256 and frequencies_digest(device) == FREQUENCIES_SHA256
+    if device.type == "cpu" and instructions():
+        right &= frequencies_digest(device, list(instructions())[-1]) == FREQUENCIES_SHA256
+    if not right:
         raise ExactnessError(
             f"the arithmetic of the device '{device}' is not exact; nothing was coded (try --device cpu, and "
             "'acncodec selftest' for details)"
@@ -127,6 +171,8 @@ def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
     """The long self-test: name and outcome of each check, one after the other."""
     yield "tables", tables.fingerprint().hex() == TABLES_SHA256
     yield f"{device}: whole-image and incremental pass", frequencies_digest(device) == FREQUENCIES_SHA256
+    for kind in instructions():
+        yield f"cpu, compiled for {kind}", frequencies_digest(torch.device("cpu"), kind) == FREQUENCIES_SHA256
     threads = torch.get_num_threads()
     for count in sorted({1, 2, threads}):
         torch.set_num_threads(count)

@@ -24,6 +24,7 @@ WIDTH_MIN = -4  # sigma = 0.71; below the posterior's own deviation no mixture c
 WIDTH_MAX = 27  # sigma = 10.4
 WIDTHS = WIDTH_MAX - WIDTH_MIN + 1
 
+BASE = 16  # a value of 256 levels is coded as two digits of this base, each under few frequencies
 FREQUENCY_BITS = 20  # frequencies: the largest entry of a table is 2^20, the smallest 1
 
 TONE_BITS = 2  # values that a logistic component is centred on: 1/4 of a level

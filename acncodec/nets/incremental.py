@@ -2,6 +2,8 @@
 
 A row costs one product per block for the vertical stack over all columns at once; a pixel costs one small product per
 block for the horizontal stack. All sums are exact integers, so splitting a product's rows between the two changes no bit.
+
+Whatever outlives a step lies in a tensor that stays where it is, so that steps can be recorded (`graphs.py`).
 """
 
 from typing import cast
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from acncodec.exact.grids import PRE_MAX
 from acncodec.exact.rounding import requantise
+from acncodec.nets.graphs import Indices, Place, Shared, Slices
 from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
 from acncodec.nets.planes import MIDDLE, stack_centres, to_planes
@@ -23,64 +26,100 @@ class IncrementalDecoder:
 
     Call `start_row` for each row, then for each column `start_pixel`, then for each colour `distribution` followed by
     `put`. The same integers as the whole-image pass, bit for bit.
+
+    These do two things each: they tell the place or the values (`move_row`, `move_column`, `values`) and take a step
+    (`row_step`, `pixel_step`, `put_step`). Steps and `distribution` are what a recorder may record.
     """
 
-    def __init__(self, decoder: GatedPixelCNN, latent_map: Tensor) -> None:
-        """`decoder` must be exact; `latent_map` [n, H, W, map_planes] as from `LatentMap`."""
+    def __init__(self, decoder: GatedPixelCNN, latent_map: Tensor, replayable: bool | None = None) -> None:
+        """`decoder` must be exact; `latent_map` [n, H, W, map_planes] as from `LatentMap`.
+
+        `replayable` is whether a recorded step works at other places too; by default where the tensors are on CUDA.
+        """
         self._decoder = decoder
-        self._arch = decoder.arch
+        self._arch = arch = decoder.arch
         # Columns lead, so that one column of all lanes is one contiguous matrix.
         self._map = latent_map.permute(1, 2, 0, 3).contiguous()
-        width, lanes = self._map.shape[1:3]
-        self._rows = [_BlockRows(cast(Block, block), lanes, width, self._map) for block in decoder.blocks]
-        # Values of the row above and of this one: [width, lanes, colours].
-        self._above = self._map.new_full((width, lanes, self._arch.colours), MIDDLE)
-        self._current = torch.empty_like(self._above)
-        self._row = self._column = 0
-        self._h = self._centres = self._map  # both set by start_pixel
+        lanes, self._width, device = len(latent_map), latent_map.shape[2], latent_map.device
+        indexed = latent_map.is_cuda if replayable is None else replayable
+        self._row: Place = Indices(1, device) if indexed else Slices()
+        self._column: Place = Indices(max(arch.first, arch.kernel), device) if indexed else Slices()
+        self._blocks = [_BlockRows(cast(Block, block), self._column, self._map) for block in decoder.blocks]
+        self._h = self._map.new_empty(lanes, arch.channels)
+        self.values = torch.zeros(lanes, dtype=torch.uint8, device=device)  # what `put_step` puts
+        self._pixel = self._map.new_zeros(lanes, arch.colours)
+        self._of_colours = self._pixel.unbind(1)
+        # For predictions: values of the row above and then of this one, and which of them are neighbours of the pixel.
+        self._near = self._map.new_full((2 * self._width, lanes, arch.colours), MIDDLE)
+        self._above, self._current = self._near.split(self._width)
+        self._neighbours = Shared((4,), torch.int64, device)
+        self._centres = self._map.new_zeros(lanes, arch.colours, arch.centres)
+        self._at_top = True
 
-    @torch.no_grad()
+    def load(self, latent_map: Tensor) -> None:
+        """Start again with other images, as many and as large."""
+        self._map.copy_(latent_map.permute(1, 2, 0, 3))
+        self._near.fill_(MIDDLE)
+        for block in self._blocks:
+            block.clear()
+
     def start_row(self, row: int) -> None:
         """Run the vertical stack for `row`, whose image rows above are all known."""
-        self._row = row
-        if row:
-            self._above, self._current = self._current, self._above
-        z = self._map[row]
-        v: Tensor | None = None
-        for block in self._rows:
-            v = block.start_row(v, z)
+        self.move_row(row)
+        self.row_step()
 
-    @torch.no_grad()
+    def move_row(self, row: int) -> None:
+        self._at_top = row == 0
+        self._row.move(row)
+
+    def row_step(self) -> None:
+        self._row.arrive()
+        z = self._row.pick(self._map, 0)
+        if self._arch.logistics:
+            self._above.copy_(self._current)
+        v: Tensor | None = None
+        for block in self._blocks:
+            v = block.row_step(v, z)
+
     def start_pixel(self, column: int) -> None:
         """Run the horizontal stack for the pixel at `column` of the current row, whose pixels to the left are known."""
-        self._column = column
+        self.move_column(column)
+        self.pixel_step()
+
+    def move_column(self, column: int) -> None:
+        self._column.move(column)
+        # As `planes.predict`: left, above, left above, right above, as indices into both rows' columns.
+        left = self._width + column - 1 if column else 0
+        above = column, max(column - 1, 0), min(column + 1, self._width - 1)
+        self._neighbours.array[:] = (left,) * 4 if self._at_top else (left, *above)
+
+    def pixel_step(self) -> None:
+        self._column.arrive()
         h: Tensor | None = None
-        for block in self._rows:
-            h = block.step(h, column)
+        for block in self._blocks:
+            h = block.pixel_step(h)
         assert h is not None
-        self._h = h
+        self._h.copy_(h)
         if self._arch.logistics:
-            self._centres = self._predict(column)
+            self._neighbours.upload()
+            left, above, left_above, right_above = self._near.index_select(0, self._neighbours.tensor).unbind()
+            self._centres.copy_(stack_centres(left, above, left_above, right_above, self._arch.centres))
 
-    def _predict(self, column: int) -> Tensor:
-        """As `planes.predict`: float32 [lanes, colours, centres]."""
-        left = self._current[column - 1] if column else self._above[0]
-        if self._row == 0:
-            return stack_centres(left, left, left, left, self._arch.centres)
-        left_above, right_above = self._above[max(column - 1, 0)], self._above[min(column + 1, len(self._above) - 1)]
-        return stack_centres(left, self._above[column], left_above, right_above, self._arch.centres)
-
-    @torch.no_grad()
     def distribution(self, colour: int) -> Distribution:
         """The distribution [n, ...] of one colour of the current pixel, whose colours before are known."""
-        return self._decoder.head(colour, self._h, self._current[self._column], self._centres)
+        return self._decoder.head(colour, self._h, self._pixel, self._centres)
 
     def put(self, values: Tensor, colour: int) -> None:
         """Tell the value uint8 [n] of one colour of the current pixel."""
-        pixel = self._current[self._column]
-        pixel[:, colour] = values
+        self.values.copy_(values)
+        self.put_step(colour)
+
+    def put_step(self, colour: int) -> None:
+        self._of_colours[colour].copy_(self.values)
         if colour == self._arch.colours - 1:
-            self._rows[0].put_planes(to_planes(pixel, self._arch, self._centres), self._column)
+            if self._arch.logistics:
+                self._column.write(self._current, 0, 0, self._pixel)
+            self._blocks[0].put_planes(to_planes(self._pixel, self._arch, self._centres))
 
 
 def _point(product: Product, x: Tensor) -> Tensor:
@@ -92,62 +131,59 @@ def _point(product: Product, x: Tensor) -> Tensor:
 class _BlockRows:
     """One block's caches: the rows that its vertical window covers and the current row of its horizontal input."""
 
-    def __init__(self, block: Block, lanes: int, width: int, like: Tensor) -> None:
-        self.block, self.width = block, width
+    def __init__(self, block: Block, column: Place, latent_map: Tensor) -> None:
+        """`latent_map` [H, W, n, C] tells sizes and device."""
+        self.block, self.column = block, column
+        width, lanes = latent_map.shape[1:3]
         v, h = block.vertical, block.horizontal
-        self.above, self.left = v.sources[0].window, h.sources[0].window
+        above, left = v.sources[0].window, h.sources[0].window
         channels = v.sources[0].channels
-        # Input rows of the vertical window, oldest first, each [width + margins, lanes, channels], zero at the margins.
-        columns = width - self.above.left + self.above.right
-        self.rows = [like.new_zeros(columns, lanes, channels) for _ in range(self.above.height)]
-        # Input of the horizontal window: pixels lie side by side, so that a window is a slice and needs no gather.
-        self.margin = -self.left.left
-        self.input = like.new_zeros(lanes, (width + self.margin) * channels)
-        self.channels = channels
-        split = self.left.taps * channels
+        # Input rows, oldest first, [W + margins, lanes, channels] each, zero at the margins: those that the vertical
+        # window covers, and for the first block, which may not see it yet, the row that is being filled.
+        columns = width - above.left + above.right
+        self.rows = latent_map.new_zeros(above.height + block.first, columns, lanes, channels)
+        self.taps = [row[k : k + width] for row in self.rows[: above.height] for k in range(above.width)]
+        self.behind = -above.left  # where a column of the image stands in a row
+        # Input of the horizontal window: pixels lie side by side, so that a window is a slice.
+        self.margin, self.seen = -left.left, left.taps
+        self.input = latent_map.new_zeros(lanes, width + self.margin, channels)
+        split = left.taps * channels
         self.pixel_weight, self.row_weight = h.weight[:split].contiguous(), h.weight[split:].contiguous()
-        self.current: Tensor | None = None  # the first block's input row, filled pixel by pixel
-        if block.first:
-            self.current = like.new_zeros(columns, lanes, channels)
+        # What the horizontal stack reads of this row is known for every column: one product a row, one less a pixel.
+        self.partial = latent_map.new_zeros(width, lanes, h.weight.shape[1])
 
-    def start_row(self, v: Tensor | None, z: Tensor) -> Tensor:
-        """Input row [width, lanes, C] of the vertical stack (None for the first block) -> output row."""
-        if self.current is not None:  # the row that was filled pixel by pixel is complete now
-            fresh, self.current = self.current, self.rows.pop(0)
-            self.current.zero_()
-        else:
-            assert v is not None
-            fresh = self.rows.pop(0)
-            fresh[-self.above.left : -self.above.left + self.width] = v
-        self.rows.append(fresh)
-        self.input.zero_()
-        taps = [row[k : k + self.width] for row in self.rows for k in range(self.above.width)]
+    def clear(self) -> None:
+        """Above the image all is zero. Of `input` only the margin is read before it is written, and it stays zero."""
+        self.rows.zero_()
+
+    def row_step(self, v: Tensor | None, z: Tensor) -> Tensor:
+        """Input row [W, lanes, C] of the vertical stack (None for the first block) and map -> output row."""
+        for older, newer in zip(self.rows[:-1], self.rows[1:], strict=True):
+            older.copy_(newer)
+        if v is not None:
+            self.rows[-1, self.behind : self.behind + len(v)] = v
         product = self.block.vertical
         assert product.shift is not None
-        acc = torch.cat([*taps, z], -1) @ product.weight + product.bias
+        acc = torch.cat([*self.taps, z], -1) @ product.weight + product.bias
         out = gate(requantise(acc, product.shift, -PRE_MAX, PRE_MAX), exact=True)
         if v is not None:
             out = self.block.join(v, out)
-        # What the horizontal stack reads of this row is known for every column: one product now, one less a pixel.
-        self.partial = torch.cat([out, z], -1) @ self.row_weight + self.block.horizontal.bias
+        known = torch.cat([out, z], -1).flatten(0, 1)
+        torch.addmm(self.block.horizontal.bias, known, self.row_weight, out=self.partial.view(len(known), -1))
         return out
 
-    def step(self, h: Tensor | None, column: int) -> Tensor:
+    def pixel_step(self, h: Tensor | None) -> Tensor:
         """Horizontal stream [lanes, C] of the block before (None for the first block) -> this block's."""
         if h is not None:
-            start = (column + self.margin) * self.channels
-            self.input[:, start : start + self.channels] = h
-        start = column * self.channels
-        window = self.input[:, start : start + self.left.taps * self.channels]
+            self.column.write(self.input, 1, self.margin, h)
+        window = self.column.read(self.input, 1, self.seen).flatten(1)
         product = self.block.horizontal
         assert product.shift is not None
-        acc = torch.addmm(self.partial[column], window, self.pixel_weight)
+        acc = torch.addmm(self.column.pick(self.partial, 0), window, self.pixel_weight)
         update = _point(self.block.residual, gate(requantise(acc, product.shift, -PRE_MAX, PRE_MAX), exact=True))
         return update if h is None else self.block.join(h, update)
 
-    def put_planes(self, planes: Tensor, column: int) -> None:
-        """The first block's input [lanes, planes] at `column`."""
-        assert self.current is not None
-        self.current[column - self.above.left] = planes
-        start = (column + self.margin) * self.channels
-        self.input[:, start : start + self.channels] = planes
+    def put_planes(self, planes: Tensor) -> None:
+        """The first block's input [lanes, planes] at the current column."""
+        self.column.write(self.rows[-1], 0, self.behind, planes)
+        self.column.write(self.input, 1, self.margin, planes)

@@ -1,0 +1,192 @@
+"""What Bob asks of the decoder, symbol by symbol, and who answers: the compiled kernel, or groups of lanes on tensors.
+
+On CUDA a group's steps run while the host pops the symbols of the others, so there are several groups. Symbols of all lanes
+are interleaved, and groups are consecutive lanes: their number changes nothing but the speed.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+from typing import Protocol, TypeVar, cast
+
+import numpy as np
+import torch
+
+from acncodec.coding.frequencies import LogisticsTable, SoftmaxTable, digits, table
+from acncodec.kernel.decoder import CompiledDecoder, available
+from acncodec.nets.graphs import Recorder, Shared, recorder
+from acncodec.nets.incremental import IncrementalDecoder
+from acncodec.nets.networks import Networks
+
+Made = TypeVar("Made")
+
+GROUPS = 4  # of lanes on CUDA
+LEAST_LANES = 128  # of a group: what a step takes hardly depends on so few, and each group's is another
+
+
+class Steps(Protocol):
+    """The decoder of n lanes, in raster order: for each row `start_row`, for each column `start_pixel`, for each colour
+    `first`, with 256 levels `second`, and `put`.
+
+    All may return before their work is done. The arrays that `first` and `second` return hold their values after `wait`,
+    until the next call.
+    """
+
+    def start_row(self, row: int) -> None: ...
+
+    def start_pixel(self, column: int) -> None: ...
+
+    def first(self, colour: int) -> np.ndarray:
+        """Frequencies of the leading digit of a colour: float64 [n, base]."""
+
+    def second(self, first: np.ndarray) -> np.ndarray:
+        """Frequencies of the same colour's second digit, given the first, int32 [n]: float64 [n, base]."""
+
+    def put(self, colour: int, values: np.ndarray) -> None:
+        """The colour's values, uint8 [n]."""
+
+    def wait(self) -> None:
+        """Return when all is done."""
+
+
+class TensorSteps:
+    """`Steps` on tensors of any device."""
+
+    def __init__(
+        self, networks: Networks, lanes: int, height: int, width: int, by: Recorder, replayable: bool | None = None
+    ) -> None:
+        """For so many images height x width, which `load` brings; `replayable` as for `IncrementalDecoder`."""
+        arch, device = networks.arch, networks.device
+        self._networks, self._size, self._by = networks, (height, width), by
+        latent_map = torch.zeros((lanes, height, width, arch.map_planes), device=device)
+        self._decoder = decoder = IncrementalDecoder(networks.decoder, latent_map, replayable)
+        bases = digits(arch.levels)
+        self._frequencies = Shared((lanes, bases[0]), torch.float64, device)
+        self._digits = Shared((lanes,), torch.int32, device)
+        self._values = Shared((lanes,), torch.uint8, device)
+        self._tables: dict[int, SoftmaxTable | LogisticsTable] = {}
+        self._colour = 0
+        # In the order of decoding: what a step reads, those before it have written.
+        self._row, self._pixel = by.record(decoder.row_step), by.record(decoder.pixel_step)
+        self._first, self._second, self._put = [], [], []
+        for colour in range(arch.colours):
+            self._first.append(by.record(partial(self._first_step, colour)))
+            if len(bases) == 2:
+                self._second.append(by.record(partial(self._second_step, colour)))
+            self._put.append(by.record(partial(self._put_step, colour)))
+
+    def load(self, z: np.ndarray) -> None:
+        """Start with images of the latents int16 [n, D]."""
+        self._by.wait()
+        self._decoder.load(self._networks.latent_map(self._networks.tensor(z), *self._size))
+        self._by.follow()
+
+    def start_row(self, row: int) -> None:
+        self._decoder.move_row(row)
+        self._row()
+
+    def start_pixel(self, column: int) -> None:
+        self._decoder.move_column(column)
+        self._pixel()
+
+    def first(self, colour: int) -> np.ndarray:
+        self._colour = colour
+        self._first[colour]()
+        return self._frequencies.array
+
+    def second(self, first: np.ndarray) -> np.ndarray:
+        self._digits.array[:] = first
+        self._second[self._colour]()
+        return self._frequencies.array
+
+    def put(self, colour: int, values: np.ndarray) -> None:
+        self._values.array[:] = values
+        self._put[colour]()
+
+    def wait(self) -> None:
+        self._by.wait()
+
+    def _first_step(self, colour: int) -> None:
+        self._tables[colour] = table(self._decoder.distribution(colour))
+        self._frequencies.tensor.copy_(self._tables[colour].first())
+        self._frequencies.download()
+
+    def _second_step(self, colour: int) -> None:
+        self._digits.upload()
+        self._frequencies.tensor.copy_(self._tables[colour].second(self._digits.tensor))
+        self._frequencies.download()
+
+    def _put_step(self, colour: int) -> None:
+        self._values.upload()
+        self._decoder.values.copy_(self._values.tensor)
+        self._decoder.put_step(colour)
+
+
+Groups = Sequence[tuple[slice, Steps]]
+
+
+@contextmanager
+def steps(networks: Networks, z: np.ndarray, height: int, width: int) -> Iterator[Groups]:
+    """Decoders for images height x width of the latents int16 [n, D]: groups of lanes, in order.
+
+    Those of the thread's call before are not to be used any more.
+    """
+    if available(networks):
+        with compiled(networks, z, height, width) as decoder:
+            yield [(slice(0, len(z)), decoder)]
+        return
+    groups = _kept.of(_split, networks, len(z), height, width)
+    for part, group in groups:
+        group.load(z[part])
+    yield groups
+
+
+@contextmanager
+def compiled(networks: Networks, z: np.ndarray, height: int, width: int) -> Iterator[CompiledDecoder]:
+    """The kernel's decoder for images of these latents; the networks must be `available` to it."""
+    decoder = _kept.of(CompiledDecoder, networks, len(z), height, width)
+    decoder.load(z)
+    with decoder.team:
+        yield decoder
+
+
+def split(
+    networks: Networks, lanes: int, height: int, width: int, count: int, graphs: bool = True
+) -> list[tuple[slice, TensorSteps]]:
+    """So many groups of about equally many lanes, each with a recorder of its own."""
+    bounds = [lanes * i // count for i in range(count + 1)]
+    parts = [slice(start, end) for start, end in pairwise(bounds)]
+    by = [recorder(networks.device, graphs) for _ in parts]
+    return [
+        (part, TensorSteps(networks, part.stop - part.start, height, width, each))
+        for part, each in zip(parts, by, strict=True)
+    ]
+
+
+def _split(networks: Networks, lanes: int, height: int, width: int) -> list[tuple[slice, TensorSteps]]:
+    count = 1 if networks.device.type != "cuda" else max(1, min(GROUPS, lanes // LEAST_LANES))
+    return split(networks, lanes, height, width, count)
+
+
+class _Kept(threading.local):
+    """A thread's last decoder: to make one takes milliseconds, and most steps of a schedule are equally wide."""
+
+    def __init__(self) -> None:
+        self._made_for: tuple[object, ...] = ()
+        self._made: object = None
+
+    def of(self, make: Callable[..., Made], networks: Networks, *sizes: int) -> Made:
+        """`make(networks, *sizes)`, or what it made the last time if it was asked for the same."""
+        made_for = make, networks, torch.get_num_threads(), *sizes
+        if self._made_for != made_for:
+            if networks.device.type == "cuda":
+                torch.cuda.synchronize(networks.device)  # nothing runs any more of what is let go
+            self._made_for, self._made = (), None
+            self._made = make(networks, *sizes)
+            self._made_for = made_for
+        return cast(Made, self._made)
+
+
+_kept = _Kept()

@@ -1,0 +1,130 @@
+"""Memory for the compiled kernel: arrays of which each group of lanes has its own part, and where they lie.
+
+Activations are 16-bit integers [column, lane, channel], so that a window's taps are addresses and nothing is gathered.
+Lanes, channels and sums are filled up to whole vectors.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+
+from acncodec.exact.grids import BASE
+from acncodec.nets.pixelcnn import Block, GatedPixelCNN
+from acncodec.nets.planes import known_planes, plane_count
+
+ROWS = 4  # lanes are filled up to a multiple of this
+GROUP_MAX = 32  # lanes of a group
+OUTS = 8  # channels that a product puts out are filled up to a multiple of this,
+PADDED = 16  # its weights and sums to one of this
+MAX_OUTS = 1024  # of a product
+
+
+def up_to(count: int, multiple: int) -> int:
+    """`count` or the next multiple above."""
+    return -(-count // multiple) * multiple
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where something lies for the first group, and how many bytes further it lies for each next one."""
+
+    first: int
+    apart: int = 0
+
+
+NOWHERE = Address(0)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array [groups, ...], or [1, ...] of which each group has a part; `apart` bytes lie between the groups'."""
+
+    array: np.ndarray
+    apart: int
+
+    @property
+    def shared(self) -> np.ndarray:
+        """The array that all groups have parts of."""
+        return self.array[0]
+
+    def at(self, *index: int) -> Address:
+        """Address of [group, *index]; an index may point before the first entry."""
+        array = self.array
+        offset = sum(i * stride for i, stride in zip(index, array.strides[1:], strict=False))
+        return Address(array.ctypes.data + offset, self.apart)
+
+    def step(self, axis: int) -> int:
+        """Elements from one entry to the next along an axis behind the group's."""
+        return self.array.strides[1 + axis] // self.array.itemsize
+
+
+class Buffers:
+    """All arrays that a decoder needs for n images height x width, in groups of lanes that `threads` share."""
+
+    def __init__(self, decoder: GatedPixelCNN, lanes: int, height: int, width: int, threads: int) -> None:
+        self.arch = arch = decoder.arch
+        blocks = [cast(Block, block) for block in decoder.blocks]
+        self.lanes, self.height, self.width = lanes, height, width
+        self.size = min(GROUP_MAX, up_to(-(-lanes // threads), ROWS))  # of a group
+        self.groups = -(-lanes // self.size)
+        planes, channels = up_to(plane_count(arch), 2), up_to(arch.channels, OUTS)
+        self.latents = self._zeros(height, width, self.size, up_to(arch.map_planes, 2))
+        self.rings: list[Buffer] = []  # rows that a block's vertical window covers and the one that is being filled
+        self.lefts: list[Buffer] = []  # the current row of a block's horizontal input, as a ring of one
+        for block in blocks:
+            above, left = block.vertical.sources[0].window, block.horizontal.sources[0].window
+            columns = width - above.left + above.right
+            ring = self._zeros(above.height + block.first, columns, self.size, planes if block.first else channels)
+            self.rings.append(ring)
+            self.lefts.append(ring if block.first else self._zeros(1, width - left.left, self.size, channels))
+        self.gated, self.last_v, self.last_h = (self._zeros(1, width, self.size, channels) for _ in range(3))
+        sums = up_to(2 * channels, PADDED)
+        self.partial = [self._zeros(1, width, self.size, sums, dtype=np.int32) for _ in blocks]
+        self.features = self._zeros(1, width, self.size, up_to(arch.features, OUTS))
+        self.parameters = self._zeros(1, width, self.size, up_to(3 * arch.logistics or arch.levels, OUTS))
+        self.told = self._zeros(1, width, self.size, up_to(known_planes(arch, arch.colours), 2))
+        self.predicted = self._zeros(width, arch.centres, self.size, arch.colours)
+        self.values = self._per_lane((height, width), (arch.colours,), np.uint8)
+
+    def clear(self) -> None:
+        """Above an image all is zero; all else is written before it is read, or lies at a margin and stays zero."""
+        for ring in self.rings:
+            ring.array[:] = 0
+
+    @cached_property
+    def frequencies(self) -> Buffer:
+        """Of a digit of one value of every lane: float64 [n, base]."""
+        return self._per_lane((), (min(BASE, self.arch.levels),), np.float64)
+
+    @cached_property
+    def digits(self) -> Buffer:
+        """Leading digits of that value: int32 [n]."""
+        return self._per_lane((), (), np.int32)
+
+    @cached_property
+    def all_frequencies(self) -> Buffer:
+        """Of both digits of all values: float64 [H, W, colours, digits, n, base], the lanes not filled up."""
+        digits, base = (1, 2) if self.arch.levels == 2 else (2, BASE)
+        array = np.empty((self.height, self.width, self.arch.colours, digits, self.lanes, base))
+        return Buffer(array[None], array.strides[4] * self.size)
+
+    @cached_property
+    def all_digits(self) -> Buffer:
+        """Leading digits of all values: int32 [colours, H, W, n]."""
+        return self._per_lane((self.arch.colours, self.height, self.width), (), np.int32)
+
+    @cached_property
+    def bits(self) -> Buffer:
+        """What each lane's values cost in theory: float64 [n]."""
+        return self._per_lane((), (), np.float64)
+
+    def _zeros(self, *shape: int, dtype: type = np.int16) -> Buffer:
+        array: np.ndarray = np.zeros((self.groups, *shape), dtype)
+        return Buffer(array, array.strides[0])
+
+    def _per_lane(self, before: tuple[int, ...], after: tuple[int, ...], dtype: type) -> Buffer:
+        """An array [*before, lanes, *after] that all groups share, its lanes filled up to whole groups."""
+        array: np.ndarray = np.zeros((*before, self.groups * self.size, *after), dtype)
+        return Buffer(array[None], array.strides[len(before)] * self.size)

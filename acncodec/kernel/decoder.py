@@ -1,0 +1,112 @@
+"""The decoder r(x|z) in the compiled kernel: for Bob a row and a pixel at a time, for Alice all at once.
+
+The same integers as `nets/incremental.py` and the whole-image pass with `coding/frequencies.py`, bit for bit.
+"""
+
+import numpy as np
+import torch
+
+from acncodec.exact.grids import BASE
+from acncodec.kernel.buffers import MAX_OUTS, PADDED, ROWS, Buffers, up_to
+from acncodec.kernel.layout import Layout
+from acncodec.kernel.programs import MAX_TAPS, Program
+from acncodec.kernel.team import Team, instructions
+from acncodec.nets.networks import Networks
+from acncodec.nets.product import Product
+
+
+def available(networks: Networks) -> bool:
+    """Whether the kernel can run these networks' decoder here."""
+    if not instructions() or networks.device.type != "cpu" or not networks.exact:
+        return False
+    return all(_fits(product) for name, product in networks.products() if name.startswith("decoder."))
+
+
+def _fits(product: Product) -> bool:
+    taps = sum(source.window.taps for source in product.sources)
+    small = bool(product.weight.abs().max() < 1 << 15) and product.weight.shape[1] <= MAX_OUTS - PADDED
+    return small and taps <= MAX_TAPS and product.shift is not None and 1 <= product.shift < 31
+
+
+class CompiledDecoder:
+    """The decoder of n images side by side, height x width each, to be used while its `team` is entered, after `load`.
+
+    Bob's calls are those of `coding.steps.Steps`.
+    """
+
+    def __init__(self, networks: Networks, lanes: int, height: int, width: int, kind: str | None = None) -> None:
+        """`networks` must be `available`; `kind` names the instructions, the widest that there are if not given."""
+        self.team = Team()
+        self._networks, self._lanes = networks, lanes
+        sets = instructions()
+        self._set = sets[kind] if kind else max(sets.values())
+        self._buffers = Buffers(networks.decoder, lanes, height, width, self.team.size)
+        self._layout = Layout(networks.decoder, self._buffers)
+        self._row = self._column = self._colour = 0
+
+    @torch.no_grad()
+    def load(self, z: np.ndarray) -> None:
+        """Start with images of the latents int16 [n, D]."""
+        buffers = self._buffers
+        latent_map = self._networks.latent_map(self._networks.tensor(z), buffers.height, buffers.width)
+        planes = latent_map.to(torch.int16).permute(1, 2, 0, 3).numpy()
+        for group, part in enumerate(np.split(planes, range(buffers.size, self._lanes, buffers.size), axis=2)):
+            buffers.latents.array[group, :, :, : part.shape[2], : part.shape[3]] = part
+        buffers.clear()
+
+    # Bob
+
+    def start_row(self, row: int) -> None:
+        self._row = row
+        self._run(self._layout.row, row, 1, 0, self._buffers.width)
+
+    def start_pixel(self, column: int) -> None:
+        self._column = column
+
+    def first(self, colour: int) -> np.ndarray:
+        self._colour = colour
+        self._run_here(self._layout.first[colour])
+        return self._buffers.frequencies.shared[: self._lanes]
+
+    def second(self, first: np.ndarray) -> np.ndarray:
+        self._buffers.digits.shared[: self._lanes] = first
+        self._run_here(self._layout.second[self._colour])
+        return self._buffers.frequencies.shared[: self._lanes]
+
+    def put(self, colour: int, values: np.ndarray) -> None:
+        self._buffers.values.shared[self._row, self._column, : self._lanes, colour] = values
+        if colour == self._networks.arch.colours - 1:
+            self._run_here(self._layout.planes)
+
+    def wait(self) -> None:
+        """Nothing is done later."""
+
+    # Alice
+
+    def whole(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of pixels uint8 [n, H, W, colours] the frequencies, float64 [H, W, colours, digits, n, base], and `price`.
+
+        The frequencies are to be read before the next call.
+        """
+        buffers = self._buffers
+        digits = buffers.all_digits.shared[..., : self._lanes]
+        np.floor_divide(pixels.transpose(3, 1, 2, 0), BASE, out=digits, casting="unsafe")
+        return buffers.all_frequencies.shared, self._cost(self._layout.whole, pixels)
+
+    def price(self, pixels: np.ndarray) -> np.ndarray:
+        """What pixels uint8 [n, H, W, colours] cost in theory: float64 [n], bits, as `coding.theory.residual_bits`."""
+        return self._cost(self._layout.price, pixels)
+
+    def _cost(self, program: Program, pixels: np.ndarray) -> np.ndarray:
+        buffers = self._buffers
+        buffers.values.shared[:, :, : self._lanes] = pixels.transpose(1, 2, 0, 3)
+        buffers.bits.shared[:] = 0
+        self._run(program, 0, buffers.height, 0, buffers.width)
+        return buffers.bits.shared[: self._lanes].copy()
+
+    def _run_here(self, program: Program) -> None:
+        self._run(program, self._row, 1, self._column, self._column + 1)
+
+    def _run(self, program: Program, row: int, rows: int, first: int, last: int) -> None:
+        at = row, rows, first, last
+        self.team.run(program.address, program.shape, self._set, up_to(self._lanes, ROWS), self._buffers.size, at)

@@ -1,0 +1,137 @@
+/* What is done for each value and takes no product, as nets/planes.py and coding/frequencies.py define it. */
+
+#include <math.h>
+
+#include "operations.h"
+
+/* The median edge detector's prediction and, of more than one centre, the neighbours: of all colours of the pixels. */
+static void predict(const pixels_t *p, const where_t *at) {
+    const int64_t count = at->high * p->colours;
+    for (int64_t column = at->first; column < at->last; column++) {
+        const uint8_t *here = p->values + at->row * p->row + column * p->column;
+        const uint8_t *above = here - p->row, *left = column ? here - p->column : above;
+        int16_t *out = p->predicted + column * p->predicted_column;
+        if (at->row == 0) {
+            for (int64_t c = 0; c < p->centres; c++)
+                for (int64_t i = 0; i < count; i++) out[c * p->predicted_centre + i] = column ? left[i] : MIDDLE;
+            continue;
+        }
+        const uint8_t *left_above = column ? above - p->column : above;
+        const uint8_t *right_above = column < p->width - 1 ? above + p->column : above;
+        for (int64_t i = 0; i < count; i++) {
+            const int32_t a = left[i], b = above[i];
+            out[i] = (int16_t)clamp(a + b - left_above[i], a < b ? a : b, a < b ? b : a);
+        }
+        const uint8_t *neighbours[] = {left, above, left_above, right_above};
+        for (int64_t c = 1; c < p->centres; c++)
+            for (int64_t i = 0; i < count; i++) out[c * p->predicted_centre + i] = neighbours[c - 1][i];
+    }
+}
+
+/* Planes that tell `known` colours of the pixels, and before them, if asked for, that the pixels are inside. */
+static void tell(const pixels_t *p, const where_t *at) {
+    const int64_t known = p->known;
+    for (int64_t column = at->first; column < at->last; column++)
+        for (int64_t lane = 0; lane < at->high; lane++) {
+            const uint8_t *values = p->values + at->row * p->row + column * p->column + lane * p->colours;
+            const int16_t *predicted = p->predicted + column * p->predicted_column + lane * p->colours;
+            int16_t *planes = p->planes + column * p->planes_column + lane * p->planes_lane;
+            if (p->inside) *planes++ = UNIT;
+            for (int64_t c = 0; c < known; c++) {
+                planes[c] = values[c];
+                planes[known + c] = (int16_t)clamp((values[c] - predicted[c]) * ERROR_SCALE, -PLANE_MAX, PLANE_MAX);
+            }
+            for (int64_t k = 1; k < p->centres; k++) {
+                int same = 1;
+                for (int64_t c = 0; c < known; c++) same &= values[c] == predicted[k * p->predicted_centre + c];
+                planes[2 * known + k - 1] = same ? UNIT : 0;
+            }
+        }
+}
+
+/* Planes of pixels of one value: inside, the value and, of more than two levels, whether it is the darkest or the brightest. */
+static void grey(const pixels_t *p, const where_t *at) {
+    for (int64_t column = at->first; column < at->last; column++)
+        for (int64_t lane = 0; lane < at->high; lane++) {
+            const int16_t value = p->values[at->row * p->row + column * p->column + lane];
+            int16_t *planes = p->planes + column * p->planes_column + lane * p->planes_lane;
+            planes[0] = UNIT;
+            planes[1] = p->levels == 2 ? value * UNIT : value;
+            if (p->levels > 2) {
+                planes[2] = value == 0 ? UNIT : 0;
+                planes[3] = value == p->levels - 1 ? UNIT : 0;
+            }
+        }
+}
+
+/* The logistics' means, from differences to their centres to what they are. */
+static void around(const head_t *h, const where_t *at) {
+    for (int64_t column = at->first; column < at->last; column++)
+        for (int64_t lane = 0; lane < at->high; lane++) {
+            int16_t *means = parameters_of(h, column, lane) + h->components;
+            const int16_t *predicted = h->predicted + column * h->predicted_column + lane * h->colours;
+            for (int64_t m = 0; m < h->components; m++)
+                means[m] += predicted[m % h->centres * h->predicted_centre] << TONE_BITS;
+        }
+}
+
+/* Frequencies of a digit under a softmax: exp(logit - largest logit), or sums of these. */
+static void softmax(const head_t *h, const where_t *at) {
+    const int64_t high = at->high < h->lanes ? at->high : h->lanes, levels = h->levels, base = levels == 2 ? 2 : BASE;
+    for (int64_t column = at->first; column < at->last; column++)
+        for (int64_t lane = 0; lane < high; lane++) {
+            const int16_t *logits = parameters_of(h, column, lane);
+            double *frequencies = frequencies_of(h, at->row, column, lane, base);
+            int16_t largest = logits[0];
+            for (int64_t i = 1; i < levels; i++) largest = logits[i] > largest ? logits[i] : largest;
+            if (levels > 2 && !h->first) {
+                for (int64_t digit = 0; digit < BASE; digit++) {
+                    int32_t sum = 0;
+                    for (int64_t i = BASE * digit; i < BASE * digit + BASE; i++) sum += h->exp[largest - logits[i]];
+                    frequencies[digit] = sum;
+                }
+                continue;
+            }
+            if (levels > 2) logits += BASE * first_of(h, at->row, column, lane);
+            for (int64_t i = 0; i < base; i++) frequencies[i] = h->exp[largest - logits[i]];
+        }
+}
+
+/* What coding/theory.py says that the values cost, by its formulas in doubles; no frequency takes part. */
+
+static void softmax_bits(const head_t *h, const where_t *at) {
+    const int64_t high = at->high < h->lanes ? at->high : h->lanes;
+    for (int64_t column = at->first; column < at->last; column++)
+        for (int64_t lane = 0; lane < high; lane++) {
+            const int16_t *logits = parameters_of(h, column, lane);
+            const int16_t own = logits[h->values[at->row * h->values_row + column * h->values_column + lane * h->colours]];
+            int16_t largest = logits[0];
+            double sum = 0;
+            for (int64_t i = 1; i < h->levels; i++) largest = logits[i] > largest ? logits[i] : largest;
+            for (int64_t i = 0; i < h->levels; i++) sum += h->real_exp[largest - logits[i]];
+            h->bits[lane] += log2(sum) + (largest - own) * (M_LOG2E / 32);
+        }
+}
+
+static double logistic_function(double x) { return 1 / (1 + exp(-x)); }
+
+static void logistics_bits(const head_t *h, const where_t *at) {
+    const int64_t components = h->components, high = at->high < h->lanes ? at->high : h->lanes;
+    for (int64_t column = at->first; column < at->last; column++)
+        for (int64_t lane = 0; lane < high; lane++) {
+            const int16_t *logits = parameters_of(h, column, lane), *means = logits + components, *spreads = means + components;
+            const int32_t value = h->values[at->row * h->values_row + column * h->values_column + lane * h->colours];
+            int16_t largest = logits[0];
+            double sum = 0, mass = 0;
+            for (int64_t m = 1; m < components; m++) largest = logits[m] > largest ? logits[m] : largest;
+            for (int64_t m = 0; m < components; m++) {
+                const double weight = h->real_exp[largest - logits[m]], centred = value - means[m] / 4.0;
+                const double steepness = exp2(clamp(spreads[m], SPREAD_MIN, SPREAD_MAX) / -32.0);
+                const double below = value == 0 ? 0 : logistic_function((centred - 0.5) * steepness);
+                const double upto = value == BASE * BASE - 1 ? 1 : logistic_function((centred + 0.5) * steepness);
+                sum += weight;
+                mass += weight * (upto - below);
+            }
+            h->bits[lane] -= log2(mass / sum + 0x1p-28);
+        }
+}

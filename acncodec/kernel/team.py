@@ -1,0 +1,57 @@
+"""The compiled module, what this processor can do with it, and the threads that work together on what it is asked for."""
+
+import threading
+from types import TracebackType
+
+import numpy as np
+import torch
+
+try:
+    from acncodec.kernel import _native
+except ImportError:  # not built, as there was no compiler
+    _native = None  # type: ignore[assignment]
+
+
+def instructions() -> dict[str, int]:
+    """Instruction sets that the kernel can use here, by name, the widest last; none if it was not built."""
+    return {} if _native is None else _native.instructions()
+
+
+Place = tuple[int, int, int, int]  # first row, number of rows, first column, the column behind the last
+
+
+class Team:
+    """Threads that share the groups of lanes of each job; they are there while the team is entered.
+
+    A thread that waits for a job spins, since there may be a hundred thousand of them a second.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        """So many threads, the caller's among them; as many as PyTorch uses if not given."""
+        self._helpers = (threads or torch.get_num_threads()) - 1
+        self._words = np.zeros(64, np.int64)  # a team_t
+        self._running: list[threading.Thread] = []
+
+    @property
+    def size(self) -> int:
+        return 1 + self._helpers
+
+    def run(self, program: int, shape: tuple[int, int, int], kind: int, lanes: int, size: int, at: Place) -> None:
+        """Run the program at an address, [phases, groups, operations], for so many lanes in groups of `size`.
+
+        `kind` is the number of the instruction set.
+        """
+        _native.run(self._words.ctypes.data, program, *shape, kind, lanes, size, *at)
+
+    def __enter__(self) -> "Team":
+        self._words[:] = 0
+        address = self._words.ctypes.data
+        self._running = [threading.Thread(target=_native.lend, args=(address,), daemon=True) for _ in range(self._helpers)]
+        for thread in self._running:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _native.dismiss(self._words.ctypes.data)
+        for thread in self._running:
+            thread.join()
