@@ -36,12 +36,12 @@ def unpack(name: str, target: Path, limit: int | None) -> None:
         tar.extractall(target, chosen, filter="data")
 
 
-def cifar10() -> tuple[np.ndarray, np.ndarray]:
-    """The test set, uint8 [10000, 32, 32, 3], and its labels, from sheets of 16 images a row."""
+def cifar10(part: str = "test") -> tuple[np.ndarray, np.ndarray]:
+    """The test set, uint8 [10000, 32, 32, 3], or `train`, and its labels, from sheets of 16 images a row."""
     folder = data_folder() / "cifar10"
-    sheets = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob("test_*.webp"))]
+    sheets = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob(f"{part}_*.webp"))]
     cells = [s.reshape(-1, 32, 16, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3) for s in sheets]
-    labels = np.load(folder / "test_labels.npy")
+    labels = np.load(folder / f"{part}_labels.npy")
     return np.concatenate(cells)[: len(labels)], labels
 
 
