@@ -32,6 +32,7 @@ from acncodec.codec.reader import Archive
 from acncodec.coding.theory import kl_bits
 from acncodec.nets.model import Model
 from acncodec.planning.neighbours import nearest
+from acncodec.planning.tour import DEFAULT_EFFORT
 from benchmarks import classical
 from benchmarks.data import BINARISE_SEEDS, DATA_VARIABLE, binarise, mnist, mnist_labels, write_pngs
 from benchmarks.directory_sets import cifar10
@@ -72,7 +73,9 @@ def load(count: int) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str
 def plan(model: Model, images: np.ndarray) -> GroupPlan:
     """The tour through all images, uint8 [N, H, W, colours], as one block."""
     group = Group(0, *images.shape[1:3])
-    return plan_block([model], {group: images}, {group: np.arange(len(images))}, 0.0, Way.TOUR).groups[group]
+    return plan_block([model], {group: images}, {group: np.arange(len(images))}, 0.0, DEFAULT_EFFORT, Way.TOUR).groups[
+        group
+    ]
 
 
 def theory(plan: GroupPlan, residual: float) -> dict[str, float]:

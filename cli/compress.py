@@ -40,6 +40,13 @@ from .options import FILE, choose_device, device_option, force_option, json_opti
     help="Images that are coded together, 16384 unless given: damage spreads, and extraction decodes, no further. "
     "Small blocks cost bits.",
 )
+@click.option(
+    "--effort",
+    type=click.IntRange(1, 9),
+    metavar="1-9",
+    help="How long to look for a good order of the images, 5 unless given; from 6 on each step takes several times as long "
+    "for some 0.1 % of small images' bits.",
+)
 @click.option("--strict", is_flag=True, help="End with exit code 3 if any file was stored unmodelled or could not be read.")
 @force_option
 @device_option
@@ -51,6 +58,7 @@ def command(
     exact_files: bool,
     models: tuple[str, ...],
     block_size: int | None,
+    effort: int | None,
     strict: bool,
     force: bool,
     device: str,
@@ -67,6 +75,7 @@ def command(
     from acncodec.codec.info import NAMES, describe
     from acncodec.codec.reader import Archive
     from acncodec.images.scan import collisions
+    from acncodec.planning.tour import DEFAULT_EFFORT
 
     from .progress import Bars
     from .report import show
@@ -78,6 +87,7 @@ def command(
         names={name: number for number, name in NAMES.items()}[names],
         exact_files=exact_files,
         block=block_size or BLOCK_PICTURES,
+        effort=effort or DEFAULT_EFFORT,
         overwrite=force,
     )
     with Bars() as bars:

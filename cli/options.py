@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,21 @@ models_option = click.option(
 
 
 def choose_device(name: str) -> "torch.device":
-    """The torch device of that name; 'auto' takes CUDA where there is one. Raises UsageError if it is not there."""
+    """The torch device of that name; 'auto' takes CUDA where it passes the self-test, and says if it does not.
+
+    Raises UsageError for one that is not there.
+    """
     import torch
+
+    from acncodec.coding.selftest import trusted_device
 
     if name == "cuda" and not torch.cuda.is_available():
         raise click.UsageError("there is no CUDA device here that torch can use; take --device cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    if name != "auto":
+        return torch.device(name)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        device = trusted_device()
+    for warning in caught:
+        click.echo(f"acncodec: {warning.message}", err=True)
+    return device

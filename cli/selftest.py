@@ -11,20 +11,28 @@ from .options import choose_device, device_option, json_option
 @device_option
 @json_option
 def command(device: str, as_json: bool) -> None:
-    """Check that this machine computes exactly what every other does.
+    """Check that this machine computes exactly what every other does, and time it.
 
     Fixed networks are evaluated by both passes, over thread counts, with oneDNN and NNPACK off, over the processor's
-    instruction sets and on every CUDA device; each result must hash to the same constant.
+    instruction sets and on every CUDA device; each result must hash to the same constant. Then images of noise are coded
+    with every model that is found.
     """
+    from acncodec.codec.timing import timings
     from acncodec.coding.selftest import checks
     from acncodec.errors import ExactnessError
 
-    results = []
-    for name, passed in checks(choose_device(device)):
+    on, results = choose_device(device), []
+    for name, passed in checks(on):
         results.append({"check": name, "ok": passed})
         click.echo(f"{'ok    ' if passed else 'FAILED'}  {name}", err=True)
     failed = [r["check"] for r in results if not r["ok"]]
+    times = []
+    if not failed:
+        click.echo(f"\n{'28x28 images a second':24}{'lanes':>8}{'encoded':>10}{'decoded':>10}", err=True)
+        for row in timings(on):
+            times.append(row._asdict())
+            click.echo(f"{row.model:24}{row.lanes:8}{row.encoded:10.0f}{row.decoded:10.0f}", err=True)
     if as_json:
-        click.echo(json.dumps({"ok": not failed, "checks": results}))
+        click.echo(json.dumps({"ok": not failed, "checks": results, "timings": times}))
     if failed:
         raise ExactnessError(f"this machine's arithmetic is not exact: {failed[0]}; do not code with it")

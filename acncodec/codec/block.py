@@ -50,6 +50,7 @@ def encode_block(
     keep: bool,
     models: list[Model],
     advance: Advance,
+    effort: int,
     only: Way | None = None,
 ) -> tuple[Block, np.ndarray]:
     """Code pictures, samples uint8 [H, W, C] in the order of names, whose classes are classes[sequence[i]].
@@ -61,7 +62,7 @@ def encode_block(
     own = [classes[i] for i in used]
     elements, owners = cut(own, local, pictures)
     price = order_bits([], [len(pictures)]) if keep else order_bits([_counts(folders)], []) if folders is not None else 0.0
-    plan = plan_block(models, elements, owners, price, only)
+    plan = plan_block(models, elements, owners, price, effort, only)
     words, seed, tally = _push(plan, elements, advance)
     order = Order(local[plan.order], None if folders is None else folders[plan.order], plan.order if keep else None)
     block = Block(

@@ -23,6 +23,7 @@ from acncodec.codec.pricing import Choice, choose
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.errors import InputError
 from acncodec.nets.model import Model
+from acncodec.planning.tour import DEFAULT_EFFORT
 
 Progress = Callable[[str, int], Callable[[int], None]]  # (what is done, how many units) -> called with units done
 
@@ -37,13 +38,15 @@ class Options:
     """What a user may choose.
 
     `names`: head.NAMES_*. `exact_files`: every file comes back byte for byte. `block`: pictures that are coded together and
-    must be decoded together. `way`: how to send them, None for the cheapest. `overwrite` an existing archive.
+    must be decoded together. `way`: how to send them, None for the cheapest. `effort`: of planning a tour, 1 to 9.
+    `overwrite` an existing archive.
     """
 
     names: int = head.NAMES_KEEP
     exact_files: bool = False
     block: int = BLOCK_PICTURES
     way: Way | None = None
+    effort: int = DEFAULT_EFFORT
     overwrite: bool = False
 
 
@@ -129,8 +132,9 @@ class _Archive:
         for members in _runs(self._to_code(), self.options.block, BLOCK_SAMPLES):
             folders = np.array([index[self._folder(i)] for i in members]) if self.folders else None
             pictures = [samples for i in members if (samples := self.choices[i].samples) is not None]
+            effort, way = self.options.effort, self.options.way
             block, order = encode_block(
-                self.classes, self.sequence[members], pictures, folders, keep, models, advance, self.options.way
+                self.classes, self.sequence[members], pictures, folders, keep, models, advance, effort, way
             )
             self.blocks.append(blocks.encode(block))
             self.block_sizes.append(len(members))

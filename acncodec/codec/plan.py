@@ -66,9 +66,12 @@ def plan_block(
     elements: dict[Group, np.ndarray],
     owners: dict[Group, np.ndarray],
     order_price: float,
+    effort: int,
     only: Way | None = None,
 ) -> BlockPlan:
     """Plan the pictures that `elements.cut` has cut up, in the order of names; `order_price` is the tour's in bits.
+
+    `effort` from 1 to 9 is the tour's.
 
     `only` takes a way whatever it costs, but for tours of pictures of several tiles, which there are not.
     """
@@ -81,7 +84,7 @@ def plan_block(
     order = np.arange(count)
     if all(len(np.unique(o)) == len(o) for o in owners.values()):
         ways.insert(0, Way.TOUR)
-        order = _tour(groups, owners, count)
+        order = _tour(groups, owners, count, effort)
         rank = np.argsort(order)
         for group, plan in groups.items():
             plan.tour = np.argsort(rank[owners[group]])
@@ -92,7 +95,7 @@ def plan_block(
     return BlockPlan(way, order if way.tour else np.arange(count), groups)
 
 
-def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count: int) -> np.ndarray:
+def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count: int, effort: int) -> np.ndarray:
     """Pictures, int64 [count], along tours through the codes of their first elements, group after group."""
     done = np.zeros(count, dtype=bool)
     order = []
@@ -100,7 +103,7 @@ def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count
         leads = np.flatnonzero(~done[owners[group]])
         if len(leads):
             lanes = choose_lanes(len(leads), plan.pixels, plan.model.arch.colours, conditional=True)
-            tour = plan_tour(plan.codes[leads], Schedule(len(leads), lanes))
+            tour = plan_tour(plan.codes[leads], Schedule(len(leads), lanes), effort)
             order.append(owners[group][leads[tour]])
             done[owners[group]] = True
     return np.concatenate(order)

@@ -41,6 +41,7 @@ def softmax(logits: Tensor) -> Tensor:
 
 _ROWS = 1024  # of logistics that are worked on at once: the gathered tables stay in a processor's cache
 _ROWS_ON_DEVICE = 1 << 17  # the same elsewhere, where few operations are worth more: some 300 MB a table
+_LATENTS = 256  # dimensions whose frequencies are worked on at once, likewise
 _FLOOR = 1 << 16  # of the frequencies from logistics, so that no digit is impossible: 2^-26 of all
 
 
@@ -118,17 +119,20 @@ def latent_frequencies(mixture: Mixture) -> Tensor:
 
     Sum over components of weight (2^20 at most) times Gaussian (2^20 at most): exact in int64 and in float64.
     """
-    weights = softmax(mixture.logits).to(torch.int64)
-    # Column of the table at which the latent -LATENT_MAX lies for each component; the others follow.
-    start = LATENT_MAX - mixture.means.long()
-    row = mixture.widths.long()
-    table = _on(mixture.logits.device)[1]
-    flat = row * table.shape[1] + start
-    offsets = torch.arange(LATENT_LEVELS, device=flat.device)
-    total = torch.zeros(*flat.shape[:-1], LATENT_LEVELS, dtype=torch.int64, device=flat.device)
-    for m in range(flat.shape[-1]):  # one component at a time keeps the gathered table small
-        total += weights[..., m, None] * table.view(-1)[flat[..., m, None] + offsets]
-    return total
+    device = mixture.logits.device
+    weights = softmax(mixture.logits).to(torch.int64).flatten(0, -2)
+    table = _on(device)[1]
+    # Where in the table the latent -LATENT_MAX lies for each component; the others follow.
+    starts = (mixture.widths.long() * table.shape[1] + LATENT_MAX - mixture.means.long()).flatten(0, -2)
+    offsets = torch.arange(LATENT_LEVELS, device=device)
+    total = torch.zeros(len(starts), LATENT_LEVELS, dtype=torch.int64, device=device)
+    rows = _LATENTS if device.type == "cpu" else len(total)
+    for m in range(starts.shape[1]):  # one component at a time keeps the gathered table small
+        for sums, weight, start in zip(
+            *(x.split(rows) for x in (total, weights[:, m, None], starts[:, m, None])), strict=True
+        ):
+            sums += weight * table.view(-1)[start + offsets]
+    return total.view(*mixture.logits.shape[:-1], LATENT_LEVELS)
 
 
 def posterior_frequencies() -> np.ndarray:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 
 import numpy as np
@@ -61,29 +61,47 @@ def fixed_networks(arch: Architecture) -> Networks:
 
 
 @full_precision()
-def frequencies_digest(device: torch.device, kind: str | None = None) -> str:
-    """sha256 over all frequencies that the fixed networks give, by both passes.
-
-    On tensors of a device, or by the compiled kernel with instructions of that `kind`.
-    """
+def frequencies_digest(device: torch.device, passes: "Passes | None" = None) -> str:
+    """sha256 over all frequencies that the fixed networks give, by both passes: those on tensors unless given."""
     digest = hashlib.sha256()
-    for each in KINDS:
-        networks = fixed_networks(Architecture(**each, **TINY_ARCH)).to(device)
-        shape = (3, 6, 5, networks.arch.colours)
-        pixels = pseudo_random("pixels", math.prod(shape), 0, networks.arch.levels - 1).astype(np.uint8).reshape(shape)
-        z = pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3)
+    for kind in KINDS:
+        networks, pixels, z = _fixed_inputs(kind, 3)
+        networks.to(device)
         codes = networks.encode(torch.from_numpy(pixels).to(device))
         parents = networks.tensor(pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3))
-        passes = (whole_image, stepwise) if kind is None else (partial(compiled_whole, kind), partial(compiled_steps, kind))
-        for frequencies in (part for each_pass in passes for part in each_pass(networks, pixels, z)):
+        for frequencies in (part for each in passes or (whole_image, stepwise) for part in each(networks, pixels, z)):
             digest.update(frequencies.astype("<i8").tobytes())
         for part in (codes, latent_frequencies(networks.mixture(parents))):
             digest.update(part.to("cpu", torch.int64).numpy().astype("<i8").tobytes())
     return digest.hexdigest()
 
 
+def _fixed_inputs(kind: dict[str, int], count: int) -> tuple[Networks, np.ndarray, np.ndarray]:
+    """Fixed networks, pixels uint8 [count, 6, 5, colours] and latents int64 [count, 3]."""
+    networks = fixed_networks(Architecture(**kind, **TINY_ARCH))
+    shape = (count, 6, 5, networks.arch.colours)
+    pixels = pseudo_random("pixels", math.prod(shape), 0, networks.arch.levels - 1).astype(np.uint8).reshape(shape)
+    return networks, pixels, pseudo_random("z", 3 * count, -LATENT_MAX, LATENT_MAX).reshape(count, 3)
+
+
+@full_precision()
+def agrees_on_many(device: torch.device, count: int = 512) -> bool:
+    """Whether the device gives the frequencies of the CPU where so many images make products of another shape."""
+    for kind in KINDS:
+        networks, pixels, z = _fixed_inputs(kind, count)
+        want = whole_image(networks, pixels, z)
+        networks.to(device)
+        for found in (whole_image(networks, pixels, z), stepwise(networks, pixels, z, groups=3)):
+            if not all(np.array_equal(a, b) for a, b in zip(found, want, strict=True)):
+                return False
+    return True
+
+
 # Frequencies of every digit of every value of pixels uint8 [N, H, W, colours] given latents, integers [N, D]: for each
 # colour and digit an array [N, H, W, base].
+
+Pass = Callable[[Networks, np.ndarray, np.ndarray], list[np.ndarray]]
+Passes = tuple[Pass, Pass]
 
 
 def whole_image(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
@@ -110,9 +128,15 @@ def stepwise(
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
+def compiled(kind: str) -> Passes:
+    """Both passes by the kernel, with instructions of that kind."""
+    return partial(compiled_whole, kind), partial(compiled_steps, kind)
+
+
 def compiled_whole(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
     """By the kernel, all at once."""
-    decoder = CompiledDecoder(networks, *pixels.shape[:3], kind=kind)
+    n, height, width, _ = pixels.shape
+    decoder = CompiledDecoder(networks, n, height, width, kind)
     decoder.load(z.astype(np.int16))
     with decoder.team:
         frequencies, _ = decoder.whole(pixels)
@@ -121,7 +145,8 @@ def compiled_whole(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndar
 
 def compiled_steps(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
     """By the kernel, pixel by pixel."""
-    decoder = CompiledDecoder(networks, *pixels.shape[:3], kind=kind)
+    n, height, width, _ = pixels.shape
+    decoder = CompiledDecoder(networks, n, height, width, kind)
     decoder.load(z.astype(np.int16))
     with decoder.team:
         return _by_steps(decoder, pixels, networks.arch.levels)
@@ -149,12 +174,24 @@ def _by_steps(steps: Steps, pixels: np.ndarray, levels: int) -> list[np.ndarray]
     return [np.stack(digit, 1).reshape(len(pixels), height, width, -1) for digit in zip(*found, strict=True)]
 
 
+def trusted_device() -> torch.device:
+    """CUDA where there is a device that passes the short self-test, else the CPU."""
+    cuda = torch.device("cuda")
+    try:
+        if torch.cuda.is_available():
+            quick_selftest(cuda)
+            return cuda
+    except (ExactnessError, RuntimeError) as error:  # PyTorch raises RuntimeError for a device that does not work
+        warnings.warn(f"CUDA is not used: {error}", stacklevel=2)
+    return torch.device("cpu")
+
+
 @cache
 def quick_selftest(device: torch.device) -> None:
     """Raise ExactnessError unless this device computes what every other does; once a process and device."""
     right = tables.fingerprint().hex() == TABLES_SHA256 and frequencies_digest(device) == FREQUENCIES_SHA256
     if device.type == "cpu" and instructions():
-        right &= frequencies_digest(device, list(instructions())[-1]) == FREQUENCIES_SHA256
+        right &= frequencies_digest(device, compiled(list(instructions())[-1])) == FREQUENCIES_SHA256
     if not right:
         raise ExactnessError(
             f"the arithmetic of the device '{device}' is not exact; nothing was coded (try --device cpu, and "
@@ -172,7 +209,7 @@ def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
     yield "tables", tables.fingerprint().hex() == TABLES_SHA256
     yield f"{device}: whole-image and incremental pass", frequencies_digest(device) == FREQUENCIES_SHA256
     for kind in instructions():
-        yield f"cpu, compiled for {kind}", frequencies_digest(torch.device("cpu"), kind) == FREQUENCIES_SHA256
+        yield f"cpu, compiled for {kind}", frequencies_digest(torch.device("cpu"), compiled(kind)) == FREQUENCIES_SHA256
     threads = torch.get_num_threads()
     for count in sorted({1, 2, threads}):
         torch.set_num_threads(count)
@@ -191,7 +228,11 @@ def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
         done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=False)
         yield f"cpu, instructions limited to {capability}", done.stdout.strip() == FREQUENCIES_SHA256
     for index in range(torch.cuda.device_count()):
-        yield f"cuda:{index}", frequencies_digest(torch.device("cuda", index)) == FREQUENCIES_SHA256
+        cuda = torch.device("cuda", index)
+        yield f"{cuda}, recorded steps", frequencies_digest(cuda) == FREQUENCIES_SHA256
+        unrecorded = whole_image, partial(stepwise, groups=2, graphs=False)
+        yield f"{cuda}, steps in groups, unrecorded", frequencies_digest(cuda, unrecorded) == FREQUENCIES_SHA256
+        yield f"{cuda}, 512 images side by side", agrees_on_many(cuda)
 
 
 def _capabilities() -> list[str]:

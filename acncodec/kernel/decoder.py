@@ -3,6 +3,8 @@
 The same integers as `nets/incremental.py` and the whole-image pass with `coding/frequencies.py`, bit for bit.
 """
 
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -42,6 +44,8 @@ class CompiledDecoder:
         self._set = sets[kind] if kind else max(sets.values())
         self._buffers = Buffers(networks.decoder, lanes, height, width, self.team.size)
         self._layout = Layout(networks.decoder, self._buffers)
+        self._filled_up = up_to(lanes, ROWS)
+        self._values = self._buffers.values.shared[:, :, :lanes]
         self._row = self._column = self._colour = 0
 
     @torch.no_grad()
@@ -56,6 +60,14 @@ class CompiledDecoder:
 
     # Bob
 
+    @cached_property
+    def _frequencies(self) -> np.ndarray:
+        return self._buffers.frequencies.shared[: self._lanes]
+
+    @cached_property
+    def _digits(self) -> np.ndarray:
+        return self._buffers.digits.shared[: self._lanes]
+
     def start_row(self, row: int) -> None:
         self._row = row
         self._run(self._layout.row, row, 1, 0, self._buffers.width)
@@ -66,15 +78,15 @@ class CompiledDecoder:
     def first(self, colour: int) -> np.ndarray:
         self._colour = colour
         self._run_here(self._layout.first[colour])
-        return self._buffers.frequencies.shared[: self._lanes]
+        return self._frequencies
 
     def second(self, first: np.ndarray) -> np.ndarray:
-        self._buffers.digits.shared[: self._lanes] = first
+        self._digits[:] = first
         self._run_here(self._layout.second[self._colour])
-        return self._buffers.frequencies.shared[: self._lanes]
+        return self._frequencies
 
     def put(self, colour: int, values: np.ndarray) -> None:
-        self._buffers.values.shared[self._row, self._column, : self._lanes, colour] = values
+        self._values[self._row, self._column, :, colour] = values
         if colour == self._networks.arch.colours - 1:
             self._run_here(self._layout.planes)
 
@@ -99,7 +111,7 @@ class CompiledDecoder:
 
     def _cost(self, program: Program, pixels: np.ndarray) -> np.ndarray:
         buffers = self._buffers
-        buffers.values.shared[:, :, : self._lanes] = pixels.transpose(1, 2, 0, 3)
+        self._values[:] = pixels.transpose(1, 2, 0, 3)
         buffers.bits.shared[:] = 0
         self._run(program, 0, buffers.height, 0, buffers.width)
         return buffers.bits.shared[: self._lanes].copy()
@@ -109,4 +121,4 @@ class CompiledDecoder:
 
     def _run(self, program: Program, row: int, rows: int, first: int, last: int) -> None:
         at = row, rows, first, last
-        self.team.run(program.address, program.shape, self._set, up_to(self._lanes, ROWS), self._buffers.size, at)
+        self.team.run(program.address, program.shape, self._set, self._filled_up, self._buffers.size, at)

@@ -1,6 +1,7 @@
 """The compiled module, what this processor can do with it, and the threads that work together on what it is asked for."""
 
 import threading
+from functools import partial
 from types import TracebackType
 
 import numpy as np
@@ -30,6 +31,7 @@ class Team:
         """So many threads, the caller's among them; as many as PyTorch uses if not given."""
         self._helpers = (threads or torch.get_num_threads()) - 1
         self._words = np.zeros(64, np.int64)  # a team_t
+        self._address = self._words.ctypes.data
         self._running: list[threading.Thread] = []
 
     @property
@@ -41,17 +43,17 @@ class Team:
 
         `kind` is the number of the instruction set.
         """
-        _native.run(self._words.ctypes.data, program, *shape, kind, lanes, size, *at)
+        _native.run(self._address, program, *shape, kind, lanes, size, *at)
 
     def __enter__(self) -> "Team":
         self._words[:] = 0
-        address = self._words.ctypes.data
-        self._running = [threading.Thread(target=_native.lend, args=(address,), daemon=True) for _ in range(self._helpers)]
+        lend = partial(_native.lend, self._address)
+        self._running = [threading.Thread(target=lend, daemon=True) for _ in range(self._helpers)]
         for thread in self._running:
             thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        _native.dismiss(self._words.ctypes.data)
+        _native.dismiss(self._address)
         for thread in self._running:
             thread.join()

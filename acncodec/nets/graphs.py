@@ -86,6 +86,7 @@ class Indices:
         """`reach` is the number of entries, from the position on, that are ever read or written."""
         self._offsets = np.arange(reach)
         self._index = Shared((reach,), torch.int64, device)
+        self.move(0)  # a step that is recorded runs once, and must not write at a margin
 
     def move(self, position: int) -> None:
         np.add(self._offsets, position, out=self._index.array)

@@ -14,7 +14,7 @@ MAX_LANES = 512
 MAX_PIXELS_IN_STEP = 1 << 19  # of all lanes together: bounds the memory of one step, 400 MB of frequencies for colours
 FEW_LANES = 16  # so many are wanted whatever they cost, since a step takes hardly longer than a pixel at a time
 MIN_STEPS = 16  # fewer, and the ends would be a good part of all
-# Lanes along a tour hang on a trunk of less near ones: of all bits of 10,000 1-bit images 128 lanes cost 0.14 %, 512 0.45 %.
+# Lanes along a tour hang on a trunk of less near ones: at 10,000 1-bit images 128 lanes cost 0.14 % of all, 512 0.45 %.
 MIN_STEPS_OF_MANY = 64
 MANY_VALUES = 2048  # of an element, beside whose residual the latents are some 0.1 %
 

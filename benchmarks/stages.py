@@ -1,0 +1,91 @@
+"""Where a command's time goes: seconds by stage, each without what other stages within it took."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+REST = "all else"
+_KERNEL, _TENSORS = "acncodec.kernel.decoder.CompiledDecoder", "acncodec.coding.steps.TensorSteps"
+_INCREMENTAL = ("load", "start_row", "start_pixel", "first", "second", "put", "wait")
+# What is called in each stage, by the name that its caller knows it under.
+ENCODING = {
+    "read": ["acncodec.codec.compress.collect"],
+    "price": ["acncodec.codec.compress.choose"],
+    "encode to codes": ["acncodec.codec.plan.encode"],
+    "neighbours": ["acncodec.planning.tour.neighbour_graph", "acncodec.planning.fragments.neighbour_graph"],
+    "tour": ["acncodec.codec.plan.plan_tour"],
+    "cost of each way": ["acncodec.codec.plan.latent_bits"],
+    "whole-image pass": ["acncodec.coding.pixels._all_frequencies"],
+    "ANS push": ["acncodec.coding.stack.Stack.push"],
+    "latents": ["acncodec.coding.protocol.pop_posterior", "acncodec.coding.protocol.push_prior"],
+    "write": ["acncodec.codec.compress.write_atomically"],
+}
+DECODING = {
+    "latents": ["acncodec.coding.protocol.pop_prior", "acncodec.coding.protocol.push_posterior"],
+    "incremental pass": [f"{owner}.{name}" for owner in (_KERNEL, _TENSORS) for name in _INCREMENTAL],
+    "ANS pop": ["acncodec.coding.stack.Stack.pop"],
+    "re-encode": ["acncodec.coding.protocol.encode"],
+    "check": ["acncodec.codec.block.digest"],
+    "write": ["acncodec.codec.reader.write_picture", "acncodec.archive.atomic.DirectoryWriter.add"],
+}
+
+
+class Stopwatch:
+    """`seconds` by stage, while stages nest."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._stages = [REST]
+        self._since = time.perf_counter()
+
+    def _turn(self) -> None:
+        """Book what has passed on the stage that runs."""
+        now = time.perf_counter()
+        self.seconds[self._stages[-1]] += now - self._since
+        self._since = now
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._turn()
+        self._stages.append(name)
+        try:
+            yield
+        finally:
+            self._turn()
+            self._stages.pop()
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            self._turn()
+            self._stages.append(name)
+            try:
+                return function(*arguments, **options)
+            finally:
+                self._turn()
+                self._stages.pop()
+
+        return run
+
+
+@contextmanager
+def watched(stages: dict[str, list[str]]) -> Iterator[Stopwatch]:
+    """Time everything that `stages` name while the context lasts."""
+    watch = Stopwatch()
+    with ExitStack() as stack:
+        for name, places in stages.items():
+            for place in places:
+                owner, _, attribute = place.rpartition(".")
+                stack.enter_context(patch(place, watch.timed(name, getattr(_resolve(owner), attribute))))
+        watch._since = time.perf_counter()
+        yield watch
+        watch._turn()
+
+
+def _resolve(path: str) -> Any:
+    """A module, or a class in one."""
+    from pkgutil import resolve_name
+
+    return resolve_name(path)
