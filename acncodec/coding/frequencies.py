@@ -26,7 +26,7 @@ from acncodec.nets.prior import Mixture
 @cache
 def _on(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     exp = torch.from_numpy(exp_table()).to(device)
-    gaussian = torch.from_numpy(gaussian_table()).to(device, torch.int64)
+    gaussian = torch.from_numpy(gaussian_table()).to(device, torch.float64)
     steepness = torch.from_numpy(steepness_table()).to(device)
     # One more entry at each end, for what lies below or above every value.
     logistic = np.concatenate([[0], logistic_table(), [1 << CUMULATIVE_BITS]]).astype(np.float64)
@@ -41,7 +41,8 @@ def softmax(logits: Tensor) -> Tensor:
 
 _ROWS = 1024  # of logistics that are worked on at once: the gathered tables stay in a processor's cache
 _ROWS_ON_DEVICE = 1 << 17  # the same elsewhere, where few operations are worth more: some 300 MB a table
-_LATENTS = 256  # dimensions whose frequencies are worked on at once, likewise
+_LATENTS = 128  # dimensions of latents that are worked on at once, likewise
+_LATENTS_ON_DEVICE = 1 << 14
 _FLOOR = 1 << 16  # of the frequencies from logistics, so that no digit is impossible: 2^-26 of all
 
 
@@ -115,23 +116,19 @@ def table(distribution: Distribution) -> SoftmaxTable | LogisticsTable:
 
 
 def latent_frequencies(mixture: Mixture) -> Tensor:
-    """Frequencies of every latent value, -LATENT_MAX first: mixtures [..., M] -> int64 [..., LATENT_LEVELS].
+    """Frequencies of every latent value, -LATENT_MAX first: mixtures [..., M] -> float64 [..., LATENT_LEVELS], integers.
 
-    Sum over components of weight (2^20 at most) times Gaussian (2^20 at most): exact in int64 and in float64.
+    Sum over components of weight (2^20 at most) times Gaussian (2^20 at most): exact in float64 in any order.
     """
     device = mixture.logits.device
-    weights = softmax(mixture.logits).to(torch.int64).flatten(0, -2)
-    table = _on(device)[1]
-    # Where in the table the latent -LATENT_MAX lies for each component; the others follow.
-    starts = (mixture.widths.long() * table.shape[1] + LATENT_MAX - mixture.means.long()).flatten(0, -2)
-    offsets = torch.arange(LATENT_LEVELS, device=device)
-    total = torch.zeros(len(starts), LATENT_LEVELS, dtype=torch.int64, device=device)
-    rows = _LATENTS if device.type == "cpu" else len(total)
-    for m in range(starts.shape[1]):  # one component at a time keeps the gathered table small
-        for sums, weight, start in zip(
-            *(x.split(rows) for x in (total, weights[:, m, None], starts[:, m, None])), strict=True
-        ):
-            sums += weight * table.view(-1)[start + offsets]
+    weights = softmax(mixture.logits).double().flatten(0, -2).unsqueeze(1)
+    # What a component gives to all latents stands in its width's row of the table, from a column that its mean says.
+    windows = _on(device)[1].unfold(1, LATENT_LEVELS, 1)
+    widths, starts = mixture.widths.long().flatten(0, -2), (LATENT_MAX - mixture.means.long()).flatten(0, -2)
+    total = torch.empty(len(weights), 1, LATENT_LEVELS, dtype=torch.float64, device=device)
+    rows = _LATENTS if device.type == "cpu" else _LATENTS_ON_DEVICE
+    for weight, width, start, out in zip(*(x.split(rows) for x in (weights, widths, starts, total)), strict=True):
+        torch.bmm(weight, windows[width, start], out=out)
     return total.view(*mixture.logits.shape[:-1], LATENT_LEVELS)
 
 

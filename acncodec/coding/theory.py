@@ -74,9 +74,7 @@ def kl_bits(codes: Tensor, mixture: Mixture) -> Tensor:
     found = torch.empty(len(codes), dtype=torch.float64, device=codes.device)
     for i in range(0, len(codes), _AT_ONCE):
         part = slice(i, i + _AT_ONCE)
-        log_p = _log_density(codes[part].long()[..., None] + offsets, Mixture(*(p[part] for p in mixture))) + math.log(
-            _STEP
-        )
+        log_p = _log_densities(codes[part], Mixture(*(p[part] for p in mixture))) + math.log(_STEP)
         found[part] = (log_q.exp() * (log_q - log_p)).sum((-1, -2)) * _LOG2_E
     return found
 
@@ -96,15 +94,12 @@ def unconditional_kl_bits(codes: Tensor, z: Tensor, prior: UnconditionalPrior) -
     return (log_q - torch.logsumexp(log_pi + per_dimension.sum(-1), -1)) * _LOG2_E
 
 
-def _log_density(z: Tensor, mixture: Mixture) -> Tensor:
-    """log p(z) in nats, float64 [N, D, Z], of latents int64 [N, D, Z] on the latent grid."""
-    densities = _densities(z.device)
-    weights = torch.softmax(mixture.logits.double() * 2.0**-LOGIT_BITS, -1)
-    starts = mixture.widths.long() * densities.shape[1] + densities.shape[1] // 2 - mixture.means.long()
-    total = torch.zeros(z.shape, dtype=torch.float64, device=z.device)
-    for m in range(weights.shape[-1]):
-        total += weights[..., m, None] * densities.view(-1)[starts[..., m, None] + z]
-    return torch.log(total)
+def _log_densities(codes: Tensor, mixture: Mixture) -> Tensor:
+    """log p(z) in nats of all latents z that the posteriors around `codes` [N, D] can take: float64 [N, D, offsets]."""
+    windows = _densities(codes.device).unfold(1, 2 * OFFSET_MAX + 1, 1)
+    weights = torch.softmax(mixture.logits.double() * 2.0**-LOGIT_BITS, -1).unsqueeze(-2)
+    first = codes.long().unsqueeze(-1) - OFFSET_MAX - mixture.means.long() + 2 * LATENT_MAX
+    return torch.log(weights @ windows[mixture.widths.long(), first]).squeeze(-2)
 
 
 @cache
