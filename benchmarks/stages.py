@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pkgutil import resolve_name
 from typing import Any
 from unittest.mock import patch
 
@@ -39,23 +40,21 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self._stages = [REST]
+        self.start()
+
+    def start(self) -> None:
+        """Count from now on."""
         self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        """Book the time since the last stage."""
+        self._turn()
 
     def _turn(self) -> None:
         """Book what has passed on the stage that runs."""
         now = time.perf_counter()
         self.seconds[self._stages[-1]] += now - self._since
         self._since = now
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self._turn()
-        self._stages.append(name)
-        try:
-            yield
-        finally:
-            self._turn()
-            self._stages.pop()
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any, **options: Any) -> Any:
@@ -77,15 +76,7 @@ def watched(stages: dict[str, list[str]]) -> Iterator[Stopwatch]:
     with ExitStack() as stack:
         for name, places in stages.items():
             for place in places:
-                owner, _, attribute = place.rpartition(".")
-                stack.enter_context(patch(place, watch.timed(name, getattr(_resolve(owner), attribute))))
-        watch._since = time.perf_counter()
+                stack.enter_context(patch(place, watch.timed(name, resolve_name(place))))
+        watch.start()
         yield watch
-        watch._turn()
-
-
-def _resolve(path: str) -> Any:
-    """A module, or a class in one."""
-    from pkgutil import resolve_name
-
-    return resolve_name(path)
+        watch.stop()
