@@ -19,18 +19,25 @@ def requantise(acc: Tensor, shift: int, low: int, high: int) -> Tensor:
     return torch.round(acc * 2.0**-shift).clamp_(low, high)
 
 
+_HAIR = 2.0**-12
+
+
 class _Requantise(torch.autograd.Function):
+    """Each pass over the activations counts: training spends as long on them as on its products."""
+
     @staticmethod
     def forward(ctx: Any, acc: Tensor, factor: float, low: int, high: int) -> Tensor:
-        scaled = acc * factor
-        ctx.save_for_backward((scaled >= low) & (scaled <= high))
-        ctx.factor = factor
-        return scaled.round_().clamp_(low, high)
+        scaled = acc if factor == 1 else acc * factor
+        ctx.save_for_backward(scaled)
+        ctx.factor, ctx.low, ctx.high = factor, low, high
+        return torch.round(scaled).clamp_(low, high)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        (inside,) = ctx.saved_tensors
-        return (grad * inside).mul_(ctx.factor), None, None, None
+        (scaled,) = ctx.saved_tensors
+        # The range's ends belong to it, but not for this operation.
+        grad = torch.ops.aten.hardtanh_backward(grad, scaled, ctx.low - _HAIR, ctx.high + _HAIR)
+        return grad if ctx.factor == 1 else grad.mul_(ctx.factor), None, None, None
 
 
 def straight_through_round(x: Tensor) -> Tensor:

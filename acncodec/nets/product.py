@@ -131,18 +131,27 @@ class Product(nn.Module):
             taps = [gather(x, s.window) for x, s in zip(inputs, self.sources, strict=True)]
             acc = (torch.cat(taps, -1) if len(taps) > 1 else taps[0]) @ self.weight + self.bias
             return requantise(acc, self.shift, self.low, self.high)
-        return requantise(self.real(*inputs), -self.out_bits, self.low, self.high)
+        # Powers of two on the weights instead of the sums change no bit, and there are fewer weights.
+        return requantise(self._sums(inputs, 2.0**self.out_bits), 0, self.low, self.high)
 
     def real(self, *inputs: Tensor) -> Tensor:
         """The accumulator as a real number, before it is rounded to the output grid; for training."""
+        return self._sums(inputs, 1.0)
+
+    def _sums(self, inputs: tuple[Tensor, ...], unit: float) -> Tensor:
+        """The accumulator in steps of 1 / unit, trainable."""
         weight, bias = self._rounded()
-        parts = torch.split(weight, [s.rows for s in self.sources])
-        acc = bias
+        factor = unit / (self.scale * 2.0**self.in_bits)
+        parts = torch.split(weight * factor, [s.rows for s in self.sources])
+        acc, bias = None, bias * factor
         points = [(x, w) for x, w, s in zip(inputs, parts, self.sources, strict=True) if s.window == POINT]
         if points:
-            acc = torch.cat([x for x, _ in points], -1) @ torch.cat([w for _, w in points]) + acc
+            x = torch.cat([x for x, _ in points], -1) if len(points) > 1 else points[0][0]
+            acc = F.linear(x, torch.cat([w for _, w in points]).t(), bias)
         for x, w, s in zip(inputs, parts, self.sources, strict=True):
             if s.window != POINT:
                 kernel = w.view(s.window.height, s.window.width, s.channels, -1).permute(3, 2, 0, 1)
-                acc = F.conv2d(s.window.pad(x).permute(0, 3, 1, 2), kernel).permute(0, 2, 3, 1) + acc
-        return acc / (self.scale * 2.0**self.in_bits)
+                convolved = F.conv2d(s.window.pad(x).permute(0, 3, 1, 2), kernel, bias if acc is None else None)
+                acc = convolved.permute(0, 2, 3, 1) if acc is None else convolved.permute(0, 2, 3, 1) + acc
+        assert acc is not None  # a product has at least one source
+        return acc
