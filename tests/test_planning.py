@@ -111,13 +111,13 @@ def test_lanes_keep_within_count_and_memory(count: int, pixels: int, conditional
 
 
 def _may_have(lanes: int, count: int, pixels: int, conditional: bool) -> bool:
-    steps = 16 if lanes <= 16 or not conditional or pixels >= MANY_VALUES else 64
+    steps = 16 if not conditional or pixels >= MANY_VALUES else 64
     return lanes * steps <= count and lanes * pixels <= MAX_PIXELS_IN_STEP and lanes <= MAX_LANES
 
 
 def test_lanes_by_example() -> None:
     assert [choose_lanes(10_000, 784, 1, conditional) for conditional in (True, False)] == [128, 512]
-    assert [choose_lanes(256, 784, 1, conditional) for conditional in (True, False)] == [16, 16]
+    assert [choose_lanes(256, 784, 1, conditional) for conditional in (True, False)] == [4, 16]
     assert [choose_lanes(10_000, 1024, 3, conditional) for conditional in (True, False)] == [512, 512]
     assert choose_lanes(10_000, MAX_PIXELS_IN_STEP // 4, 1, True) == 4
 

@@ -12,9 +12,9 @@ import numpy as np
 
 MAX_LANES = 512
 MAX_PIXELS_IN_STEP = 1 << 19  # of all lanes together: bounds the memory of one step, 400 MB of frequencies for colours
-FEW_LANES = 16  # so many are wanted whatever they cost, since a step takes hardly longer than a pixel at a time
 MIN_STEPS = 16  # fewer, and the ends would be a good part of all
-# Lanes along a tour hang on a trunk of less near ones: at 10,000 1-bit images 128 lanes cost 0.14 % of all, 512 0.45 %.
+# Lanes along a tour hang on a trunk of less near ones: with so many steps they cost 0.05 to 0.14 % of all bits of 1-bit
+# MNIST images from 256 to 10,000 (docs/LOG.md).
 MIN_STEPS_OF_MANY = 64
 MANY_VALUES = 2048  # of an element, beside whose residual the latents are some 0.1 %
 
@@ -80,8 +80,6 @@ def choose_lanes(count: int, pixels: int, colours: int, conditional: bool) -> in
     """
     if count < 1 or pixels < 1 or colours < 1:
         raise ValueError(f"lanes need at least one element of at least one value, not {count} of {pixels} x {colours}")
-    by_count = count // MIN_STEPS
-    if conditional and pixels * colours < MANY_VALUES:
-        by_count = max(min(FEW_LANES, by_count), count // MIN_STEPS_OF_MANY)
-    most = max(1, min(MAX_LANES, by_count, MAX_PIXELS_IN_STEP // pixels))
+    steps = MIN_STEPS_OF_MANY if conditional and pixels * colours < MANY_VALUES else MIN_STEPS
+    most = max(1, min(MAX_LANES, count // steps, MAX_PIXELS_IN_STEP // pixels))
     return 1 << (most.bit_length() - 1)

@@ -29,6 +29,7 @@ from acncodec.codec import pricing
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.plan import Way
 from acncodec.nets.model import Model, parse_model
+from acncodec.planning import schedule
 
 HERE = Path(__file__).parent
 
@@ -95,6 +96,7 @@ def make(name: str, root: Path, target: Path) -> None:
             patch.setattr(pricing, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
         patch.setattr(pricing, "MAX_WHOLE", 24 if name == "colours" else pricing.MAX_WHOLE)
         patch.setattr(pricing, "TILE", 4)
+        patch.setattr(schedule, "MIN_STEPS_OF_MANY", schedule.MIN_STEPS)  # lanes for few pictures
         compress(root, target, models()[2:] if name == "mixed" else models(), options, no_progress)
 
 
