@@ -70,14 +70,15 @@ class CompiledDecoder:
 
     def start_row(self, row: int) -> None:
         self._row = row
-        self._run(self._layout.row, row, 1, 0, self._buffers.width)
+        self._run(self._layout.row if row else self._layout.top_row, row, 1, 0, self._buffers.width)
 
     def start_pixel(self, column: int) -> None:
         self._column = column
 
     def first(self, colour: int) -> np.ndarray:
         self._colour = colour
-        self._run_here(self._layout.first[colour])
+        at_left = colour == self._column == 0
+        self._run_here(self._layout.first_at_left if at_left else self._layout.first[colour])
         return self._frequencies
 
     def second(self, first: np.ndarray) -> np.ndarray:
@@ -87,8 +88,6 @@ class CompiledDecoder:
 
     def put(self, colour: int, values: np.ndarray) -> None:
         self._values[self._row, self._column, :, colour] = values
-        if colour == self._networks.arch.colours - 1:
-            self._run_here(self._layout.planes)
 
     def wait(self) -> None:
         """Nothing is done later."""

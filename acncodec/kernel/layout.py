@@ -85,24 +85,29 @@ class Layout:
         self._features, self._parameters = Row(buffers.features, self._arch.features), Row(buffers.parameters, 0)
 
     @cached_property
+    def top_row(self) -> Program:
+        """The vertical stack of the first row, and what the horizontal one reads of it."""
+        return self._program(self._vertical_row, 0)
+
+    @cached_property
     def row(self) -> Program:
-        """The vertical stack of a row, and what the horizontal one reads of it."""
-        return self._program(self._vertical_row)
+        """The same of any other row, once the row above is told."""
+        return self._program(self._vertical_row, 1)
+
+    @cached_property
+    def first_at_left(self) -> Program:
+        """Of the first pixel of a row, the horizontal stack and frequencies of the leading digit of its first colour."""
+        return self._program(self._first, 0, 0)
 
     @cached_property
     def first(self) -> list[Program]:
-        """For each colour of a pixel the frequencies of its leading digit; for the first the horizontal stack before it."""
-        return [self._program(self._first, colour) for colour in range(self._arch.colours)]
+        """The same of any other pixel, once the pixel to the left is told; and for the other colours their frequencies."""
+        return [self._program(self._first, colour, 1) for colour in range(self._arch.colours)]
 
     @cached_property
     def second(self) -> list[Program]:
         """The frequencies of its second digit."""
         return [self._program(self._second, colour) for colour in range(self._arch.colours)]
-
-    @cached_property
-    def planes(self) -> Program:
-        """Tell a pixel, all of whose values are known."""
-        return self._program(self._planes)
 
     @cached_property
     def whole(self) -> Program:
@@ -120,8 +125,8 @@ class Layout:
 
     # Operations of one phase
 
-    def _vertical_row(self, phase: int) -> list[Operation]:
-        found = []
+    def _vertical_row(self, phase: int, above: int) -> list[Operation]:
+        found = [self._planes(phase, row=-1)] if above else []
         for number, block in enumerate(self._blocks):
             found.append(self._vertical(number, block, phase))
             known = slice(block.horizontal.sources[0].rows, None)
@@ -129,9 +134,10 @@ class Layout:
             found.append(self._product(block.horizontal, taps, RAW, self._partial[number].at(0), part=known))
         return found
 
-    def _first(self, phase: int, colour: int) -> list[Operation]:
+    def _first(self, phase: int, colour: int, left: int) -> list[Operation]:
         found = []
         if colour == 0:
+            found += [self._planes(phase, column=-1)] if left else []
             for number, block in enumerate(self._blocks):
                 window = slice(0, block.horizontal.sources[0].rows)
                 taps, start = self._left(number, block, phase), self._partial[number].at(0)
@@ -143,12 +149,13 @@ class Layout:
     def _second(self, phase: int, colour: int) -> list[Operation]:
         return [self._digit(colour, 1)]
 
-    def _planes(self, phase: int) -> list[Operation]:
+    def _planes(self, phase: int, row: int = 0, column: int = 0) -> Operation:
+        """Tell pixels whose values are known, here or that far from here."""
         kind = TELL if self._arch.logistics else GREY
-        return [self._pixels(kind, self._v[0].at(phase), self._arch.colours, inside=1)]
+        return self._pixels(kind, self._v[0].at(phase + row, column), self._arch.colours, 1, row, column)
 
     def _whole(self, phase: int, with_frequencies: int) -> list[Operation]:
-        found = [*self._predict(), *self._planes(phase)]
+        found = [*self._predict(), self._planes(phase)]
         for number, block in enumerate(self._blocks):
             found.append(self._vertical(number, block, phase))
             taps = [*self._left(number, block, phase), self._v[number + 1].tap(phase), self._latents()]
@@ -183,7 +190,7 @@ class Layout:
         return Tap(z.at(), z.step(0), z.step(1), z.step(2), self._arch.map_planes)
 
     def _predict(self) -> list[Operation]:
-        return [self._pixels(PREDICT, (NOWHERE, 0, 0), 0, inside=0)] if self._arch.logistics else []
+        return [self._pixels(PREDICT, (NOWHERE, 0, 0), 0, 0)] if self._arch.logistics else []
 
     def _head(self, colour: int) -> list[Operation]:
         """Parameters of a colour's distribution, the colours before being known."""
@@ -198,7 +205,7 @@ class Layout:
         told = Row(self._buffers.told, known_planes(self._arch, colour))
         known = [told.tap(0)] if colour else []
         first, last = cast(Product, head.features[colour]), cast(Product, head.outputs[colour])
-        found = [self._pixels(TELL, told.at(0), colour, inside=0)] if colour else []
+        found = [self._pixels(TELL, told.at(0), colour, 0)] if colour else []
         found.append(self._product(first, [h, *known], REQUANTISE, features.at(0)))
         found.append(self._product(last, [features.tap(0), *known], REQUANTISE, parameters.at(0)))
         return [*found, self._of_value(AROUND, colour)]
@@ -247,12 +254,14 @@ class Layout:
             tanh,
         ]
 
-    def _pixels(self, kind: int, planes: tuple[Word, int, int], known: int, inside: int) -> Operation:
+    def _pixels(
+        self, kind: int, planes: tuple[Word, int, int], known: int, inside: int, row: int = 0, column: int = 0
+    ) -> Operation:
         arch, values, predicted = self._arch, self._buffers.values, self._buffers.predicted
         return [
             *(kind, arch.colours, arch.centres, self._buffers.width, arch.levels),
-            *(values.at(), values.step(0), values.step(1)),
-            *(predicted.at(), predicted.step(0), predicted.step(1)),
+            *(values.at(row, column), values.step(0), values.step(1)),
+            *(predicted.at(column), predicted.step(0), predicted.step(1)),
             *planes,
             *(known, inside),
         ]
