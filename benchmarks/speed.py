@@ -42,6 +42,8 @@ from acncodec.coding.selftest import quick_selftest
 from acncodec.coding.stack import Stack
 from acncodec.exact.precision import full_precision
 from acncodec.nets.model import Model
+from acncodec.training.data import split
+from acncodec.training.trainer import Budget, Trainer
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs
 from benchmarks.directory_sets import cifar10
 from benchmarks.floor import copy_rate, matmul_rate, operations, operations_by_part, symbol_rates
@@ -52,6 +54,7 @@ RESULTS = Path(__file__).parent / "results"
 MODELS = {"mnist-1bit": 10_000, "mnist-8bit": 10_000, "photo-rgb": 10_000}  # images of each
 QUICK = "mnist-8bit"
 WAYS = ("encode", "decode")
+TRAINING_STEPS = 40
 LANES = (1, 16, 64, 128, 512)
 CUDA_LANES = (*LANES, 2048, 8192)
 PREAMBLE = """A share of the floor is the time that the operations, bytes or symbols would take at the machine's rate,
@@ -165,6 +168,21 @@ def by_lanes(model: Model, images: np.ndarray, lanes: int, repeats: int) -> dict
     return {way: floor / median(each[1:]) for way, each in times.items()}  # the first lays things out
 
 
+def training(model: Model, images: np.ndarray) -> dict[str, float]:
+    """Images a second of training steps, and their share of the floor: forward and twice as much backward."""
+    _, height, width, _ = images.shape
+    trainer = Trainer(model.arch, split(list(images)), Budget(steps=TRAINING_STEPS))
+    rate = matmul_rate(0.6)
+    times: list[float] = []
+    for _ in trainer.run(lambda report: times.append(trainer.seconds), every=0.0):
+        pass
+    images_per_second = trainer.batch / median(np.diff(times))
+    return {
+        "images_per_second": images_per_second,
+        "of_floor": images_per_second * 3 * operations(model, height, width) / rate,
+    }
+
+
 def measure(name: str, count: int, runs: int, lanes: tuple[int, ...], device: torch.device) -> dict[str, Any]:
     """Everything about one model."""
     model, images = bundled.find(name), images_of(name, count)
@@ -173,6 +191,7 @@ def measure(name: str, count: int, runs: int, lanes: tuple[int, ...], device: to
         whole = [run_whole(name, images, device, Path(folder)) for _ in range(runs + 1)][1:]  # the first warms up
     with full_precision():
         steps = {str(n): by_lanes(model, images, n, max(3, runs)) for n in lanes}
+    trained = {} if device.type == "cuda" else {"training": training(model, images[:2000])}
     return {
         "images": len(images),
         "bits_an_image": whole[0]["bits_an_image"],
@@ -180,6 +199,7 @@ def measure(name: str, count: int, runs: int, lanes: tuple[int, ...], device: to
         **{key: median(shares(run)[key] for run in whole) for key in shares(whole[0])},
         "images_per_second": {way: len(images) / median(sum(run[way].values()) for run in whole) for way in WAYS},
         "shares_by_lanes": steps,
+        **trained,
         "stages": {way: stages(whole, way) for way in WAYS},
     }
 
@@ -210,6 +230,9 @@ def markdown(results: dict[str, Any]) -> str:
         lines += ["", f"Coder and planner take {share:.1%} of the time of decoding.", ""]
         lines += ["| lanes of a step | encode, of the floor | decode, of the floor |", "|---|---|---|"]
         lines += [f"| {n} | {row['encode']:.0%} | {row['decode']:.0%} |" for n, row in result["shares_by_lanes"].items()]
+        if "training" in result:
+            row = result["training"]
+            lines += ["", f"Training: {row['images_per_second']:.0f} images a second, {row['of_floor']:.0%} of the floor."]
         for way in WAYS:
             lines += ["", f"| {way} | seconds | of all | of the floor |", "|---|---|---|---|"]
             for stage, row in result["stages"][way].items():

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from acncodec.coding import steps
 from acncodec.coding.pixels import pop_pixels, push_pixels, residual_prices
-from acncodec.coding.selftest import compiled_steps, compiled_whole, fixed_networks, pseudo_random, whole_image
+from acncodec.coding.protocol import encode
+from acncodec.coding.selftest import (
+    codes_of,
+    compiled_codes,
+    compiled_steps,
+    compiled_whole,
+    fixed_networks,
+    pseudo_random,
+    whole_image,
+)
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import residual_bits
 from acncodec.exact.grids import LATENT_MAX
@@ -80,6 +89,9 @@ def assert_agrees(networks: Networks, kind: str, n: int, height: int, width: int
         for got, part in zip(found, want, strict=True):
             assert got.shape == part.shape
             assert (got == part).all()
+    (codes,), (want_codes,) = compiled_codes(kind, networks, pixels, z), codes_of(networks, pixels, z)
+    assert codes.shape == want_codes.shape
+    assert (codes == want_codes).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -215,6 +227,20 @@ def test_windows_of_too_many_taps_are_left_to_tensors() -> None:
     assert 23 * 11 + 1 <= MAX_TAPS < 25 * 12 + 1
     for first, fits in ((23, True), (25, False)):
         assert available(networks_of(architecture(2, 1, **{**SMALL, "first": first}))) == fits
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (9, 7), (28, 28), (33, 18)])
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_codes_of_any_size_are_the_same_without_the_kernel(
+    levels: int, colours: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(levels, colours)
+    pixels, _ = inputs_of(model.arch, 11, *size)
+    monkeypatch.setattr("acncodec.coding.protocol.COMPILED_PIXELS", 4 * size[0] * size[1])  # in three parts
+    codes = encode(model, pixels)
+    monkeypatch.setattr("acncodec.coding.protocol.available", lambda _: False)
+    assert codes.dtype == np.int16
+    assert (encode(model, pixels) == codes).all()
 
 
 def test_decoders_are_kept_for_equal_steps() -> None:

@@ -12,11 +12,17 @@ import torch
 from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
 from acncodec.coding.pixels import pop_pixels, push_pixels
 from acncodec.coding.stack import Stack
+from acncodec.coding.steps import Kept
 from acncodec.exact.precision import full_precision
+from acncodec.kernel.decoder import available
+from acncodec.kernel.encoder import CompiledEncoder
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, Step
 
-ENCODE_PIXELS = 64 * 28 * 28  # of one pass of the encoder
+ENCODE_PIXELS = 64 * 28 * 28  # of one pass of the encoder on tensors; more fall out of the cache
+COMPILED_PIXELS = 1 << 19  # of one by the kernel, whose groups of lanes fit the cache by themselves: some 50 MB
+
+_kept = Kept()
 
 
 @dataclass
@@ -105,9 +111,14 @@ def bob(stack: Stack, task: Task) -> np.ndarray:
 @full_precision()
 def encode(model: Model, pixels: np.ndarray) -> np.ndarray:
     """Codes int16 [N, D], latent grid, of pixels uint8 [N, H, W, colours]."""
-    size = max(1, ENCODE_PIXELS // (pixels.shape[1] * pixels.shape[2]))
+    networks, (height, width) = model.networks, pixels.shape[1:3]
+    compiled = available(networks)
+    size = max(1, (COMPILED_PIXELS if compiled else ENCODE_PIXELS) // (height * width))
     parts = []
-    for start in range(0, len(pixels), size):
-        batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + size])).to(model.networks.device)
-        parts.append(model.networks.encode(batch).to("cpu", torch.int16).numpy())
+    for batch in (pixels[start : start + size] for start in range(0, len(pixels), size)):
+        if compiled:
+            parts.append(_kept.of(CompiledEncoder, networks, len(batch), height, width).codes(batch))
+        else:
+            on_device = torch.from_numpy(np.ascontiguousarray(batch)).to(networks.device)
+            parts.append(networks.encode(on_device).to("cpu", torch.int16).numpy())
     return np.concatenate(parts)

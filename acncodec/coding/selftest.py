@@ -23,6 +23,7 @@ from acncodec.exact import tables
 from acncodec.exact.grids import BASE, CODE_MAX, LATENT_MAX
 from acncodec.exact.precision import full_precision
 from acncodec.kernel.decoder import CompiledDecoder
+from acncodec.kernel.encoder import CompiledEncoder
 from acncodec.kernel.team import instructions
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
@@ -62,17 +63,16 @@ def fixed_networks(arch: Architecture) -> Networks:
 
 @full_precision()
 def frequencies_digest(device: torch.device, passes: "Passes | None" = None) -> str:
-    """sha256 over all frequencies that the fixed networks give, by both passes: those on tensors unless given."""
+    """sha256 over all frequencies and codes that the fixed networks give, by `passes`: those on tensors unless given."""
     digest = hashlib.sha256()
     for kind in KINDS:
         networks, pixels, z = _fixed_inputs(kind, 3)
         networks.to(device)
-        codes = networks.encode(torch.from_numpy(pixels).to(device))
         parents = networks.tensor(pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3))
-        for frequencies in (part for each in passes or (whole_image, stepwise) for part in each(networks, pixels, z)):
-            digest.update(frequencies.astype("<i8").tobytes())
-        for part in (codes, latent_frequencies(networks.mixture(parents))):
-            digest.update(part.to("cpu", torch.int64).numpy().astype("<i8").tobytes())
+        for found in (part for each in passes or TENSORS for part in each(networks, pixels, z)):
+            digest.update(found.astype("<i8").tobytes())
+        latents = latent_frequencies(networks.mixture(parents)).cpu().numpy()
+        digest.update(latents.astype("<i8").tobytes())
     return digest.hexdigest()
 
 
@@ -101,7 +101,7 @@ def agrees_on_many(device: torch.device, count: int = 512) -> bool:
 # colour and digit an array [N, H, W, base].
 
 Pass = Callable[[Networks, np.ndarray, np.ndarray], list[np.ndarray]]
-Passes = tuple[Pass, Pass]
+Passes = tuple[Pass, Pass, Pass]  # whole images, pixel by pixel, and the codes, [N, D]
 
 
 def whole_image(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
@@ -128,9 +128,23 @@ def stepwise(
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
+def codes_of(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+    """Codes by the encoder on tensors."""
+    return [networks.encode(torch.from_numpy(pixels).to(networks.device)).cpu().numpy()]
+
+
+TENSORS: Passes = whole_image, stepwise, codes_of
+
+
 def compiled(kind: str) -> Passes:
-    """Both passes by the kernel, with instructions of that kind."""
-    return partial(compiled_whole, kind), partial(compiled_steps, kind)
+    """All passes by the kernel, with instructions of that kind."""
+    return partial(compiled_whole, kind), partial(compiled_steps, kind), partial(compiled_codes, kind)
+
+
+def compiled_codes(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+    """Codes by the kernel."""
+    n, height, width, _ = pixels.shape
+    return [CompiledEncoder(networks, n, height, width, kind).codes(pixels)]
 
 
 def compiled_whole(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
@@ -230,7 +244,7 @@ def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
     for index in range(torch.cuda.device_count()):
         cuda = torch.device("cuda", index)
         yield f"{cuda}, recorded steps", frequencies_digest(cuda) == FREQUENCIES_SHA256
-        unrecorded = whole_image, partial(stepwise, groups=2, graphs=False)
+        unrecorded = whole_image, partial(stepwise, groups=2, graphs=False), codes_of
         yield f"{cuda}, steps in groups, unrecorded", frequencies_digest(cuda, unrecorded) == FREQUENCIES_SHA256
         yield f"{cuda}, 512 images side by side", agrees_on_many(cuda)
 

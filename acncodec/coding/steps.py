@@ -170,8 +170,8 @@ def _split(networks: Networks, lanes: int, height: int, width: int) -> list[tupl
     return split(networks, lanes, height, width, count)
 
 
-class _Kept(threading.local):
-    """A thread's last decoder: to make one takes milliseconds, and most steps of a schedule are equally wide."""
+class Kept(threading.local):
+    """A thread's last decoder or encoder: to make one takes milliseconds, and most steps are equally wide."""
 
     def __init__(self) -> None:
         self._made_for: tuple[object, ...] = ()
@@ -189,4 +189,4 @@ class _Kept(threading.local):
         return cast(Made, self._made)
 
 
-_kept = _Kept()
+_kept = Kept()

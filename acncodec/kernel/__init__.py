@@ -1,1 +1,1 @@
-"""The decoder and its frequencies compiled, for many images side by side on the CPU: the same integers, much faster."""
+"""Encoder, decoder and frequencies compiled, for many images side by side on the CPU: the same integers, much faster."""

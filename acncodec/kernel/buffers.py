@@ -11,6 +11,8 @@ from typing import cast
 import numpy as np
 
 from acncodec.exact.grids import BASE
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.encoder import GRID
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
 from acncodec.nets.planes import known_planes, plane_count
 
@@ -60,33 +62,55 @@ class Buffer:
         return self.array.strides[1 + axis] // self.array.itemsize
 
 
-class Buffers:
-    """All arrays that a decoder needs for n images height x width, in groups of lanes that `threads` share."""
+class Lanes:
+    """Images side by side, n of height x width, in groups of lanes that `threads` share; their values and predictions."""
 
-    def __init__(self, decoder: GatedPixelCNN, lanes: int, height: int, width: int, threads: int) -> None:
-        self.arch = arch = decoder.arch
-        blocks = [cast(Block, block) for block in decoder.blocks]
-        self.lanes, self.height, self.width = lanes, height, width
+    def __init__(self, arch: Architecture, lanes: int, height: int, width: int, threads: int) -> None:
+        self.arch, self.lanes, self.height, self.width = arch, lanes, height, width
         self.size = min(GROUP_MAX, up_to(-(-lanes // threads), ROWS))  # of a group
         self.groups = -(-lanes // self.size)
+        self.values = self.per_lane((height, width), (arch.colours,), np.uint8)
+        self.predicted = self.zeros(width, arch.centres, self.size, arch.colours)
+
+    @property
+    def filled_up(self) -> int:
+        """Lanes, filled up to whole ROWS."""
+        return up_to(self.lanes, ROWS)
+
+    def zeros(self, *shape: int, dtype: type = np.int16) -> Buffer:
+        """A buffer [groups, *shape]."""
+        array: np.ndarray = np.zeros((self.groups, *shape), dtype)
+        return Buffer(array, array.strides[0])
+
+    def per_lane(self, before: tuple[int, ...], after: tuple[int, ...], dtype: type) -> Buffer:
+        """An array [*before, lanes, *after] that all groups share, its lanes filled up to whole groups."""
+        array: np.ndarray = np.zeros((*before, self.groups * self.size, *after), dtype)
+        return Buffer(array[None], array.strides[len(before)] * self.size)
+
+
+class DecoderBuffers(Lanes):
+    """All arrays that a decoder needs."""
+
+    def __init__(self, decoder: GatedPixelCNN, lanes: int, height: int, width: int, threads: int) -> None:
+        arch = decoder.arch
+        super().__init__(arch, lanes, height, width, threads)
         planes, channels = up_to(plane_count(arch), 2), up_to(arch.channels, OUTS)
-        self.latents = self._zeros(height, width, self.size, up_to(arch.map_planes, 2))
+        self.latents = self.zeros(height, width, self.size, up_to(arch.map_planes, 2))
         self.rings: list[Buffer] = []  # rows that a block's vertical window covers and the one that is being filled
         self.lefts: list[Buffer] = []  # the current row of a block's horizontal input, as a ring of one
+        blocks = [cast(Block, block) for block in decoder.blocks]
         for block in blocks:
             above, left = block.vertical.sources[0].window, block.horizontal.sources[0].window
             columns = width - above.left + above.right
-            ring = self._zeros(above.height + block.first, columns, self.size, planes if block.first else channels)
+            ring = self.zeros(above.height + block.first, columns, self.size, planes if block.first else channels)
             self.rings.append(ring)
-            self.lefts.append(ring if block.first else self._zeros(1, width - left.left, self.size, channels))
-        self.gated, self.last_v, self.last_h = (self._zeros(1, width, self.size, channels) for _ in range(3))
+            self.lefts.append(ring if block.first else self.zeros(1, width - left.left, self.size, channels))
+        self.gated, self.last_v, self.last_h = (self.zeros(1, width, self.size, channels) for _ in range(3))
         sums = up_to(2 * channels, PADDED)
-        self.partial = [self._zeros(1, width, self.size, sums, dtype=np.int32) for _ in blocks]
-        self.features = self._zeros(1, width, self.size, up_to(arch.features, OUTS))
-        self.parameters = self._zeros(1, width, self.size, up_to(3 * arch.logistics or arch.levels, OUTS))
-        self.told = self._zeros(1, width, self.size, up_to(known_planes(arch, arch.colours), 2))
-        self.predicted = self._zeros(width, arch.centres, self.size, arch.colours)
-        self.values = self._per_lane((height, width), (arch.colours,), np.uint8)
+        self.partial = [self.zeros(1, width, self.size, sums, dtype=np.int32) for _ in blocks]
+        self.features = self.zeros(1, width, self.size, up_to(arch.features, OUTS))
+        self.parameters = self.zeros(1, width, self.size, up_to(3 * arch.logistics or arch.levels, OUTS))
+        self.told = self.zeros(1, width, self.size, up_to(known_planes(arch, arch.colours), 2))
 
     def clear(self) -> None:
         """Above an image all is zero; all else is written before it is read, or lies at a margin and stays zero."""
@@ -96,12 +120,12 @@ class Buffers:
     @cached_property
     def frequencies(self) -> Buffer:
         """Of a digit of one value of every lane: float64 [n, base]."""
-        return self._per_lane((), (min(BASE, self.arch.levels),), np.float64)
+        return self.per_lane((), (min(BASE, self.arch.levels),), np.float64)
 
     @cached_property
     def digits(self) -> Buffer:
         """Leading digits of that value: int32 [n]."""
-        return self._per_lane((), (), np.int32)
+        return self.per_lane((), (), np.int32)
 
     @cached_property
     def all_frequencies(self) -> Buffer:
@@ -113,18 +137,29 @@ class Buffers:
     @cached_property
     def all_digits(self) -> Buffer:
         """Leading digits of all values: int32 [colours, H, W, n]."""
-        return self._per_lane((self.arch.colours, self.height, self.width), (), np.int32)
+        return self.per_lane((self.arch.colours, self.height, self.width), (), np.int32)
 
     @cached_property
     def bits(self) -> Buffer:
         """What each lane's values cost in theory: float64 [n]."""
-        return self._per_lane((), (), np.float64)
+        return self.per_lane((), (), np.float64)
 
-    def _zeros(self, *shape: int, dtype: type = np.int16) -> Buffer:
-        array: np.ndarray = np.zeros((self.groups, *shape), dtype)
-        return Buffer(array, array.strides[0])
 
-    def _per_lane(self, before: tuple[int, ...], after: tuple[int, ...], dtype: type) -> Buffer:
-        """An array [*before, lanes, *after] that all groups share, its lanes filled up to whole groups."""
-        array: np.ndarray = np.zeros((*before, self.groups * self.size, *after), dtype)
-        return Buffer(array[None], array.strides[len(before)] * self.size)
+class EncoderBuffers(Lanes):
+    """All arrays that an encoder needs: whole images of features, with zeros around for the windows."""
+
+    def __init__(self, arch: Architecture, lanes: int, height: int, width: int, threads: int) -> None:
+        super().__init__(arch, lanes, height, width, threads)
+        f = up_to(arch.encoder_features, OUTS)
+        wide = up_to(2 * arch.encoder_features, OUTS)
+        self.half, self.quarter = ((-(-height // n), -(-width // n)) for n in (2, 4))
+
+        def image(size: tuple[int, int], channels: int) -> Buffer:
+            return self.zeros(size[0] + 2, size[1] + 2, self.size, channels)
+
+        self.planes = image((height, width), up_to(plane_count(arch), 2))
+        self.first, self.first_halved = image((height, width), f), image(self.half, f)
+        self.second, self.second_halved = image(self.half, wide), image(self.quarter, wide)
+        self.third = image(self.quarter, wide)
+        self.pooled = self.zeros(1, GRID * GRID, self.size, wide)
+        self.codes = self.zeros(1, 1, self.size, up_to(arch.code, OUTS))

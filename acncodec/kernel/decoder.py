@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from acncodec.exact.grids import BASE
-from acncodec.kernel.buffers import MAX_OUTS, PADDED, ROWS, Buffers, up_to
-from acncodec.kernel.layout import Layout
+from acncodec.kernel.buffers import MAX_OUTS, PADDED, DecoderBuffers
+from acncodec.kernel.layout import DecoderLayout
 from acncodec.kernel.programs import MAX_TAPS, Program
 from acncodec.kernel.team import Team, instructions
 from acncodec.nets.networks import Networks
@@ -18,10 +18,10 @@ from acncodec.nets.product import Product
 
 
 def available(networks: Networks) -> bool:
-    """Whether the kernel can run these networks' decoder here."""
+    """Whether the kernel can run these networks' encoder and decoder here."""
     if not instructions() or networks.device.type != "cpu" or not networks.exact:
         return False
-    return all(_fits(product) for name, product in networks.products() if name.startswith("decoder."))
+    return all(_fits(product) for name, product in networks.products() if name.startswith(("encoder.", "decoder.")))
 
 
 def _fits(product: Product) -> bool:
@@ -42,9 +42,9 @@ class CompiledDecoder:
         self._networks, self._lanes = networks, lanes
         sets = instructions()
         self._set = sets[kind] if kind else max(sets.values())
-        self._buffers = Buffers(networks.decoder, lanes, height, width, self.team.size)
-        self._layout = Layout(networks.decoder, self._buffers)
-        self._filled_up = up_to(lanes, ROWS)
+        self._buffers = DecoderBuffers(networks.decoder, lanes, height, width, self.team.size)
+        self._layout = DecoderLayout(networks.decoder, self._buffers)
+        self._filled_up = self._buffers.filled_up
         self._values = self._buffers.values.shared[:, :, :lanes]
         self._row = self._column = self._colour = 0
 

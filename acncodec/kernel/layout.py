@@ -6,13 +6,13 @@ What a vertical window covers lies in a ring of rows, so programs differ by a ro
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 
-from acncodec.exact.grids import PRE_MAX
-from acncodec.exact.tables import exp_table, logistic_table, steepness_table, tanh_table
-from acncodec.kernel.buffers import NOWHERE, PADDED, Address, Buffer, Buffers, up_to
+from acncodec.exact.tables import exp_table, logistic_table, steepness_table
+from acncodec.kernel.buffers import NOWHERE, PADDED, Address, DecoderBuffers, up_to
+from acncodec.kernel.operations import Operation, Operations, Row
 from acncodec.kernel.programs import (
     AROUND,
     GATE,
@@ -20,7 +20,6 @@ from acncodec.kernel.programs import (
     LOGISTICS,
     LOGISTICS_BITS,
     PREDICT,
-    PRODUCT,
     RAW,
     REQUANTISE,
     SOFTMAX,
@@ -29,49 +28,22 @@ from acncodec.kernel.programs import (
     Program,
     Tap,
     Word,
-    gated_columns,
-    pack_bias,
-    pack_taps,
-    pack_weights,
-    plain_columns,
 )
 from acncodec.nets.heads import ColourHead, SoftmaxHead
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
 from acncodec.nets.planes import known_planes, plane_count
 from acncodec.nets.product import Product
 
-_TANH_ENTRIES = 128  # of the kernel's table, beyond which it is flat
 _TABLES = exp_table, logistic_table, steepness_table
-Operation = list[Word]
 
 
-class Row(NamedTuple):
-    """The current row in a ring [groups, rows, columns, lanes, channels], of which so many channels count.
-
-    `margin` columns lie before the image's first.
-    """
-
-    ring: Buffer
-    channels: int
-    margin: int = 0
-
-    def at(self, row: int, column: int = 0) -> tuple[Address, int, int]:
-        """Where a column of a row lies, and the steps by column and lane; row and column may be negative."""
-        ring = self.ring
-        return ring.at(row % ring.array.shape[1], self.margin + column), ring.step(1), ring.step(2)
-
-    def tap(self, row: int, column: int = 0) -> Tap:
-        base, step, lane = self.at(row, column)
-        return Tap(base, 0, step, lane, self.channels)
-
-
-class Layout:
+class DecoderLayout(Operations):
     """Programs over `buffers`, each made when it is first asked for. Bob's take a row or a pixel, Alice's whole rows."""
 
-    def __init__(self, decoder: GatedPixelCNN, buffers: Buffers) -> None:
-        self._decoder, self._arch, self._buffers = decoder, decoder.arch, buffers
+    def __init__(self, decoder: GatedPixelCNN, buffers: DecoderBuffers) -> None:
+        super().__init__(buffers)
+        self._decoder, self._buffers = decoder, buffers
         self._blocks = [cast(Block, block) for block in decoder.blocks]
-        self._kept: dict[object, np.ndarray] = {}  # what programs point to
         channels, planes = self._arch.channels, plane_count(self._arch)
         lefts = [-block.horizontal.sources[0].window.left for block in self._blocks]
         aboves = [-block.vertical.sources[0].window.left for block in self._blocks]
@@ -121,7 +93,7 @@ class Layout:
 
     def _program(self, operations: Callable[..., list[Operation]], *arguments: int) -> Program:
         phases = math.lcm(*(row.ring.array.shape[1] for row in self._v))
-        return Program([operations(phase, *arguments) for phase in range(phases)], self._buffers.groups)
+        return self.program(phases, operations, *arguments)
 
     # Operations of one phase
 
@@ -131,7 +103,7 @@ class Layout:
             found.append(self._vertical(number, block, phase))
             known = slice(block.horizontal.sources[0].rows, None)
             taps = [self._v[number + 1].tap(phase), self._latents()]
-            found.append(self._product(block.horizontal, taps, RAW, self._partial[number].at(0), part=known))
+            found.append(self.product(block.horizontal, taps, RAW, self._partial[number].at(0), part=known))
         return found
 
     def _first(self, phase: int, colour: int, left: int) -> list[Operation]:
@@ -141,7 +113,7 @@ class Layout:
             for number, block in enumerate(self._blocks):
                 window = slice(0, block.horizontal.sources[0].rows)
                 taps, start = self._left(number, block, phase), self._partial[number].at(0)
-                found.append(self._product(block.horizontal, taps, GATE, self._gated.at(0), part=window, start=start))
+                found.append(self.product(block.horizontal, taps, GATE, self._gated.at(0), part=window, start=start))
                 found.append(self._residual(number, block))
             found += self._predict()
         return [*found, *self._head(colour), self._digit(colour, 0)]
@@ -152,14 +124,14 @@ class Layout:
     def _planes(self, phase: int, row: int = 0, column: int = 0) -> Operation:
         """Tell pixels whose values are known, here or that far from here."""
         kind = TELL if self._arch.logistics else GREY
-        return self._pixels(kind, self._v[0].at(phase + row, column), self._arch.colours, 1, row, column)
+        return self.pixels(kind, self._v[0].at(phase + row, column), self._arch.colours, 1, row, column)
 
     def _whole(self, phase: int, with_frequencies: int) -> list[Operation]:
         found = [*self._predict(), self._planes(phase)]
         for number, block in enumerate(self._blocks):
             found.append(self._vertical(number, block, phase))
             taps = [*self._left(number, block, phase), self._v[number + 1].tap(phase), self._latents()]
-            found.append(self._product(block.horizontal, taps, GATE, self._gated.at(0)))
+            found.append(self.product(block.horizontal, taps, GATE, self._gated.at(0)))
             found.append(self._residual(number, block))
         for colour in range(self._arch.colours):
             found += self._head(colour)
@@ -174,7 +146,7 @@ class Layout:
         rows, columns = range(window.top, window.bottom + 1), range(window.left, window.right + 1)
         taps = [*(v.tap(phase + y, x) for y in rows for x in columns), self._latents()]
         stream = None if block.first else v.at(phase)
-        return self._product(block.vertical, taps, GATE, self._v[number + 1].at(phase), stream=stream)
+        return self.product(block.vertical, taps, GATE, self._v[number + 1].at(phase), stream=stream)
 
     def _left(self, number: int, block: Block, phase: int) -> list[Tap]:
         """The taps of the horizontal window."""
@@ -183,14 +155,14 @@ class Layout:
 
     def _residual(self, number: int, block: Block) -> Operation:
         stream = None if block.first else self._h[number].at(0)
-        return self._product(block.residual, [self._gated.tap(0)], REQUANTISE, self._h[number + 1].at(0), stream=stream)
+        return self.product(block.residual, [self._gated.tap(0)], REQUANTISE, self._h[number + 1].at(0), stream=stream)
 
     def _latents(self) -> Tap:
         z = self._buffers.latents
         return Tap(z.at(), z.step(0), z.step(1), z.step(2), self._arch.map_planes)
 
     def _predict(self) -> list[Operation]:
-        return [self._pixels(PREDICT, (NOWHERE, 0, 0), 0, 0)] if self._arch.logistics else []
+        return [self.pixels(PREDICT, (NOWHERE, 0, 0), 0, 0)] if self._arch.logistics else []
 
     def _head(self, colour: int) -> list[Operation]:
         """Parameters of a colour's distribution, the colours before being known."""
@@ -198,16 +170,16 @@ class Layout:
         h, features, parameters = self._h[-1].tap(0), self._features, self._parameters
         if isinstance(head, SoftmaxHead):
             return [
-                self._product(head.features, [h], REQUANTISE, features.at(0)),
-                self._product(head.logits, [features.tap(0)], REQUANTISE, parameters.at(0)),
+                self.product(head.features, [h], REQUANTISE, features.at(0)),
+                self.product(head.logits, [features.tap(0)], REQUANTISE, parameters.at(0)),
             ]
         assert isinstance(head, ColourHead)
         told = Row(self._buffers.told, known_planes(self._arch, colour))
         known = [told.tap(0)] if colour else []
         first, last = cast(Product, head.features[colour]), cast(Product, head.outputs[colour])
-        found = [self._pixels(TELL, told.at(0), colour, 0)] if colour else []
-        found.append(self._product(first, [h, *known], REQUANTISE, features.at(0)))
-        found.append(self._product(last, [features.tap(0), *known], REQUANTISE, parameters.at(0)))
+        found = [self.pixels(TELL, told.at(0), colour, 0)] if colour else []
+        found.append(self.product(first, [h, *known], REQUANTISE, features.at(0)))
+        found.append(self.product(last, [features.tap(0), *known], REQUANTISE, parameters.at(0)))
         return [*found, self._of_value(AROUND, colour)]
 
     def _digit(self, colour: int, digit: int, all_pixels: bool = False) -> Operation:
@@ -222,50 +194,6 @@ class Layout:
             out = frequencies.at(0, 0, colour, digit), frequencies.step(0), frequencies.step(1)
         return self._of_value(kind, colour, first if digit else (NOWHERE, 0, 0), out)
 
-    # Operations word for word, as native/operations.h has them
-
-    def _product(
-        self,
-        product: Product,
-        taps: list[Tap],
-        finish: int,
-        out: tuple[Address, int, int],
-        *,
-        part: slice = slice(None),
-        start: tuple[Address, int, int] | None = None,
-        stream: tuple[Address, int, int] | None = None,
-    ) -> Operation:
-        """Sums over `taps`, which are those of `part` of the weight's rows, from the bias or another `start` on."""
-        assert product.shift is not None
-        weight = product.weight.numpy()[part].astype(np.int16)
-        columns = plain_columns(weight.shape[1]) if finish == REQUANTISE else gated_columns(weight.shape[1])
-        weights = self._keep((product, part.start, part.stop), lambda: pack_weights(weight, taps, columns))
-        bias = self._keep((product, "bias"), lambda: pack_bias(product.bias.numpy().astype(np.int32), columns))
-        packed = pack_taps(taps, self._buffers.groups)
-        self._kept[len(self._kept)] = packed.array
-        tanh = self._keep("tanh", lambda: tanh_table()[PRE_MAX : PRE_MAX + _TANH_ENTRIES].astype(np.int16))
-        low, high = (-PRE_MAX, PRE_MAX) if finish == GATE else (product.low, product.high)
-        return [
-            *(PRODUCT, len(taps), packed.at(), weights, len(columns), up_to(len(columns), PADDED)),
-            *(start or (bias, 0, 0)),
-            *(finish, product.shift, low, high),
-            *out,
-            *(stream[:2] if stream else (NOWHERE, 0)),
-            tanh,
-        ]
-
-    def _pixels(
-        self, kind: int, planes: tuple[Word, int, int], known: int, inside: int, row: int = 0, column: int = 0
-    ) -> Operation:
-        arch, values, predicted = self._arch, self._buffers.values, self._buffers.predicted
-        return [
-            *(kind, arch.colours, arch.centres, self._buffers.width, arch.levels),
-            *(values.at(row, column), values.step(0), values.step(1)),
-            *(predicted.at(column), predicted.step(0), predicted.step(1)),
-            *planes,
-            *(known, inside),
-        ]
-
     def _of_value(
         self,
         kind: int,
@@ -277,7 +205,7 @@ class Layout:
         """An operation on the parameters of a colour's distribution."""
         arch, buffers = self._arch, self._buffers
         predicted, values = buffers.predicted, buffers.values
-        tables = [self._keep(make, make) for make in _TABLES]  # all int32
+        tables = [self.keep(make, make) for make in _TABLES]  # all int32
         return [
             *(kind, arch.logistics, arch.levels),
             *self._parameters.at(0),
@@ -288,11 +216,5 @@ class Layout:
             *tables,
             *(values.at(0, 0, 0, colour), values.step(0), values.step(1)),
             bits,
-            self._keep("exp", lambda: np.exp(np.arange(len(exp_table())) / -32.0)),
+            self.keep("exp", lambda: np.exp(np.arange(len(exp_table())) / -32.0)),
         ]
-
-    def _keep(self, key: object, make: Callable[[], np.ndarray]) -> Address:
-        """The address of an array that is made once."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return Address(self._kept[key].ctypes.data)

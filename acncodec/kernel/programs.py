@@ -12,7 +12,7 @@ import numpy as np
 from acncodec.kernel.buffers import OUTS, PADDED, Address, Buffer, up_to
 
 WORDS = 32
-PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS = range(9)  # operations
+PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST = range(10)  # operations
 REQUANTISE, GATE, RAW = range(3)  # what becomes of a product's sums
 MAX_TAPS = 256  # of a product
 
@@ -72,7 +72,9 @@ def gated_columns(out: int) -> np.ndarray:
 class Program:
     """Operations, a list for each phase: row r runs those of phase r modulo their number."""
 
-    def __init__(self, phases: list[list[list[Word]]], groups: int) -> None:
+    def __init__(self, phases: list[list[list[Word]]], groups: int, kept: object) -> None:
+        """`kept` owns what the words point to."""
+        self._kept = kept
         words = [_fill(operation) for phase in phases for operation in phase]
         first = np.array([[w.first if isinstance(w, Address) else w for w in each] for each in words], np.int64)
         apart = np.array([[w.apart if isinstance(w, Address) else 0 for w in each] for each in words], np.int64)

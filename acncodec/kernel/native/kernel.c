@@ -45,6 +45,7 @@ static void execute(const int64_t *program, int64_t count, int64_t set, const wh
         case SOFTMAX: softmax((const head_t *)word, at); break;
         case LOGISTICS_BITS: logistics_bits((const head_t *)word, at); break;
         case SOFTMAX_BITS: softmax_bits((const head_t *)word, at); break;
+        case LARGEST: largest((const largest_t *)word, at); break;
         }
 }
 

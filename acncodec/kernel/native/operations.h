@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { WORDS = 32 };
-enum { PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS }; /* the first word */
+enum { PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST }; /* 1st word */
 enum { REQUANTISE, GATE, RAW };                                    /* what becomes of a product's sums */
 
 enum { UNIT = 128, GATE_SHIFT = 8, STREAM_MAX = 1024, PLANE_MAX = 255, ERROR_SCALE = 4, MIDDLE = 128 };
@@ -65,6 +65,14 @@ typedef struct { /* parameters of a value's distribution, frequencies of its dig
     double *bits; /* of every lane, to be added to */
     const double *real_exp;
 } head_t;
+
+typedef struct { /* the largest values of each channel in a window */
+    int64_t kind;
+    const int16_t *in;
+    int64_t row, rows, column, columns, step; /* of the window, and from one column of `out` to the next */
+    int16_t *out;
+    int64_t out_column, channels; /* of a lane, all that there is room for */
+} largest_t;
 
 typedef struct {
     int64_t row, first, last, high; /* columns first..last-1; lanes of the group below `high`, a multiple of ROWS */

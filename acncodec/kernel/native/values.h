@@ -97,6 +97,20 @@ static void softmax(const head_t *h, const where_t *at) {
         }
 }
 
+static void largest(const largest_t *p, const where_t *at) {
+    const int64_t count = at->high * p->channels;
+    for (int64_t column = at->first; column < at->last; column++) {
+        const int16_t *in = p->in + column * p->step;
+        int16_t *out = p->out + column * p->out_column;
+        memcpy(out, in, count * sizeof *out);
+        for (int64_t y = 0; y < p->rows; y++)
+            for (int64_t x = y ? 0 : 1; x < p->columns; x++) {
+                const int16_t *other = in + y * p->row + x * p->column;
+                for (int64_t i = 0; i < count; i++) out[i] = other[i] > out[i] ? other[i] : out[i];
+            }
+    }
+}
+
 /* What coding/theory.py says that the values cost, by its formulas in doubles; no frequency takes part. */
 
 static void softmax_bits(const head_t *h, const where_t *at) {

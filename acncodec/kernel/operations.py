@@ -1,0 +1,118 @@
+"""Operations word for word as native/operations.h has them, and where they find their inputs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from acncodec.exact.grids import PRE_MAX
+from acncodec.exact.tables import tanh_table
+from acncodec.kernel.buffers import NOWHERE, PADDED, Address, Buffer, Lanes, up_to
+from acncodec.kernel.programs import (
+    GATE,
+    LARGEST,
+    PRODUCT,
+    REQUANTISE,
+    Program,
+    Tap,
+    Word,
+    gated_columns,
+    pack_bias,
+    pack_taps,
+    pack_weights,
+    plain_columns,
+)
+from acncodec.nets.product import Product
+
+_TANH_ENTRIES = 128  # of the kernel's table, beyond which it is flat
+Operation = list[Word]
+
+
+class Row(NamedTuple):
+    """The current row in a ring [groups, rows, columns, lanes, channels], of which so many channels count.
+
+    `margin` columns lie before the image's first.
+    """
+
+    ring: Buffer
+    channels: int
+    margin: int = 0
+
+    def at(self, row: int, column: int = 0) -> tuple[Address, int, int]:
+        """Where a column of a row lies, and the steps by column and lane; row and column may be negative."""
+        ring = self.ring
+        return ring.at(row % ring.array.shape[1], self.margin + column), ring.step(1), ring.step(2)
+
+    def tap(self, row: int, column: int = 0) -> Tap:
+        base, step, lane = self.at(row, column)
+        return Tap(base, 0, step, lane, self.channels)
+
+
+class Operations:
+    """Makes operations for images side by side, and keeps what they point to."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes, self._arch = lanes, lanes.arch
+        self._kept: dict[object, np.ndarray] = {}
+
+    def program(self, phases: int, operations: Callable[..., list[Operation]], *arguments: int) -> Program:
+        """A program of what `operations(phase, *arguments)` gives for every phase."""
+        return Program([operations(phase, *arguments) for phase in range(phases)], self._lanes.groups, self)
+
+    def product(
+        self,
+        product: Product,
+        taps: list[Tap],
+        finish: int,
+        out: tuple[Address, int, int],
+        *,
+        part: slice = slice(None),
+        start: tuple[Address, int, int] | None = None,
+        stream: tuple[Address, int, int] | None = None,
+    ) -> Operation:
+        """Sums over `taps`, which are those of `part` of the weight's rows, from the bias or another `start` on."""
+        assert product.shift is not None
+        weight = product.weight.numpy()[part].astype(np.int16)
+        columns = plain_columns(weight.shape[1]) if finish == REQUANTISE else gated_columns(weight.shape[1])
+        weights = self.keep((product, part.start, part.stop), lambda: pack_weights(weight, taps, columns))
+        bias = self.keep((product, "bias"), lambda: pack_bias(product.bias.numpy().astype(np.int32), columns))
+        packed = pack_taps(taps, self._lanes.groups)
+        self._kept[len(self._kept)] = packed.array
+        tanh = self.keep("tanh", lambda: tanh_table()[PRE_MAX : PRE_MAX + _TANH_ENTRIES].astype(np.int16))
+        low, high = (-PRE_MAX, PRE_MAX) if finish == GATE else (product.low, product.high)
+        return [
+            *(PRODUCT, len(taps), packed.at(), weights, len(columns), up_to(len(columns), PADDED)),
+            *(start or (bias, 0, 0)),
+            *(finish, product.shift, low, high),
+            *out,
+            *(stream[:2] if stream else (NOWHERE, 0)),
+            tanh,
+        ]
+
+    def pixels(
+        self, kind: int, planes: tuple[Word, int, int], known: int, inside: int, row: int = 0, column: int = 0
+    ) -> Operation:
+        arch, values, predicted = self._arch, self._lanes.values, self._lanes.predicted
+        return [
+            *(kind, arch.colours, arch.centres, self._lanes.width, arch.levels),
+            *(values.at(row, column), values.step(0), values.step(1)),
+            *(predicted.at(column), predicted.step(0), predicted.step(1)),
+            *planes,
+            *(known, inside),
+        ]
+
+    def largest(
+        self, source: Row, at: tuple[int, int], size: tuple[int, int], step: int, out: Row, to: tuple[int, int]
+    ) -> Operation:
+        """The largest values of each channel in a window of `size` from `at` (row, column) on, `step` columns further for
+        each further column of `out` from `to` on."""
+        base, column, _ = source.at(*at)
+        target, out_column, lane = out.at(*to)
+        row = source.ring.step(0)
+        return [LARGEST, base, row, size[0], column, size[1], step * column, target, out_column, lane]
+
+    def keep(self, key: object, make: Callable[[], np.ndarray]) -> Address:
+        """The address of an array that is made once."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return Address(self._kept[key].ctypes.data)
