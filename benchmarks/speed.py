@@ -51,10 +51,11 @@ from benchmarks.provenance import provenance
 from benchmarks.stages import DECODING, ENCODING, REST, watched
 
 RESULTS = Path(__file__).parent / "results"
-MODELS = {"mnist-1bit": 10_000, "mnist-8bit": 10_000, "photo-rgb": 10_000}  # images of each
+MODELS = {"mnist-1bit": 10_000, "mnist-8bit": 10_000, "photo-rgb": 4000}  # images of each
 QUICK = "mnist-8bit"
 WAYS = ("encode", "decode")
 TRAINING_STEPS = 40
+RUNS = 3  # of each case, after one to warm up
 LANES = (1, 16, 64, 128, 512)
 CUDA_LANES = (*LANES, 2048, 8192)
 PREAMBLE = """A share of the floor is the time that the operations, bytes or symbols would take at the machine's rate,
@@ -289,7 +290,7 @@ def main(quick: bool, as_json: bool, device: str) -> None:
     lanes = (64, 512) if quick else CUDA_LANES if cuda else LANES
     found = {}
     for name, count in cases.items():
-        found[name] = measure(name, count, 3 if quick else 5, lanes, on)
+        found[name] = measure(name, count, RUNS, lanes, on)
         click.echo(
             f"{name}: encode {found[name]['encode_share_of_floor']:.0%}, decode "
             f"{found[name]['decode_share_of_floor']:.0%} of the floor",

@@ -30,7 +30,7 @@ from acncodec.kernel import decoder as kernel
 from acncodec.kernel.buffers import NOWHERE
 from acncodec.kernel.decoder import CompiledDecoder, available
 from acncodec.kernel.programs import MAX_TAPS, Tap, gated_columns, pack_weights
-from acncodec.kernel.team import instructions
+from acncodec.kernel.team import Team, instructions
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
@@ -169,6 +169,37 @@ def test_theory_is_that_of_the_tensors(kind: str, levels: int, colours: int) -> 
             assert decoder.price(pixels) == pytest.approx(want, rel=1e-12)
             decoder.load(z.astype(np.int16))
             assert decoder.whole(pixels)[1] == pytest.approx(want, rel=1e-12)
+
+
+def test_a_team_has_no_more_threads_than_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    assert [Team(lanes).size for lanes in (1, 8, 15, 16, 100, 512)] == [1, 1, 1, 2, 12, 16]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert [Team(lanes).size for lanes in (1, 16, 512)] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("granted", [0, 1])
+def test_a_team_makes_do_with_the_threads_it_gets(granted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(2, 1)
+    pixels, z = inputs_of(model.arch, 40, 3, 3)
+    want = whole_image(model.networks, pixels, z)[0]
+    started, start = [], threading.Thread.start
+
+    def scarce(thread: threading.Thread) -> None:
+        if len(started) == granted:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    decoder = CompiledDecoder(model.networks, 40, 3, 3)
+    decoder.load(z.astype(np.int16))
+    with decoder.team:
+        frequencies, _ = decoder.whole(pixels)
+    assert (frequencies[:, :, 0, 0].transpose(2, 0, 1, 3) == want).all()
+    assert len(started) == granted
+    assert not any(thread.is_alive() for thread in started)
 
 
 def test_threads_of_other_teams_do_not_matter() -> None:

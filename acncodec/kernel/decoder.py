@@ -38,7 +38,7 @@ class CompiledDecoder:
 
     def __init__(self, networks: Networks, lanes: int, height: int, width: int, kind: str | None = None) -> None:
         """`networks` must be `available`; `kind` names the instructions, the widest that there are if not given."""
-        self.team = Team()
+        self.team = Team(lanes)
         self._networks, self._lanes = networks, lanes
         sets = instructions()
         self._set = sets[kind] if kind else max(sets.values())

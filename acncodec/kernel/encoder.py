@@ -19,7 +19,7 @@ class CompiledEncoder:
 
     def __init__(self, networks: Networks, lanes: int, height: int, width: int, kind: str | None = None) -> None:
         """`networks` must be `available`; `kind` names the instructions, the widest that there are if not given."""
-        self._team, self._arch = Team(), networks.arch
+        self._team, self._arch = Team(lanes), networks.arch
         sets = instructions()
         self._set = sets[kind] if kind else max(sets.values())
         self._buffers = EncoderBuffers(networks.arch, lanes, height, width, self._team.size)

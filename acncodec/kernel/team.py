@@ -13,6 +13,10 @@ except ImportError:  # not built, as there was no compiler
     _native = None  # type: ignore[assignment]
 
 
+LEAST_LANES = 8  # of a thread: fewer hardly pay for waiting for it
+MOST_THREADS = 16  # of a job of microseconds
+
+
 def instructions() -> dict[str, int]:
     """Instruction sets that the kernel can use here, by name, the widest last; none if it was not built."""
     return {} if _native is None else _native.instructions()
@@ -27,9 +31,9 @@ class Team:
     A thread that waits for a job spins, since there may be a hundred thousand of them a second.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
-        """So many threads, the caller's among them; as many as PyTorch uses if not given."""
-        self._helpers = (threads or torch.get_num_threads()) - 1
+    def __init__(self, lanes: int) -> None:
+        """For jobs of so many lanes: as many threads as PyTorch uses, the caller among them, if there is work for them."""
+        self._helpers = max(1, min(torch.get_num_threads(), MOST_THREADS, lanes // LEAST_LANES)) - 1
         self._words = np.zeros(64, np.int64)  # a team_t
         self._address = self._words.ctypes.data
         self._running: list[threading.Thread] = []
@@ -48,9 +52,14 @@ class Team:
     def __enter__(self) -> "Team":
         self._words[:] = 0
         lend = partial(_native.lend, self._address)
-        self._running = [threading.Thread(target=lend, daemon=True) for _ in range(self._helpers)]
-        for thread in self._running:
-            thread.start()
+        self._running = []
+        for _ in range(self._helpers):
+            thread = threading.Thread(target=lend, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system grants no more; fewer do the same
+                break
+            self._running.append(thread)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
