@@ -13,11 +13,8 @@ import json
 import lzma
 import os
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
-import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -28,6 +25,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
+from benchmarks.commands import acncodec
 from benchmarks.compare import content, differences, paths
 from benchmarks.directory_sets import SETS, make
 from benchmarks.provenance import provenance
@@ -141,23 +139,6 @@ def classical(root: Path) -> dict[str, int]:
 
 
 # acncodec
-
-
-def acncodec(*arguments: str | Path) -> tuple[str, float, float]:
-    """Run the command line: what it printed, seconds by the clock, and its peak memory in MiB."""
-    command = [sys.executable, "-c", "from acncodec.cli.main import main; main()", *map(str, arguments)]
-    start = time.perf_counter()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err)
-        # Not `resource`: that tells the largest of all children so far, this one's own.
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - start
-        out.seek(0)
-        err.seek(0)
-        if process.returncode:
-            raise RuntimeError(f"acncodec {arguments[0]} ended with {process.returncode}: {err.read().decode()[-2000:]}")
-        return out.read().decode(), seconds, usage.ru_maxrss / 1024
 
 
 def pieces(root: Path, names: str) -> Counter[tuple[object, ...]]:

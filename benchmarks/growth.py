@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from benchmarks.commands import acncodec
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs
-from benchmarks.directories import acncodec
 from benchmarks.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
