@@ -8,6 +8,7 @@ from conftest import make_pngs, no_progress, tiny_model
 
 from acncodec.codec.compress import Options, compress
 from benchmarks import stages
+from benchmarks.commands import acncodec
 from benchmarks.cuda_estimate import Counter
 from benchmarks.floor import operations, operations_by_part
 from benchmarks.stages import DECODING, ENCODING, REST, Stopwatch, watched
@@ -52,6 +53,16 @@ def test_a_command_is_timed_whole(tmp_path, monkeypatch: pytest.MonkeyPatch) -> 
     assert {*watch.seconds} == {*ENCODING, REST}
     assert stages.ENCODING["ANS push"] == ["acncodec.coding.stack.Stack.push"]
     assert "timed" not in repr(resolve_name("acncodec.coding.stack.Stack.push"))  # all is as it was
+
+
+def test_a_commands_memory_is_its_own() -> None:
+    weight = bytearray(1 << 28)
+    version, seconds, mebibytes = acncodec("--version")
+    assert version.startswith("acncodec")
+    assert 0 < seconds
+    assert 1 < mebibytes < 200 < len(weight) >> 20
+    with pytest.raises(RuntimeError, match="acncodec info ended with 2: acncodec: cannot read '/nowhere'"):
+        acncodec("info", "/nowhere")
 
 
 def test_operations_are_those_of_every_product() -> None:

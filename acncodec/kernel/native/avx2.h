@@ -26,7 +26,8 @@ TARGET static inline void NAME(narrow)(int16_t *p, VEC value) {
 /* 16 bytes of the table in both halves of each vector. */
 TARGET static inline void NAME(tables)(VEC *tables, const int16_t *tanh) {
     for (int i = 0; i < TABLES; i++) {
-        const __m128i low = _mm_loadu_si128((const __m128i *)(tanh + 16 * i)), high = _mm_loadu_si128((const __m128i *)(tanh + 16 * i + 8));
+        const __m128i low = _mm_loadu_si128((const __m128i *)(tanh + 16 * i)),
+                      high = _mm_loadu_si128((const __m128i *)(tanh + 16 * i + 8));
         tables[i] = _mm256_broadcastsi128_si256(_mm_packus_epi16(low, high));
     }
 }
@@ -38,7 +39,8 @@ TARGET static inline VEC NAME(gate)(const int16_t *in, const VEC *tables) {
     /* A shuffle gives zero for bytes from 128 on: each word's upper one, and the lower where it lies in another table. */
     const VEC bytes = _mm256_or_si256(at, _mm256_set1_epi16((short)0x8000));
     for (int i = 0; i < TABLES; i++) {
-        const VEC within = _mm256_adds_epu8(_mm256_sub_epi8(bytes, _mm256_set1_epi8((char)(16 * i))), _mm256_set1_epi8(0x70));
+        const VEC within =
+            _mm256_adds_epu8(_mm256_sub_epi8(bytes, _mm256_set1_epi8((char)(16 * i))), _mm256_set1_epi8(0x70));
         tanh = _mm256_or_si256(tanh, _mm256_shuffle_epi8(tables[i], within));
     }
     tanh = _mm256_sign_epi16(tanh, pre);

@@ -39,7 +39,8 @@ TARGET static inline void NAME(tables)(VEC *tables, const int16_t *tanh) {
 /* tanh(a) * (tanh(b) + 1) of pairs (a, b), as integers. */
 TARGET static inline VEC NAME(gate)(const int16_t *in, const VEC *tables) {
     const VEC pre = LOAD(in), at = _mm512_min_epi16(_mm512_abs_epi16(pre), _mm512_set1_epi16(TANH_TABLE - 1));
-    const VEC below = _mm512_permutex2var_epi16(tables[0], at, tables[1]), above = _mm512_permutex2var_epi16(tables[2], at, tables[3]);
+    const VEC below = _mm512_permutex2var_epi16(tables[0], at, tables[1]),
+              above = _mm512_permutex2var_epi16(tables[2], at, tables[3]);
     VEC tanh = _mm512_mask_blend_epi16(_mm512_cmpge_epi16_mask(at, _mm512_set1_epi16(TANH_TABLE / 2)), below, above);
     tanh = _mm512_mask_sub_epi16(tanh, _mm512_movepi16_mask(pre), _mm512_setzero_si512(), tanh);
     /* The second of each pair beside the first, and zero beside itself. */

@@ -34,8 +34,7 @@ static int supported(int set) {
 }
 
 static void execute(const int64_t *program, int64_t count, int64_t set, const where_t *at) {
-    for (const int64_t *word = program; word < program + count * WORDS; word += WORDS)
-        switch (*word) {
+    for (const int64_t *word = program; word < program + count * WORDS; word += WORDS) switch (*word) {
         case PRODUCT: (set == AVX512 ? avx512_product : avx2_product)((const product_t *)word, at); break;
         case PREDICT: predict((const pixels_t *)word, at); break;
         case TELL: tell((const pixels_t *)word, at); break;
@@ -49,27 +48,29 @@ static void execute(const int64_t *program, int64_t count, int64_t set, const wh
         }
 }
 
-/* One job at a time is shared by the thread that asks for it and by those that lend themselves. Whoever lowers `ticket`, the
- * job's number and how many of its groups nobody has taken yet, works on a group: then the job cannot end, and what describes
- * it stands. Each word that several threads write has a cache line of its own.
+/* One job at a time is shared by the thread that asks for it and by those that lend themselves. Whoever lowers `ticket`,
+ * the job's number and how many of its groups nobody has taken yet, works on a group: then the job cannot end, and what
+ * describes it stands. Each word that several threads write has a cache line of its own.
  */
 typedef struct {
     uint64_t ticket, pad1[7];
     uint64_t finished, pad2[7];
     uint64_t stop, pad3[7];
-    const int64_t *programs; /* [phases][groups][count][WORDS] */
+    const int64_t *programs;                               /* [phases][groups][count][WORDS] */
     int64_t phases, groups, count, set, lanes, size, rows; /* size: lanes of a group */
     where_t at;
 } team_t;
 
 static int work_on(team_t *team, uint64_t ticket) {
-    if (!(uint32_t)ticket || !__atomic_compare_exchange_n(&team->ticket, &ticket, ticket - 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    if (!(uint32_t)ticket ||
+        !__atomic_compare_exchange_n(&team->ticket, &ticket, ticket - 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return 0;
     const int64_t group = (int64_t)(uint32_t)ticket - 1, left = team->lanes - group * team->size;
     where_t at = team->at;
     at.high = left < team->size ? left : team->size;
     for (const int64_t end = at.row + team->rows; at.row < end; at.row++)
-        execute(team->programs + (at.row % team->phases * team->groups + group) * team->count * WORDS, team->count, team->set, &at);
+        execute(team->programs + (at.row % team->phases * team->groups + group) * team->count * WORDS, team->count,
+                team->set, &at);
     __atomic_add_fetch(&team->finished, 1, __ATOMIC_RELEASE);
     return 1;
 }
@@ -86,11 +87,10 @@ static void wait_a_moment(int64_t *waited) {
 static PyObject *run(PyObject *self, PyObject *args) {
     long long team_at, programs, phases, groups, count, set, lanes, size, row, rows, first, last;
     (void)self;
-    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLL", &team_at, &programs, &phases, &groups, &count, &set, &lanes, &size, &row, &rows,
-                          &first, &last))
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLL", &team_at, &programs, &phases, &groups, &count, &set, &lanes, &size, &row,
+                          &rows, &first, &last))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    team_t *team = (team_t *)(intptr_t)team_at;
+    Py_BEGIN_ALLOW_THREADS team_t *team = (team_t *)(intptr_t)team_at;
     team->programs = (const int64_t *)(intptr_t)programs;
     team->phases = phases, team->groups = groups, team->count = count, team->set = set;
     team->lanes = lanes, team->size = size, team->rows = rows;
@@ -100,23 +100,20 @@ static PyObject *run(PyObject *self, PyObject *args) {
     __atomic_store_n(&team->ticket, ticket, __ATOMIC_RELEASE);
     while ((uint32_t)(ticket = __atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE))) work_on(team, ticket);
     for (int64_t waited = 0; __atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) < (uint64_t)groups;) wait_a_moment(&waited);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
 static PyObject *lend(PyObject *self, PyObject *args) {
     long long team_at;
     (void)self;
     if (!PyArg_ParseTuple(args, "L", &team_at)) return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    team_t *team = (team_t *)(intptr_t)team_at;
+    Py_BEGIN_ALLOW_THREADS team_t *team = (team_t *)(intptr_t)team_at;
     for (int64_t waited = 0; !__atomic_load_n(&team->stop, __ATOMIC_ACQUIRE);)
         if (work_on(team, __atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE)))
             waited = 0;
         else
             wait_a_moment(&waited);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
 static PyObject *dismiss(PyObject *self, PyObject *args) {

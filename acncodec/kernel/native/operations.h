@@ -1,8 +1,8 @@
 /* What a program is made of: operations of WORDS 64-bit words, laid out by kernel/layout.py. Strides are in elements.
  *
  * Buffers are [column][lane][channels]; columns and lanes are told by their strides, so that a window's taps are addresses
- * and nothing is ever gathered. Each group of lanes has programs and buffers of its own. Lanes are filled up to a multiple of
- * ROWS, a product's outputs to one of 8.
+ * and nothing is ever gathered. Each group of lanes has programs and buffers of its own. Lanes are filled up to a multiple
+ * of ROWS, a product's outputs to one of 8.
  */
 
 #ifndef ACNCODEC_OPERATIONS_H
@@ -13,7 +13,7 @@
 
 enum { WORDS = 32 };
 enum { PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST }; /* 1st word */
-enum { REQUANTISE, GATE, RAW };                                    /* what becomes of a product's sums */
+enum { REQUANTISE, GATE, RAW }; /* what becomes of a product's sums */
 
 enum { UNIT = 128, GATE_SHIFT = 8, STREAM_MAX = 1024, PLANE_MAX = 255, ERROR_SCALE = 4, MIDDLE = 128 };
 enum { TONE_BITS = 2, SPREAD_MIN = -128, SPREAD_MAX = 192, STEEPNESS_BITS = 4, SLOPE_MAX = 1 << 14, BASE = 16 };
@@ -25,7 +25,8 @@ typedef struct { /* one position of a window: [pairs][2] channels of every lane 
     int64_t row, column, lane, pairs;
 } tap_t;
 
-typedef struct { /* sums of taps times weights, from `start` on; requantised, then added to `stream` or not; or gated; or raw */
+typedef struct { /* sums of taps times weights, from `start` on; requantised, then added to `stream` or not; or gated; or
+                    raw */
     int64_t kind, taps;
     const tap_t *tap;
     const int16_t *weights; /* [pairs of all taps][padded][2], 8-bit integers; gated: both halves of a gate side by side */
@@ -46,7 +47,8 @@ typedef struct { /* of the pixels known: what is predicted of them, and planes *
     int16_t *predicted; /* [width][centres][lanes][colours], of one row */
     int64_t predicted_column, predicted_centre;
     int16_t *planes;
-    int64_t planes_column, planes_lane, known, inside; /* colours to tell; whether the first plane tells inside from outside */
+    int64_t planes_column, planes_lane, known,
+        inside; /* colours to tell; whether the first plane tells inside from outside */
 } pixels_t;
 
 typedef struct { /* parameters of a value's distribution, frequencies of its digits, and what it costs in theory */

@@ -1,6 +1,6 @@
 /* Products and the logistic mixture for one instruction set, which avx2.h or avx512.h has defined: NAME(x), TARGET; VEC, a
- * vector of WIDTH int32, and the arithmetic on it; COLS_MAX, vectors a lane whose sums of ROWS lanes fit the registers; TABLES
- * vectors that NAME(tables) fills for NAME(gate), which makes WIDTH gates of twice as many int16.
+ * vector of WIDTH int32, and the arithmetic on it; COLS_MAX, vectors a lane whose sums of ROWS lanes fit the registers;
+ * TABLES vectors that NAME(tables) fills for NAME(gate), which makes WIDTH gates of twice as many int16.
  */
 
 /* value * 2^-shift, halves to even, clamped. */
@@ -9,42 +9,45 @@ TARGET static inline VEC NAME(requantise)(VEC value, __m128i shift, VEC half, VE
     return MIN(MAX(SRA(ADD(ADD(value, half), odd), shift), low), high);
 }
 
-/* Sums of ROWS lanes from `offset` on, in COLS vectors a lane, finished but for the gate. `out` begins at the first lane. */
-#define TILE(COLS)                                                                                                     \
-    TARGET static void NAME(tile_##COLS)(const product_t *p, const int16_t *const *x, const int32_t *start,            \
-                                         int64_t offset, void *out, int64_t out_lane, const int16_t *stream) {         \
-        VEC a[ROWS][COLS];                                                                                             \
-        const int16_t *w = p->weights + 2 * offset;                                                                    \
-        UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int c = 0; c < COLS; c++)                                    \
-            a[r][c] = LOAD(start + r * p->start_lane + offset + c * WIDTH);                                            \
-        for (int64_t t = 0; t < p->taps; t++) {                                                                        \
-            const int16_t *tap = x[t];                                                                                 \
-            const int64_t lane = p->tap[t].lane, pairs = p->tap[t].pairs;                                              \
-            for (int64_t k = 0; k < pairs; k++, tap += 2, w += 2 * p->padded) {                                        \
-                VEC b[COLS];                                                                                           \
-                UNROLL for (int c = 0; c < COLS; c++) b[c] = LOAD(w + 2 * c * WIDTH);                                  \
-                UNROLL for (int r = 0; r < ROWS; r++) {                                                                \
-                    int32_t pair;                                                                                      \
-                    memcpy(&pair, tap + r * lane, sizeof pair);                                                        \
-                    UNROLL for (int c = 0; c < COLS; c++) a[r][c] = MADD(a[r][c], BROADCAST(pair), b[c]);              \
-                }                                                                                                      \
-            }                                                                                                          \
-        }                                                                                                              \
-        if (p->finish == RAW) {                                                                                        \
-            UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int c = 0; c < COLS; c++)                                \
-                STORE((int32_t *)out + r * out_lane + offset + c * WIDTH, a[r][c]);                                    \
-            return;                                                                                                    \
-        }                                                                                                              \
-        const __m128i shift = _mm_cvtsi64_si128(p->shift);                                                             \
-        const VEC half = BROADCAST((1 << (p->shift - 1)) - 1), low = BROADCAST((int)p->low), high = BROADCAST((int)p->high); \
-        UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int c = 0; c < COLS; c++) {                                  \
-            const int64_t at = offset + c * WIDTH, left = p->outs - at;                                                \
-            VEC value = NAME(requantise)(a[r][c], shift, half, low, high);                                             \
-            (void)left;                                                                                                \
-            if (stream)                                                                                                \
-                value = MIN(MAX(ADD(value, WIDEN(stream + r * out_lane + at, left)), BROADCAST(-STREAM_MAX)), BROADCAST(STREAM_MAX)); \
-            NARROW((int16_t *)out + r * out_lane + at, value, left);                                                   \
-        }                                                                                                              \
+/* Sums of ROWS lanes from `offset` on, in COLS vectors a lane, finished but for the gate. `out` begins at the first lane.
+ */
+#define TILE(COLS)                                                                                                         \
+    TARGET static void NAME(tile_##COLS)(const product_t *p, const int16_t *const *x, const int32_t *start,                \
+                                         int64_t offset, void *out, int64_t out_lane, const int16_t *stream) {             \
+        VEC a[ROWS][COLS];                                                                                                 \
+        const int16_t *w = p->weights + 2 * offset;                                                                        \
+        UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int c = 0; c < COLS; c++) a[r][c] =                              \
+            LOAD(start + r * p->start_lane + offset + c * WIDTH);                                                          \
+        for (int64_t t = 0; t < p->taps; t++) {                                                                            \
+            const int16_t *tap = x[t];                                                                                     \
+            const int64_t lane = p->tap[t].lane, pairs = p->tap[t].pairs;                                                  \
+            for (int64_t k = 0; k < pairs; k++, tap += 2, w += 2 * p->padded) {                                            \
+                VEC b[COLS];                                                                                               \
+                UNROLL for (int c = 0; c < COLS; c++) b[c] = LOAD(w + 2 * c * WIDTH);                                      \
+                UNROLL for (int r = 0; r < ROWS; r++) {                                                                    \
+                    int32_t pair;                                                                                          \
+                    memcpy(&pair, tap + r * lane, sizeof pair);                                                            \
+                    UNROLL for (int c = 0; c < COLS; c++) a[r][c] = MADD(a[r][c], BROADCAST(pair), b[c]);                  \
+                }                                                                                                          \
+            }                                                                                                              \
+        }                                                                                                                  \
+        if (p->finish == RAW) {                                                                                            \
+            UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int c = 0; c < COLS; c++)                                    \
+                STORE((int32_t *)out + r * out_lane + offset + c * WIDTH, a[r][c]);                                        \
+            return;                                                                                                        \
+        }                                                                                                                  \
+        const __m128i shift = _mm_cvtsi64_si128(p->shift);                                                                 \
+        const VEC half = BROADCAST((1 << (p->shift - 1)) - 1), low = BROADCAST((int)p->low),                               \
+                  high = BROADCAST((int)p->high);                                                                          \
+        UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int c = 0; c < COLS; c++) {                                      \
+            const int64_t at = offset + c * WIDTH, left = p->outs - at;                                                    \
+            VEC value = NAME(requantise)(a[r][c], shift, half, low, high);                                                 \
+            (void)left;                                                                                                    \
+            if (stream)                                                                                                    \
+                value = MIN(MAX(ADD(value, WIDEN(stream + r * out_lane + at, left)), BROADCAST(-STREAM_MAX)),              \
+                            BROADCAST(STREAM_MAX));                                                                        \
+            NARROW((int16_t *)out + r * out_lane + at, value, left);                                                       \
+        }                                                                                                                  \
     }
 
 TILE(1)
@@ -73,13 +76,15 @@ TARGET static void NAME(lanes)(const product_t *p, const int16_t *const *x, cons
     }
 }
 
-/* tanh(a) * sigmoid(2b) of `count` pairs of int16, added to the stream if there is one; count is a multiple of 2 * WIDTH. */
+/* tanh(a) * sigmoid(2b) of `count` pairs of int16, added to the stream if there is one; count is a multiple of 2 * WIDTH.
+ */
 TARGET static void NAME(gates)(const int16_t *in, int64_t count, int16_t *out, const int16_t *stream, const int16_t *tanh) {
     const __m128i shift = _mm_cvtsi64_si128(GATE_SHIFT);
     VEC tables[TABLES];
     NAME(tables)(tables, tanh);
     for (int64_t i = 0; i < count; i += WIDTH) {
-        VEC value = NAME(requantise)(NAME(gate)(in + 2 * i, tables), shift, BROADCAST((1 << (GATE_SHIFT - 1)) - 1), BROADCAST(-UNIT), BROADCAST(UNIT));
+        VEC value = NAME(requantise)(NAME(gate)(in + 2 * i, tables), shift, BROADCAST((1 << (GATE_SHIFT - 1)) - 1),
+                                     BROADCAST(-UNIT), BROADCAST(UNIT));
         if (stream) value = MIN(MAX(ADD(value, WIDEN(stream + i, WIDTH)), BROADCAST(-STREAM_MAX)), BROADCAST(STREAM_MAX));
         NARROW(out + i, value, WIDTH);
     }
@@ -103,7 +108,8 @@ TARGET static void NAME(product)(const product_t *p, const where_t *at) {
             if (p->finish == GATE)
                 NAME(lanes)(p, x, start, gated + lane * 2 * p->out_lane, 2 * p->out_lane, NULL);
             else
-                NAME(lanes)(p, x, start, out + size * lane * p->out_lane, p->out_lane, stream ? stream + lane * p->out_lane : NULL);
+                NAME(lanes)(p, x, start, out + size * lane * p->out_lane, p->out_lane,
+                            stream ? stream + lane * p->out_lane : NULL);
             start += ROWS * p->start_lane;
             for (int64_t t = 0; t < p->taps; t++) x[t] += step[t];
         }
@@ -129,7 +135,8 @@ TARGET static void NAME(logistics)(const head_t *h, const where_t *at) {
                 const int32_t edge = (from << TONE_BITS) - (1 << (TONE_BITS - 1)) - means[m];
                 int32_t x[BASE + 1];
                 for (int e = 0; e <= BASE; e++) {
-                    const int32_t slope = ((edge + ((e * step) << TONE_BITS)) * steepness + (1 << (STEEPNESS_BITS - 1))) >> STEEPNESS_BITS;
+                    const int32_t slope =
+                        ((edge + ((e * step) << TONE_BITS)) * steepness + (1 << (STEEPNESS_BITS - 1))) >> STEEPNESS_BITS;
                     x[e] = clamp(slope, -SLOPE_MAX, SLOPE_MAX) + SLOPE_MAX;
                 }
                 total += (int64_t)weight << CUMULATIVE_BITS;

@@ -49,7 +49,8 @@ static void tell(const pixels_t *p, const where_t *at) {
         }
 }
 
-/* Planes of pixels of one value: inside, the value and, of more than two levels, whether it is the darkest or the brightest. */
+/* Planes of pixels of one value: inside, the value and, of more than two levels, whether it is the darkest or the
+ * brightest. */
 static void grey(const pixels_t *p, const where_t *at) {
     for (int64_t column = at->first; column < at->last; column++)
         for (int64_t lane = 0; lane < at->high; lane++) {
@@ -133,7 +134,8 @@ static void logistics_bits(const head_t *h, const where_t *at) {
     const int64_t components = h->components, high = at->high < h->lanes ? at->high : h->lanes;
     for (int64_t column = at->first; column < at->last; column++)
         for (int64_t lane = 0; lane < high; lane++) {
-            const int16_t *logits = parameters_of(h, column, lane), *means = logits + components, *spreads = means + components;
+            const int16_t *logits = parameters_of(h, column, lane), *means = logits + components,
+                          *spreads = means + components;
             const int32_t value = h->values[at->row * h->values_row + column * h->values_column + lane * h->colours];
             int16_t largest = logits[0];
             double sum = 0, mass = 0;
