@@ -57,7 +57,7 @@ class Operations:
 
     def program(self, phases: int, operations: Callable[..., list[Operation]], *arguments: int) -> Program:
         """A program of what `operations(phase, *arguments)` gives for every phase."""
-        return Program([operations(phase, *arguments) for phase in range(phases)], self._lanes.groups, self)
+        return Program([operations(phase, *arguments) for phase in range(phases)], self._lanes.groups, self._kept)
 
     def product(
         self,
