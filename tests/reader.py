@@ -860,6 +860,10 @@ def restored(kind: Class, data: bytes) -> bytes:
     channels = CHANNELS[kind.picture().layout]
     if kind.method == WEBP:
         return kind.picture().write(read_webp(data, channels))
+    if kind.picture().layout == BILEVEL and len(data) == kind.height * -(-kind.width // 8) != kind.height * kind.width:
+        strips = np.frombuffer(data, np.uint8).reshape(-1, kind.height, 1) >> np.arange(7, -1, -1) & 1
+        samples = np.concatenate(list(strips), 1)[:, : kind.width, None]
+        return kind.picture().write(samples.astype(np.uint8))
     return kind.picture().write(np.frombuffer(data, np.uint8).reshape(kind.height, kind.width, channels))
 
 

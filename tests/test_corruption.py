@@ -58,6 +58,8 @@ def test_golden_archives_hold_every_method() -> None:
     with Archive(golden("colours")) as opened:
         assert len(opened.header.blocks) == 2
         assert {plane.tile for each in opened.classes for plane in each.planes} == {0, 4}
+    with Archive(golden("strips")) as opened:
+        assert {(each.method, each.width) for each in opened.classes} == {(METHOD_RAW, 19), (METHOD_RAW, 1)}
     with Archive(golden("greys")) as opened:
         assert opened.block(0).tour
         assert max(opened.block(0).lanes) == 2

@@ -9,10 +9,11 @@ import pytest
 from conftest import make_pngs, packed, ramps, random_pixels, save_colours, smooth_pixels, snapshot, tiny_model, unpacked
 from PIL import Image
 
-from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP
+from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.codec import pricing
 from acncodec.codec.pricing import FILE, Choice, choose, plane_bits
-from acncodec.codec.reader import Archive
+from acncodec.codec.reader import Archive, restore
+from acncodec.errors import DamagedError
 from acncodec.images.picture import Picture, read_picture
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
@@ -133,3 +134,33 @@ def test_all_methods_beside_each_other_come_back(tmp_path: Path, models: list[Mo
     with Archive(archive) as opened:
         assert {each.method for each in opened.classes} == {METHOD_FILE, METHOD_WEBP, METHOD_RAW, METHOD_CODED}
     assert snapshot(unpacked(archive, model_files)) == snapshot(root)
+
+
+def test_bilevel_pictures_that_repeat_each_other_are_raw_in_strips() -> None:
+    for width, wanted in ((30, 4 * 40), (1, 40)):
+        noise, alike = random_pixels(width, 1, 40, width, 2)[0], []
+        for number in range(20):
+            noise[number, 0] ^= 1
+            file = io.BytesIO()
+            Image.fromarray(noise[..., 0].astype(bool)).save(file, "PNG")
+            alike.append((len(file.getvalue()), read_picture(file.getvalue())))
+        found = choices(alike, [])
+        assert {choice.kind.method for choice in found} == {METHOD_RAW}
+        for choice, (_, picture) in zip(found, alike, strict=True):
+            assert picture is not None
+            raw = choice.data if choice.samples is None else choice.samples.tobytes()
+            assert raw is not None
+            assert len(raw) == wanted
+            back = read_picture(restore(choice.kind, raw))
+            assert back is not None
+            assert np.array_equal(back.samples, picture.samples)
+
+
+def test_raw_samples_of_another_length_are_damaged() -> None:
+    picture = content(random_pixels(0, 1, 5, 20, 256)[0])[1]
+    assert picture is not None
+    kind = Class(METHOD_RAW, 5, 20, picture.form, ())
+    restore(kind, bytes(100))
+    for length in (0, 15, 99, 101):  # 15 bytes would be strips, were it bilevel
+        with pytest.raises(DamagedError):
+            restore(kind, bytes(length))

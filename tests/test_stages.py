@@ -59,7 +59,7 @@ def test_a_commands_memory_is_its_own() -> None:
     weight = bytearray(1 << 28)
     version, seconds, mebibytes = acncodec("--version")
     assert version.startswith("acncodec")
-    assert 0 < seconds
+    assert seconds > 0
     assert 1 < mebibytes < 200 < len(weight) >> 20
     with pytest.raises(RuntimeError, match="acncodec info ended with 2: acncodec: cannot read '/nowhere'"):
         acncodec("info", "/nowhere")

@@ -19,7 +19,8 @@ from acncodec.coding.pixels import BATCH_PIXELS, residual_prices
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.exact.precision import full_precision
-from acncodec.images.picture import Picture, expand, layout
+from acncodec.images.picture import Layout, Picture, expand, layout
+from acncodec.images.strips import pack_strips
 from acncodec.images.tiles import MAX_WHOLE, tiles
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
@@ -36,7 +37,7 @@ RAW_MAX = 1 << 28  # raw samples that are compressed in one piece
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """How one content is kept: its class, and the samples uint8 [H, W, C] that are coded or raw, or a WebP file's bytes.
+    """How one content is kept: its class, and the samples uint8 [H, W, C] that are coded or raw, or WebP or strips.
 
     A file as it is has neither.
     """
@@ -202,10 +203,10 @@ def _form_bits(form: bytes, forms: set[bytes]) -> float:
 
 def _hopeful(kind: list[_Priced]) -> bool:
     """Whether a general compressor, tried on a run of the kind's samples, is anywhere near the best price."""
-    length = max(1, RUN_BYTES // kind[0].picture.samples.size)
+    length = max(1, RUN_BYTES // len(_raw(kind[0].picture)))
     start = max(0, len(kind) - length) // 2
     run = kind[start : start + length]
-    packed = pack_blob(b"".join(each.picture.samples.tobytes() for each in run))
+    packed = pack_blob(b"".join(_raw(each.picture) for each in run))
     return 8 * len(packed) < RAW_HOPE * sum(each.bits for each in run)
 
 
@@ -213,10 +214,22 @@ def _raw_if_smaller(hopeful: list[_Priced]) -> None:
     """Keep all samples raw in one piece, compressed together, if that is smaller."""
     if not hopeful or sum(each.picture.samples.size for each in hopeful) > RAW_MAX:
         return
-    packed = pack_blob(b"".join(each.picture.samples.tobytes() for each in hopeful))
+    packed = pack_blob(b"".join(_raw(each.picture) for each in hopeful))
     forms: set[bytes] = set()
     bits = 8 * len(packed) + sum(_form_bits(each.picture.form, forms) for each in hopeful)
     if bits < sum(each.bits for each in hopeful):
         for each in hopeful:
             height, width, _ = each.picture.samples.shape
-            each.best = Choice(Class(METHOD_RAW, height, width, each.picture.form, ()), each.picture.samples)
+            kind = Class(METHOD_RAW, height, width, each.picture.form, ())
+            strips = _raw(each.picture) if _in_strips(each.picture) else None
+            each.best = Choice(kind, each.picture.samples if strips is None else None, strips)
+
+
+def _raw(picture: Picture) -> bytes:
+    """A picture's samples as a general compressor likes them."""
+    return pack_strips(picture.samples) if _in_strips(picture) else picture.samples.tobytes()
+
+
+def _in_strips(picture: Picture) -> bool:
+    """Bilevel pictures, but for those of one column: strips are told from samples by their size."""
+    return layout(picture.form) == Layout.BILEVEL and picture.samples.shape[1] > 1

@@ -23,7 +23,8 @@ from acncodec.codec.directory import Directory, Entry, entries, unpack_directory
 from acncodec.codec.elements import cells, channels, check
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.errors import DamagedError, InputError, UnsupportedError
-from acncodec.images.picture import suffix, write_picture
+from acncodec.images.picture import Layout, layout, suffix, write_picture
+from acncodec.images.strips import strips_size, unpack_strips
 from acncodec.images.webp import unpack_webp
 from acncodec.nets.model import Model
 
@@ -250,7 +251,15 @@ def restore(kind: Class, data: bytes) -> bytes:
         return data
     shape = kind.height, kind.width, channels(kind.form)
     if kind.method == METHOD_RAW:
-        if len(data) != math.prod(shape):
-            raise DamagedError("raw samples of an image have another length than the archive says")
-        return write_picture(kind.form, np.frombuffer(data, np.uint8).reshape(shape))
+        return write_picture(kind.form, _raw_samples(data, kind, shape))
     return write_picture(kind.form, unpack_webp(data, *shape))
+
+
+def _raw_samples(data: bytes, kind: Class, shape: tuple[int, int, int]) -> np.ndarray:
+    """Samples uint8 of this shape from a byte each or, if they are bilevel, strips. Raises DamagedError."""
+    height, width, _ = shape
+    if len(data) == math.prod(shape):
+        return np.frombuffer(data, np.uint8).reshape(shape)
+    if len(data) == strips_size(height, width) and layout(kind.form) == Layout.BILEVEL:
+        return unpack_strips(data, height, width)
+    raise DamagedError("raw samples of an image have another length than the archive says")

@@ -67,12 +67,24 @@ def mixed(root: Path) -> None:
     (root / "empty").mkdir()
 
 
+def strips(root: Path) -> None:
+    """Bilevel pictures that repeat each other downwards and one that is a column, raw for want of a model."""
+    for width in (19, 1):
+        pixels = random_pixels(width, 1, 40, width, 2)[0]
+        for number in range(9):
+            pixels[number] ^= 1
+            save_image(root / f"{width} wide {number}.png", pixels, "1")
+
+
 DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
     "greys": (greys, Options(way=Way.TOUR)),
     "colours": (colours, Options(block=6)),
     "mixed": (mixed, Options(names=head.NAMES_FOLDERS)),
+    "strips": (strips, Options()),
 }
 
+
+UNCODED = ("mixed", "strips")  # priced as anything is, without models of one colour
 
 # What versions before made of these directories, kept for decoding alone: "greedy" planned the greedy tour.
 EARLIER = ("greys-greedy",)
@@ -87,17 +99,17 @@ def models() -> list[Model]:
 
 
 def make(name: str, root: Path, target: Path) -> None:
-    """Build a directory by name and compress it. But for "mixed", all that networks can code is coded."""
+    """Build a directory by name and compress it. But for UNCODED, all that networks can code is coded."""
     build, options = DIRECTORIES[name]
     root.mkdir()
     build(root)
     with pytest.MonkeyPatch.context() as patch:
-        if name != "mixed":
+        if name not in UNCODED:
             patch.setattr(pricing, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
         patch.setattr(pricing, "MAX_WHOLE", 24 if name == "colours" else pricing.MAX_WHOLE)
         patch.setattr(pricing, "TILE", 4)
         patch.setattr(schedule, "MIN_STEPS_OF_MANY", schedule.MIN_STEPS)  # lanes for few pictures
-        compress(root, target, models()[2:] if name == "mixed" else models(), options, no_progress)
+        compress(root, target, models()[2:] if name in UNCODED else models(), options, no_progress)
 
 
 def described(root: Path) -> dict[str, list[str | int]]:
