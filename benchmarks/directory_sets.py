@@ -37,12 +37,17 @@ def unpack(name: str, target: Path, limit: int | None) -> None:
 
 
 def cifar10(part: str = "test") -> tuple[np.ndarray, np.ndarray]:
-    """The test set, uint8 [10000, 32, 32, 3], or `train`, and its labels, from sheets of 16 images a row."""
-    folder = data_folder() / "cifar10"
-    sheets = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob(f"{part}_*.webp"))]
-    cells = [s.reshape(-1, 32, 16, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3) for s in sheets]
-    labels = np.load(folder / f"{part}_labels.npy")
-    return np.concatenate(cells)[: len(labels)], labels
+    """The test set, uint8 [10000, 32, 32, 3], or `train`, and its labels."""
+    labels = np.load(data_folder() / "cifar10" / f"{part}_labels.npy")
+    return sheets("cifar10", part)[: len(labels)], labels
+
+
+def sheets(name: str, part: str) -> np.ndarray:
+    """All images of sheets with 16 of 32x32 a row: uint8 [N, 32, 32, 3], empty ones at the end included."""
+    folder = data_folder() / name
+    found = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob(f"{part}_*.webp"))]
+    cells = [s.reshape(-1, 32, 16, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3) for s in found]
+    return np.concatenate(cells)
 
 
 def make_cifar10(target: Path, limit: int | None) -> None:

@@ -14,15 +14,19 @@ from .options import FILE, force_option, json_option
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Time to train."
 )
+@click.option("--from", "start", metavar="NAME|FILE", help="Start from this model's weights instead of random ones.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint beside the output.")
 @force_option
 @json_option
-def command(directory: Path, output: Path, minutes: float, resume: bool, force: bool, as_json: bool) -> None:
+def command(
+    directory: Path, output: Path, minutes: float, start: str | None, resume: bool, force: bool, as_json: bool
+) -> None:
     """Train a model on the images in DIRECTORY, of the kind (1-bit, grey, RGB or RGBA) that most of them have.
 
     A part of the images is held out to tell what the model is worth. A checkpoint is written beside the output every few
     minutes, from which --resume goes on exactly.
     """
+    from acncodec import bundled
     from acncodec.errors import InputError
     from acncodec.nets.model import read_model
     from acncodec.training.session import train
@@ -45,7 +49,8 @@ def command(directory: Path, output: Path, minutes: float, resume: bool, force: 
             f"        held out, exact, along their tour: residual {residual:.2f} + KL {kl:.2f} nats an image", err=True
         )
 
-    train(directory, output, Budget(minutes), resume=resume, overwrite=force, report=report, held_out=held_out)
+    begin = bundled.find(start) if start else None
+    train(directory, output, Budget(minutes), start=begin, resume=resume, overwrite=force, report=report, held_out=held_out)
     model = read_model(output)
     click.echo(f"acncodec: '{output}', {model.size:,} bytes, sha256 {model.sha256.hex()}", err=True)
     if as_json:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS, architecture, save_image
+from conftest import KINDS, architecture, save_image, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -187,6 +187,42 @@ def test_gradients_of_outliers_are_bounded(value: int, mean: int, spread: int) -
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(InputError, match="50 images"):
         split(stripes(5))
+
+
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_a_training_starts_from_an_exact_model_as_it_is(levels: int, colours: int) -> None:
+    before = trainer(6, levels, colours)
+    run(before)
+    exact = before.exact_networks()
+    data = before.data
+    again = Trainer(architecture(levels, colours, **SMALL_ARCH), data, Budget(steps=1), start=exact)
+    pixels = data.train[0][:5]
+    z = torch.zeros(5, 3)
+    with torch.no_grad():
+        for real, integer in zip(
+            again.nets.decode(pixels, again.nets.map(z, 8, 8, False)), exact.distributions(pixels, z), strict=True
+        ):
+            assert all(torch.equal(a, b) for a, b in zip(real, integer, strict=True))
+    assert sum(run(again)) < sum(run(trainer(1, levels, colours)))
+
+
+def test_a_model_of_other_images_is_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acncodec.training.session.KINDS", {Layout.BILEVEL: {"levels": 2, **SMALL_ARCH}})
+    for i, image in enumerate(stripes(100)):
+        save_image(tmp_path / "images" / f"{i}.png", image, "1")
+    start = tiny_model(256)
+    with pytest.raises(InputError, match="for other images"):
+        train(
+            tmp_path / "images",
+            tmp_path / "m.safetensors",
+            Budget(steps=1),
+            start=start,
+            resume=False,
+            overwrite=False,
+            report=lambda r: None,
+            held_out=lambda *nats: None,
+        )
+    assert not (tmp_path / "m.safetensors").exists()
 
 
 def test_session_writes_a_model_and_removes_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from acncodec.errors import InputError, OutputError
 from acncodec.images.picture import Layout, expand, layout, read_picture
 from acncodec.images.scan import read_file, scan
 from acncodec.nets.architecture import Architecture
+from acncodec.nets.model import Model
 from acncodec.training.checkpoint import load_checkpoint, save_checkpoint
 from acncodec.training.data import TrainingSet, split
 from acncodec.training.evaluation import held_out_nats
@@ -47,6 +48,7 @@ def train(
     output: Path,
     budget: Budget,
     *,
+    start: Model | None = None,
     resume: bool,
     overwrite: bool,
     report: Callable[[Report], None],
@@ -54,6 +56,7 @@ def train(
 ) -> Path:
     """Train on the images below `root` and write the model file `output`; the checkpoint lies beside it.
 
+    `start` is a model to start from, of the kind that most of the images are of.
     `report` is called every few seconds with means over training batches; `held_out` with each checkpoint and at the end,
     with the exact networks' residual and KL in nats an image. Raises InputError, OutputError, BoundError.
     """
@@ -63,7 +66,11 @@ def train(
     if checkpoint.exists() and not resume:
         raise OutputError(f"'{checkpoint}' is an unfinished training; give --resume to go on, or remove it")
     arch, data = read_training_set(root)
-    trainer = Trainer(arch, data, budget)
+    if start is not None:
+        if (start.arch.levels, start.arch.colours) != (arch.levels, arch.colours):
+            raise InputError(f"the model '{start.name}' is for other images than most of '{root}' are")
+        arch = start.arch
+    trainer = Trainer(arch, data, budget, start=start.networks if start else None)
     settings = {"architecture": trainer.nets.arch.to_dict(), "images": data.count}
     if resume:
         tensors, stored = load_checkpoint(checkpoint)
@@ -79,7 +86,8 @@ def train(
     save_checkpoint(checkpoint, trainer.state(), settings)
     residual, kl = held_out_nats(trainer.exact_networks(), data.held_out)
     held_out(residual, kl)
-    record: dict[str, object] = {"held_out_residual_nats": round(residual, 3), "held_out_kl_nats": round(kl, 3)}
+    record: dict[str, object] = {"from": start.sha256.hex()} if start else {}
+    record |= {"held_out_residual_nats": round(residual, 3), "held_out_kl_nats": round(kl, 3)}
     write_atomically(output, [export(trainer, output.stem, record)], overwrite=True)
     checkpoint.unlink()
     return output

@@ -54,11 +54,16 @@ class Report:
 class Trainer:
     """The whole state of a training; `state` and `load_state` make it resume exactly."""
 
-    def __init__(self, arch: Architecture, data: TrainingSet, budget: Budget, seed: int = 0) -> None:
+    def __init__(
+        self, arch: Architecture, data: TrainingSet, budget: Budget, seed: int = 0, start: Networks | None = None
+    ) -> None:
+        """From random weights, or from those of the exact networks `start` of the same architecture."""
         torch.manual_seed(seed)
         self.data, self.budget = data, budget
         self.batch = BATCH if arch.colours == 1 else COLOUR_BATCH
         self.nets = Networks(arch)
+        if start is not None:
+            take_weights(self.nets, start)
         self.nets.choose_scales()
         self.averaged = copy.deepcopy(self.nets).requires_grad_(False)
         self.optimiser = torch.optim.Adam(self.nets.parameters(), LEARNING_RATE, betas=(0.9, 0.99), fused=True)
@@ -167,6 +172,14 @@ class Trainer:
         self.shuffle = tensors["shuffle"]
         step, epoch, position, self.seconds = tensors["counters"].tolist()
         self.step, self.epoch, self.position = int(step), int(epoch), int(position)
+
+
+@torch.no_grad()
+def take_weights(nets: Networks, exact: Networks) -> None:
+    """Make trainable networks compute what exact ones of the same architecture do."""
+    for (_, product), (_, known) in zip(nets.products(), exact.products(), strict=True):
+        product.weight.copy_(known.weight / known.scale)
+        product.bias.copy_(known.bias / (known.scale * 2.0**known.in_bits))
 
 
 @torch.no_grad()
