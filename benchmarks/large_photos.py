@@ -1,7 +1,7 @@
 """Writes pieces of large photographs to train on: what `photo-large` is made of.
 
     python -m benchmarks.large_photos DIRECTORY
-    acncodec train DIRECTORY -o photo-large.safetensors --from photo-rgb --minutes 15
+    acncodec train DIRECTORY -o photo-large.safetensors --from photo-rgb --minutes 14
 
 A camera's photograph is smooth from one pixel to the next, with noise; small photographs are not. There are no large ones
 here that may be trained on, so training images of CIFAR-10 and of the ImageNet stand-in are blown up two- to tenfold, a
