@@ -127,27 +127,27 @@ def picture_codecs() -> list[PictureCodec]:
 
 
 def mosaics(images: np.ndarray, max_side: int | None = None) -> Iterator[np.ndarray]:
-    """Pictures, uint8, that hold [N, H, W] row by row in near-square grids of whole images, zeros after the last.
+    """Pictures, uint8, that hold [N, H, W] or [N, H, W, 3] row by row in near-square grids, zeros after the last.
 
     All images share one picture unless a side would exceed `max_side` pixels; then as many pictures as that takes.
     """
-    height, width = images.shape[1:]
+    height, width, *colours = images.shape[1:]
     per_picture = len(images) if max_side is None else min(max_side // height, max_side // width) ** 2
     for start in range(0, len(images), per_picture):
         part = images[start : start + per_picture]
         columns = math.isqrt(len(part) - 1) + 1
         rows = -(-len(part) // columns)
-        grid = np.zeros((rows * columns, height, width), dtype=np.uint8)
+        grid = np.zeros((rows * columns, *images.shape[1:]), dtype=np.uint8)
         grid[: len(part)] = part
-        cells = grid.reshape(rows, columns, height, width)
-        yield np.ascontiguousarray(cells.swapaxes(1, 2)).reshape(rows * height, columns * width)
+        cells = grid.reshape(rows, columns, *images.shape[1:])
+        yield np.ascontiguousarray(cells.swapaxes(1, 2)).reshape(rows * height, columns * width, *colours)
 
 
-def from_mosaics(pictures: Sequence[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
-    """The images, uint8 of `shape` [N, H, W], that `mosaics` put into `pictures`."""
-    count, height, width = shape
-    grids = [p.reshape(p.shape[0] // height, height, p.shape[1] // width, width).swapaxes(1, 2) for p in pictures]
-    return np.concatenate([grid.reshape(-1, height, width) for grid in grids])[:count]
+def from_mosaics(pictures: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """The images, uint8 of `shape` [N, H, W] or [N, H, W, 3], that `mosaics` put into `pictures`."""
+    count, height, width, *colours = shape
+    grids = [p.reshape(p.shape[0] // height, height, p.shape[1] // width, width, *colours).swapaxes(1, 2) for p in pictures]
+    return np.concatenate([grid.reshape(-1, height, width, *colours) for grid in grids])[:count]
 
 
 def _solid(codec: StreamCodec, stream: bytes, count: int) -> Result:
@@ -166,6 +166,14 @@ def _per_image(codec: PictureCodec, images: np.ndarray, bilevel: bool, sample: i
     scale = len(images) / len(chosen)
     bits = round(8 * sum(map(len, codes)) * scale)
     return Result(codec.name, "per image", bits, seconds * scale, len(chosen), len(images))
+
+
+def jpeg_xl_mosaic(images: np.ndarray, bilevel: bool, effort: int = 9) -> Result:
+    """All images, uint8 [N, H, W] or [N, H, W, 3], as mosaics under JPEG XL. Raises RuntimeError if it is not installed."""
+    for codec in picture_codecs():
+        if codec.name == f"JPEG XL e{effort}":
+            return _mosaic(codec, images, bilevel)
+    raise RuntimeError("JPEG XL is not installed: pip install imagecodecs.")
 
 
 def _mosaic(codec: PictureCodec, images: np.ndarray, bilevel: bool) -> Result:

@@ -9,11 +9,12 @@ import torch
 
 from acncodec.coding.stack import Stack
 from acncodec.nets.model import Model
+from acncodec.nets.networks import Networks
 
 _CPU = torch.device("cpu")
 
 
-def operations_by_part(model: Model, height: int, width: int) -> dict[str, int]:
+def operations_by_part(networks: Networks, height: int, width: int) -> dict[str, int]:
     """Floating-point operations (two a multiplication) for one image: of decoder with latent map, encoder and prior."""
     quarter = -(-height // 4) * -(-width // 4)
     positions = {
@@ -24,7 +25,7 @@ def operations_by_part(model: Model, height: int, width: int) -> dict[str, int]:
         "map.out": 4 * quarter,
     }
     parts = {"decoder": 0, "encoder": 0, "prior": 0}
-    for name, product in model.networks.products():
+    for name, product in networks.products():
         times = height * width if name.startswith("decoder") else positions.get(name, 1)
         part = name.split(".")[0]
         parts["decoder" if part == "map" else part] += 2 * product.weight.numel() * times
@@ -33,7 +34,7 @@ def operations_by_part(model: Model, height: int, width: int) -> dict[str, int]:
 
 def operations(model: Model, height: int, width: int) -> int:
     """Operations of decoding one image, all parts."""
-    return sum(operations_by_part(model, height, width).values())
+    return sum(operations_by_part(model.networks, height, width).values())
 
 
 def matmul_rate(seconds: float = 3.0, side: int = 2048, device: torch.device = _CPU) -> float:

@@ -31,7 +31,7 @@ import torch
 from acncodec.archive import block as blocks
 from acncodec.archive.block import Block
 from acncodec.archive.classes import Class
-from acncodec.archive.container import write_container
+from acncodec.archive.container import FEATURE_MODELS, write_container
 from acncodec.codec import reader
 from acncodec.codec.block import Advance, Order
 from acncodec.errors import AcnError
@@ -111,7 +111,8 @@ def run_case(material: list[Material], folder: Path, seed: int, number: int, wat
     random = np.random.default_rng([seed, number])
     original, tag, sections = mutate(material, random)
     path = folder / "case"
-    path.write_bytes(b"".join(write_container(sections)))
+    features = FEATURE_MODELS if any(tag == "MODL" for tag, _ in sections) else 0
+    path.write_bytes(b"".join(write_container(sections, features)))
     watch.wrong, detail, start = False, "", time.process_time()
     signal.setitimer(signal.ITIMER_PROF, CASE_SECONDS)
     try:

@@ -39,7 +39,7 @@ ARCHIVES = (
     Options(head.NAMES_KEEP, way=Way.NAMES, block=3),
     Options(head.NAMES_FOLDERS, way=Way.TOUR),
     Options(head.NAMES_DROP, way=Way.UNORDERED),
-    Options(head.NAMES_KEEP, exact_files=True),
+    Options(head.NAMES_KEEP, exact_files=True, carry=True),
 )
 PACKED = ("FORM", "FILE", "PLAC")  # sections that are one blob
 UNPACKED_MAX = 1 << 16
@@ -73,7 +73,7 @@ def make_models() -> list[bytes]:
 
 
 def make_directory(root: Path) -> None:
-    """Tiny pictures in all modes, files that are none, duplicates, an empty directory; see `choose` for what rows mean."""
+    """Tiny pictures in all modes, files that are none, duplicates, an empty directory; see `Pricing` for what rows mean."""
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (3, 4, 4), np.uint8)
     pictures = {
@@ -99,9 +99,14 @@ def make_directory(root: Path) -> None:
     (root / "nothing").mkdir()
 
 
-def choose(contents: list[tuple[int, Picture | None]], models: list[Model], advance: Advance) -> list[Choice]:
-    """In the place of pricing, so that every method occurs: pictures of 3 rows are coded, of 2 raw, of 1 WebP."""
-    return [FILE if picture is None else _choice(expand(picture) or picture) for _, picture in contents]
+class Pricing:
+    """In the place of the codec's, so that every method occurs: pictures of 3 rows are coded, of 2 raw, of 1 WebP."""
+
+    def __init__(self, contents: list[tuple[int, Picture | None]]) -> None:
+        self._pictures = [picture for _, picture in contents]
+
+    def choose(self, models: list[Model], advance: Advance) -> tuple[list[Choice], float]:
+        return [FILE if picture is None else _choice(expand(picture) or picture) for picture in self._pictures], 0.0
 
 
 def _choice(picture: Picture) -> Choice:
@@ -125,7 +130,7 @@ def make_material(folder: Path) -> list[Material]:
     found = []
     target = folder / "archive"
     for options in ARCHIVES:
-        with mock.patch("acncodec.codec.compress.choose", choose):
+        with mock.patch("acncodec.codec.compress.Pricing", Pricing):
             compress(folder / "in", target, models, options, lambda stage, total: lambda done: None)
         with reader.Archive(target, paths) as archive:
             tags = archive.container.tags

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from acncodec import bundled
-from acncodec.codec.pricing import plane_bits
+from acncodec.codec.codings import plane_bits
 from acncodec.coding.protocol import Task, alice, bob, encode
 from acncodec.coding.stack import Stack
 from acncodec.planning.schedule import Schedule, choose_lanes

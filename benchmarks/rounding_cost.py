@@ -8,10 +8,7 @@ one size, best ones that it was not trained on. Others are passed over.
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from unittest.mock import patch
 
 import click
 import numpy as np
@@ -30,21 +27,19 @@ from acncodec.training.data import batch_length
 from acncodec.training.objective import sample_offsets
 from acncodec.training.session import KINDS
 from acncodec.training.trainer import raw_statistics
+from benchmarks.patches import replaced
 
 
-@contextmanager
-def plain_float() -> Iterator[None]:
-    """Within it trainable networks round neither weights nor activations; clamps stay."""
+def _clamp_only(acc: Tensor, shift: int, low: int, high: int) -> Tensor:
+    return (acc * 2.0**-shift).clamp(low, high)
 
-    def clamp_only(acc: Tensor, shift: int, low: int, high: int) -> Tensor:
-        return (acc * 2.0**-shift).clamp(low, high)
 
-    with ExitStack() as stack:
-        for place in ("acncodec.nets.product.requantise", "acncodec.nets.units.requantise"):
-            stack.enter_context(patch(place, clamp_only))
-        stack.enter_context(patch("acncodec.nets.product.straight_through_round", lambda x: x))
-        stack.enter_context(patch("acncodec.nets.units._Tanh.apply", lambda pre: UNIT * torch.tanh(pre / 32)))
-        yield
+NOTHING_ROUNDED = {  # what to put where, so that networks round neither weights nor activations; clamps stay
+    "acncodec.nets.product.requantise": _clamp_only,
+    "acncodec.nets.units.requantise": _clamp_only,
+    "acncodec.nets.product.straight_through_round": lambda x: x,
+    "acncodec.nets.units._Tanh.apply": lambda pre: UNIT * torch.tanh(pre / 32),
+}
 
 
 @torch.no_grad()
@@ -101,7 +96,7 @@ def main(checkpoint: Path, directory: Path, images: int) -> None:
     networks.encoder.standardise(*raw_statistics(networks, pixels))
     networks.choose_scales()  # anew: weights that have grown would be clamped at the old scale
     exact = copy.deepcopy(networks).freeze()
-    with plain_float():
+    with replaced(NOTHING_ROUNDED):
         float_residual, float_kl = nats(networks, pixels)
     exact_residual, exact_kl = nats(exact, pixels)
     click.echo(

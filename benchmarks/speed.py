@@ -106,7 +106,7 @@ def run_whole(name: str, images: np.ndarray, device: torch.device, folder: Path)
     with watched(DECODING) as decoding, Archive(archive, device=device) as opened:
         decompress(opened, restored, overwrite=True, progress=no_progress)
     n, height, width, _ = images.shape
-    parts = operations_by_part(model, height, width)
+    parts = operations_by_part(model.networks, height, width)
     symbols = images.size * (1 if model.arch.levels == 2 else 2)
     in_bytes, out_bytes = done.collection.source_bytes, archive.stat().st_size
     decoder, encoder, prior = (n * parts[key] / floors.operations for key in ("decoder", "encoder", "prior"))

@@ -14,7 +14,7 @@ _INCREMENTAL = ("load", "start_row", "start_pixel", "first", "second", "put", "w
 # What is called in each stage, by the name that its caller knows it under.
 ENCODING = {
     "read": ["acncodec.codec.compress.collect"],
-    "price": ["acncodec.codec.compress.choose"],
+    "price": ["acncodec.codec.pricing.Pricing.choose"],
     "encode to codes": ["acncodec.codec.plan.encode"],
     "neighbours": ["acncodec.planning.tour.neighbour_graph", "acncodec.planning.fragments.neighbour_graph"],
     "tour": ["acncodec.codec.plan.plan_tour"],

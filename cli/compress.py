@@ -34,6 +34,19 @@ from .options import FILE, choose_device, device_option, force_option, json_opti
     "'auto', the default, tries all that are known.",
 )
 @click.option(
+    "--embed-model",
+    "carry",
+    is_flag=True,
+    help="Put the models that are used into the archive, some 0.5 MB each: it can then be decoded with nothing else.",
+)
+@click.option(
+    "--adapt",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Train the models further on these very images for so long, and send how they differ, if that makes the archive "
+    "smaller.",
+)
+@click.option(
     "--block-size",
     type=click.IntRange(min=1),
     metavar="IMAGES",
@@ -57,6 +70,8 @@ def command(
     names: str,
     exact_files: bool,
     models: tuple[str, ...],
+    carry: bool,
+    adapt: float | None,
     block_size: int | None,
     effort: int | None,
     strict: bool,
@@ -89,6 +104,8 @@ def command(
         block=block_size or BLOCK_PICTURES,
         effort=effort or DEFAULT_EFFORT,
         overwrite=force,
+        carry=carry,
+        adapt=adapt or 0.0,
     )
     with Bars() as bars:
         done = compress(directory, archive, chosen, options, bars)

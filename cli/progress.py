@@ -5,7 +5,14 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-LABELS = {"read": "reading", "price": "pricing", "encode": "encoding", "decode": "decoding"}
+LABELS = {
+    "read": "reading",
+    "price": "pricing",
+    "adapt": "adapting",
+    "price again": "pricing anew",
+    "encode": "encoding",
+    "decode": "decoding",
+}
 
 
 class Bars:

@@ -54,7 +54,8 @@ def text(d: dict[str, Any]) -> str:
         orders = "; ".join(ORDERS[order] for order in d["orders"])
         lines.append(f"order     {orders}; {len(d['blocks']):,} {'block' if len(d['blocks']) == 1 else 'blocks'}")
     for model in d["models"]:
-        size = f"{model['bytes']:,} bytes, not part of the archive" if model["bytes"] else "not found on this machine"
+        place = "in the archive" if model["carried"] else "not part of the archive"
+        size = f"{model['bytes']:,} bytes, {place}" if model["bytes"] else "not found on this machine"
         lines.append(f"model     {model['name']} {model['sha256'][:16]} ({size})")
     lines += ["", f"{'where the bits go':20}{'bits':>14}{'share':>9}{'an image':>11}{'theory':>14}"]
     for line in d["ledger"]:

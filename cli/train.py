@@ -2,56 +2,111 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import FILE, force_option, json_option
+
+if TYPE_CHECKING:
+    from acncodec.codec.worth import Worth
+    from acncodec.nets.model import Model
+    from acncodec.training.trainer import Report
 
 
 @click.command("train")
 @click.argument("directory", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="Model file to write, *.safetensors.")
 @click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Time to train."
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Time to train, at most: it ends sooner if held-out images no longer get smaller.",
 )
-@click.option("--from", "start", metavar="NAME|FILE", help="Start from this model's weights instead of random ones.")
+@click.option(
+    "--from",
+    "start",
+    metavar="auto|none|NAME|FILE",
+    default="auto",
+    show_default=True,
+    help="Start from this model's weights; 'auto' takes those that suit the images best, 'none' random ones.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint beside the output.")
 @force_option
 @json_option
-def command(
-    directory: Path, output: Path, minutes: float, start: str | None, resume: bool, force: bool, as_json: bool
-) -> None:
+def command(directory: Path, output: Path, minutes: float, start: str, resume: bool, force: bool, as_json: bool) -> None:
     """Train a model on the images in DIRECTORY, of the kind (1-bit, grey, RGB or RGBA) that most of them have.
 
     A part of the images is held out to tell what the model is worth. A checkpoint is written beside the output every few
-    minutes, from which --resume goes on exactly.
+    minutes, from which --resume goes on exactly. Several processes train together under PyTorch's launcher: torchrun
+    --no-python --nproc-per-node 2 acncodec train ...
     """
+    import torch
+
     from acncodec import bundled
+    from acncodec.codec.worth import worth
     from acncodec.errors import InputError
-    from acncodec.nets.model import read_model
-    from acncodec.training.session import train
-    from acncodec.training.trainer import Budget, Report
+    from acncodec.training.session import Wish, train
+    from acncodec.training.trainer import Budget
+    from acncodec.training.world import World
 
     if output.suffix != ".safetensors":
         raise InputError(f"the model's file name must end in .safetensors, '{output}' does not")
-    last: dict[str, float] = {}
+    others = bundled.candidates([], auto=True)
+    wish = Wish(
+        root=directory,
+        output=output,
+        budget=Budget(minutes),
+        start=None if start in ("auto", "none") else bundled.find(start),
+        models=others if start == "auto" else (),
+        resume=resume,
+        overwrite=force,
+    )
+    done = train(wish, _Printer())
+    if not World.join(torch.device("cpu")).leads:
+        return
+    value = worth(done.model, others, done.data)
+    click.echo(f"acncodec: '{output}', {done.model.size:,} bytes, sha256 {done.model.sha256.hex()}", err=True)
+    click.echo(f"acncodec: {_words(value)}", err=True)
+    if as_json:
+        result = {"model": str(output), "bytes": done.model.size, "sha256": done.model.sha256.hex()}
+        nats = {"residual_nats": done.residual, "kl_nats": done.kl}
+        saving = {
+            "images": value.images,
+            "bits_per_image": value.bits,
+            "other": value.other,
+            "other_bits_per_image": value.other_bits,
+            "saved_bytes": round(value.saved_bytes),
+            "pays_from_images": value.pays_from,
+        }
+        click.echo(json.dumps({**result, **nats, **saving}))
 
-    def report(r: Report) -> None:
+
+class _Printer:
+    """Tells people how a training goes, on stderr."""
+
+    def begin(self, start: "Model | None", batch: int) -> None:
+        source = f"the weights of '{start.name}'" if start else "random weights"
+        click.echo(f"acncodec: from {source}, {batch} images a step", err=True)
+
+    def report(self, report: "Report") -> None:
         click.echo(
-            f"{r.progress:6.1%}  epoch {r.epoch:3}  {r.images_per_second:6.0f} images/s  training batches: "
-            f"residual {r.residual:8.2f} + KL {r.kl:6.2f} nats an image",
+            f"{report.progress:6.1%}  epoch {report.epoch:3}  {report.images_per_second:6.0f} images/s  training batches: "
+            f"residual {report.residual:8.2f} + KL {report.kl:6.2f} nats an image",
             err=True,
         )
 
-    def held_out(residual: float, kl: float) -> None:
-        last.update(residual_nats=residual, kl_nats=kl)
+    def held_out(self, residual: float, kl: float) -> None:
         click.echo(
             f"        held out, exact, along their tour: residual {residual:.2f} + KL {kl:.2f} nats an image", err=True
         )
 
-    begin = bundled.find(start) if start else None
-    train(directory, output, Budget(minutes), start=begin, resume=resume, overwrite=force, report=report, held_out=held_out)
-    model = read_model(output)
-    click.echo(f"acncodec: '{output}', {model.size:,} bytes, sha256 {model.sha256.hex()}", err=True)
-    if as_json:
-        click.echo(json.dumps({"model": str(output), "bytes": model.size, "sha256": model.sha256.hex(), **last}))
+
+def _words(value: "Worth") -> str:
+    """What a model is worth, in one sentence."""
+    bits = f"{value.bits:,.1f} bits an image, {value.other} {value.other_bits:,.1f}"
+    if value.pays_from is None:
+        return f"the model takes {bits}: it saves nothing here"
+    saved = f"it saves {value.saved_bytes:,.0f} bytes of {value.images:,} images"
+    return f"the model takes {bits}: {saved}, and pays for its own {value.model_bytes:,} from {value.pays_from:,} images on"

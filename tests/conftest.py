@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from acncodec.codec import pricing
+from acncodec.codec import codings
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
 from acncodec.codec.ledger import ledger
@@ -185,7 +185,7 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture
 def free_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a network can code is coded, as if it cost nothing: else tiny models would lose to WebP."""
-    monkeypatch.setattr(pricing, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
+    monkeypatch.setattr(codings, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
 
 
 @pytest.fixture(autouse=True)

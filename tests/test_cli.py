@@ -22,7 +22,7 @@ from conftest import folders, make_pngs, random_pixels, save_image, snapshot
 
 from acncodec import __version__, bundled
 from acncodec.cli.main import COMMANDS, main
-from acncodec.codec import collection, pricing, reader
+from acncodec.codec import codings, collection, reader
 from acncodec.codec.reader import Archive
 from acncodec.errors import InputError
 
@@ -95,7 +95,7 @@ def archive(source: Path, options: list[str], tmp_path_factory: pytest.TempPathF
     """Of `source`, in three blocks; the network codes every image."""
     path = tmp_path_factory.mktemp("archive") / "a.acn"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pricing, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
+        patch.setattr(codings, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
         good("compress", source, path, "--block-size", BLOCK, *options)
     return path
 
@@ -442,7 +442,7 @@ def interrupted(*_: object, **__: object) -> None:
 def test_interrupt_leaves_nothing(
     source: Path, archive: Path, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pricing, "plane_bits", interrupted)
+    monkeypatch.setattr(codings, "plane_bits", interrupted)
     monkeypatch.setattr(reader, "decode_block", interrupted)
     for arguments in (["compress", source, tmp_path / "a"], ["decompress", archive, tmp_path / "b"]):
         done = acncodec(*arguments, *options)

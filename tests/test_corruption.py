@@ -12,7 +12,7 @@ from PIL import features
 
 from acncodec.archive import block as blocks
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP
-from acncodec.archive.container import read_container, write_container
+from acncodec.archive.container import FEATURE_MODELS, read_container, write_container
 from acncodec.codec.decompress import check, decompress
 from acncodec.codec.reader import Archive
 from acncodec.errors import AcnError, DamagedError, ModelMissingError, UnsupportedError
@@ -35,6 +35,12 @@ def read(path: Path) -> Files:
 def sections(data: bytes) -> list[tuple[str, bytes]]:
     container = read_container(io.BytesIO(data))
     return [(tag, container.read(i)) for i, tag in enumerate(container.tags)]
+
+
+def written(payloads: list[tuple[str, bytes]]) -> bytes:
+    """The archive of these sections."""
+    carries = any(tag == "MODL" for tag, _ in payloads)
+    return b"".join(write_container(payloads, FEATURE_MODELS if carries else 0))
 
 
 @pytest.mark.parametrize("name", [*DIRECTORIES, *EARLIER])
@@ -65,6 +71,12 @@ def test_golden_archives_hold_every_method() -> None:
         assert max(opened.block(0).lanes) == 2
 
 
+def test_the_golden_archive_with_its_model_needs_no_other() -> None:
+    with Archive(golden("carried")) as opened:
+        assert [tag for tag in opened.container.tags if tag == "MODL"] == ["MODL"]
+        assert len(dict(opened.files(opened.entries))) == 6
+
+
 @pytest.mark.parametrize("name", DIRECTORIES)
 def test_golden_archives_are_made_again(name: str, tmp_path: Path) -> None:
     """Fails also when only planning or pricing changed; then archives differ between versions, but stay readable."""
@@ -84,7 +96,7 @@ def read_sections(path: Path) -> None:
             opened.container.read(index)
 
 
-@pytest.mark.parametrize("name", ["greys", "colours"])
+@pytest.mark.parametrize("name", ["greys", "colours", "carried"])
 def test_every_wrong_byte_is_told(name: str, tmp_path: Path) -> None:
     data, path = golden(name).read_bytes(), tmp_path / "bad.acn"
     for position in range(len(data)):
@@ -130,7 +142,7 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 
 def attempt(path: Path, payloads: list[tuple[str, bytes]]) -> Files | None:
     """What comes of an archive with these sections; None for an AcnError. Any other error comes through."""
-    path.write_bytes(b"".join(write_container(payloads)))
+    path.write_bytes(written(payloads))
     try:
         return read(path)
     except AcnError:
@@ -162,7 +174,7 @@ def test_wrong_sections_raise_nothing_unexpected(name: str, tmp_path: Path) -> N
             damaged[position] ^= 1 << int(random.integers(0, 8))
             changed = payloads.copy()
             changed[place] = (tag, bytes(damaged))
-            (tmp_path / "bad.acn").write_bytes(b"".join(write_container(changed)))
+            (tmp_path / "bad.acn").write_bytes(written(changed))
             try:
                 with Archive(tmp_path / "bad.acn", model_files()) as opened:
                     first = sum(opened.header.blocks)  # whose decoding other tests see to
@@ -175,9 +187,11 @@ def test_wrong_sections_raise_nothing_unexpected(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", DIRECTORIES)
 def test_missing_and_unknown_sections_are_told(name: str, tmp_path: Path) -> None:
     payloads = sections(golden(name).read_bytes())
-    for missing in range(len(payloads)):
+    for missing, (tag, _) in enumerate(payloads):
+        if tag == "MODL":  # the model is at hand here, in a file
+            continue
         assert attempt(tmp_path / "bad.acn", payloads[:missing] + payloads[missing + 1 :]) is None
-    (tmp_path / "bad.acn").write_bytes(b"".join(write_container([*payloads, ("XTRA", b"?")])))
+    (tmp_path / "bad.acn").write_bytes(written([*payloads, ("XTRA", b"?")]))
     with pytest.raises(UnsupportedError, match="XTRA"):
         Archive(tmp_path / "bad.acn")
 
@@ -203,7 +217,7 @@ def damage(archive: Path, number: int, checksum: bool) -> None:
         archive.write_bytes(archive.read_bytes().replace(payload, wrong))
     else:
         payloads[places[number]] = (tag, wrong)
-        archive.write_bytes(b"".join(write_container(payloads)))
+        archive.write_bytes(written(payloads))
 
 
 @pytest.mark.parametrize("checksum", [True, False])

@@ -7,7 +7,7 @@ import pytest
 from conftest import KINDS, architecture, packed, random_pixels, save_colours, snapshot, unpacked
 
 from acncodec.archive.classes import METHOD_CODED, Class, PlaneCoding
-from acncodec.codec import pricing
+from acncodec.codec import codings
 from acncodec.codec.elements import Group, cells, channels, check, count, cut, fits, join, planes
 from acncodec.codec.plan import Way
 from acncodec.codec.reader import Archive
@@ -90,8 +90,8 @@ def test_models_fit_planes_of_their_kind(classes: list[Class]) -> None:
 def test_pictures_in_tiles_come_back(
     way: Way | None, tmp_path: Path, models: list[Model], model_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pricing, "MAX_WHOLE", 6)
-    monkeypatch.setattr(pricing, "TILE", 3)
+    monkeypatch.setattr(codings, "MAX_WHOLE", 6)
+    monkeypatch.setattr(codings, "TILE", 3)
     root = tmp_path / "in"
     for width in (1, 2, 3, 4):
         for number, pixels in enumerate(random_pixels(width, 2, 3, 5, 256, width)):
@@ -107,6 +107,6 @@ def test_pictures_in_tiles_come_back(
 
 def test_many_tiles_are_priced_by_some(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
     samples = random_pixels(0, 2, 20, 30, 256)
-    every = pricing.plane_bits(models[1], samples, 4)
-    monkeypatch.setattr(pricing, "SAMPLE_TILES", 10)
-    assert pricing.plane_bits(models[1], samples, 4) == pytest.approx(every, rel=0.1)
+    every = codings.plane_bits(models[1], samples, 4)
+    monkeypatch.setattr(codings, "SAMPLE_TILES", 10)
+    assert codings.plane_bits(models[1], samples, 4) == pytest.approx(every, rel=0.1)

@@ -145,13 +145,13 @@ def test_words_are_the_same_without_the_kernel(levels: int, colours: int, monkey
 
     words, theory = push()
     assert (pop(words) == pixels).all()
-    prices = residual_prices(pixels, latents, model)
+    prices = residual_prices(pixels, latents, model.networks)
     monkeypatch.setattr("acncodec.coding.pixels.available", lambda _: False)
     monkeypatch.setattr("acncodec.coding.steps.available", lambda _: False)
     slow_words, slow_theory = push()
     assert slow_words == words
     assert slow_theory == pytest.approx(theory, rel=1e-12)
-    assert prices == pytest.approx(residual_prices(pixels, latents, model), rel=1e-12)
+    assert prices == pytest.approx(residual_prices(pixels, latents, model.networks), rel=1e-12)
     assert (pop(words) == pixels).all()
 
 

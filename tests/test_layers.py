@@ -18,9 +18,9 @@ ALLOWED = {
     "kernel": {"errors", "exact", "nets"},
     "planning": {"errors", "exact"},
     "coding": {"errors", "exact", "nets", "kernel", "planning"},
-    "bundled": {"errors", "nets"},
-    "training": {"errors", "exact", "nets", "planning", "coding.theory", "images", "archive.atomic"},
-    "codec": {"errors", "exact", "nets", "kernel", "planning", "coding", "images", "archive", "bundled"},
+    "bundled": {"errors", "nets", "coding.weights"},
+    "training": {"errors", "exact", "nets", "planning", "coding", "images", "archive.atomic", "bundled"},
+    "codec": {"errors", "exact", "nets", "kernel", "planning", "coding", "images", "archive", "bundled", "training"},
 }
 ALLOWED["access"] = set(ALLOWED) - {"version", "training"}
 ALLOWED["analysis"] = set(ALLOWED) - {"access"}

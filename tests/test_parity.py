@@ -34,7 +34,7 @@ from acncodec.coding.selftest import (
     whole_image,
 )
 from acncodec.coding.selftest import KINDS as SELFTEST_KINDS
-from acncodec.errors import BoundError, InputError, ModelError
+from acncodec.errors import BoundError, ModelError
 from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
 from acncodec.exact.grids import BASE, CODE_MAX, LATENT_LEVELS, LATENT_MAX, STREAM_MAX, WIDTHS
 from acncodec.exact.tables import exp_table, gaussian_table
@@ -42,7 +42,7 @@ from acncodec.nets import reference as definition
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.heads import Distribution
 from acncodec.nets.incremental import IncrementalDecoder
-from acncodec.nets.model import UnconditionalPrior, dump_model, parse_model, read_model
+from acncodec.nets.model import UnconditionalPrior, dump_model, parse_model
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import predict, tell_colours, to_planes
 from acncodec.nets.product import Product, Source, Window
@@ -758,14 +758,6 @@ def test_several_colours_and_logistics_go_together(levels: int, colours: int, lo
     else:
         with pytest.raises(ModelError, match="logistics"):
             Architecture(levels=levels, colours=colours, logistics=logistics)
-
-
-def test_read_model(tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    with pytest.raises(InputError):
-        read_model(path)
-    path.write_bytes(model_file())
-    assert read_model(path).sha256 == hashlib.sha256(model_file()).digest()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from PIL import Image
 
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.codec import pricing
-from acncodec.codec.pricing import FILE, Choice, choose, plane_bits
+from acncodec.codec.codings import plane_bits
+from acncodec.codec.pricing import FILE, Choice, Pricing
 from acncodec.codec.reader import Archive, restore
 from acncodec.errors import DamagedError
 from acncodec.images.picture import Picture, read_picture
@@ -22,7 +23,7 @@ Content = tuple[int, Picture | None]
 
 
 def content(pixels: np.ndarray, container: str = "PNG") -> Content:
-    """A file of pixels uint8 [H, W, C], as `choose` takes it."""
+    """A file of pixels uint8 [H, W, C], as `Pricing` takes it."""
     file = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, container)
     picture = read_picture(file.getvalue())
@@ -32,7 +33,7 @@ def content(pixels: np.ndarray, container: str = "PNG") -> Content:
 
 def choices(contents: list[Content], models: list[Model]) -> list[Choice]:
     done: list[int] = []
-    found = choose(contents, models, done.append)
+    found, _ = Pricing(contents).choose(models, done.append)
     assert sum(done) == len(contents) == len(found)
     return found
 

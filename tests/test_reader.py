@@ -2,7 +2,6 @@
 
 import struct
 from collections import Counter
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,19 @@ import pytest
 import reader
 from conftest import make_pngs, no_progress, random_pixels, save_image, smooth_pixels, tiny_model, tiny_model_bytes
 from PIL import Image, PngImagePlugin
+from reader_coders import DamagedError
+from reader_models import unpacked_model
 
+from acncodec import bundled
 from acncodec.archive import header as head
+from acncodec.codec import codings, pricing
 from acncodec.codec import compress as compressing
-from acncodec.codec import pricing
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
 from acncodec.codec.plan import Way
-from acncodec.codec.pricing import choose
+from acncodec.codec.pricing import Pricing
 from acncodec.codec.reader import Archive
+from acncodec.coding.weights import pack_model
 from acncodec.images.png import Png
 
 Kind = dict[str, int]  # a model's levels and colours, and what else `tiny_model` may be told
@@ -110,10 +113,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def coded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code every picture for which there is a model, whatever it costs."""
 
-    def dear(contents: list[Any], models: list[Any], advance: Callable[[int], None]) -> list[pricing.Choice]:
-        return choose([(1 << 30, picture) for _, picture in contents], models, advance)
+    def dear(contents: list[Any]) -> Pricing:
+        return Pricing([(1 << 30, picture) for _, picture in contents])
 
-    monkeypatch.setattr(compressing, "choose", dear)
+    monkeypatch.setattr(compressing, "Pricing", dear)
     monkeypatch.setattr(pricing, "pack_webp", lambda samples: None)
     monkeypatch.setattr(pricing, "RAW_HOPE", 0.0)
 
@@ -216,8 +219,8 @@ def test_pictures_without_a_model(
 def test_tiles_and_conditional_latents(
     kinds: list[Kind], planes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pricing, "MAX_WHOLE", 12)
-    monkeypatch.setattr(pricing, "TILE", 4)
+    monkeypatch.setattr(codings, "MAX_WHOLE", 12)
+    monkeypatch.setattr(codings, "TILE", 4)
     make_pngs(tmp_path / "in", 40, 4, 3, "1")  # enough for two lanes
     for number, samples in enumerate(smooth_pixels(0, 2, 5, 7, 4)):
         Image.fromarray(samples, "RGBA").save(tmp_path / "in" / f"{number}.png")
@@ -243,5 +246,24 @@ def test_wrong_bits_are_noticed(root: Path, tmp_path: Path) -> None:
     compress(root, tmp_path / "archive.acn", [], Options(), no_progress)
     data = (tmp_path / "archive.acn").read_bytes()
     for at in range(0, len(data), 97):
-        with pytest.raises(reader.DamagedError):
+        with pytest.raises(DamagedError):
             reader.Archive(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :], [])
+
+
+# [11] Models in archives
+
+
+def test_an_archive_with_its_model_is_enough() -> None:
+    path = Path(__file__).parent / "golden" / "v2-carried.acn"
+    with Archive(path) as opened:
+        want = dict(opened.files(opened.entries))
+    assert reader.Archive(path.read_bytes(), []).files == want
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_packed_models_are_unpacked_alike(colours: int) -> None:
+    base, plain = tiny_model_bytes(256, colours=colours), tiny_model_bytes(256, calm=True, colours=colours)
+    assert unpacked_model(pack_model(plain), []) == plain
+    assert unpacked_model(pack_model(plain, base), [plain, base]) == plain
+    path = bundled.FOLDER / "mnist-1bit.safetensors"
+    assert unpacked_model(pack_model(bundled.load(path).plain), []) == bundled.load(path).plain

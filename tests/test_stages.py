@@ -45,7 +45,7 @@ def test_time_within_a_stage_is_not_its_callers(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_command_is_timed_whole(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pngs(tmp_path / "in", 40, 4, 3, "1")
-    monkeypatch.setattr("acncodec.codec.pricing.plane_bits", lambda model, samples, tile: 0.0 * samples[:, 0, 0, 0])
+    monkeypatch.setattr("acncodec.codec.codings.plane_bits", lambda model, samples, tile: 0.0 * samples[:, 0, 0, 0])
     start = time.perf_counter()
     with watched(ENCODING) as watch:
         compress(tmp_path / "in", tmp_path / "archive", [tiny_model(2)], Options(), no_progress)
@@ -67,7 +67,7 @@ def test_a_commands_memory_is_its_own() -> None:
 
 def test_operations_are_those_of_every_product() -> None:
     model = tiny_model(256)
-    parts = operations_by_part(model, 1, 1)
+    parts = operations_by_part(model.networks, 1, 1)
     # At one pixel every product is taken once, but for the map's last, whose four positions are not cut before it.
     weights = {name: product.weight.numel() for name, product in model.networks.products()}
     assert sum(parts.values()) == operations(model, 1, 1) == 2 * (sum(weights.values()) + 3 * weights["map.out"])

@@ -1,7 +1,7 @@
 """Training: exact resume, neighbours that are never the item itself, and a model file that codes."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ from conftest import KINDS, architecture, save_image, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acncodec import bundled
+from acncodec.codec.worth import Worth, worth
 from acncodec.coding.protocol import Task, alice, bob, encode
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import residual_bits
@@ -17,15 +19,18 @@ from acncodec.errors import InputError, OutputError
 from acncodec.exact.grids import LOGIT_MAX, SPREAD_MAX, SPREAD_MIN
 from acncodec.images.picture import Layout
 from acncodec.nets.heads import Logistics, Softmax
-from acncodec.nets.model import parse_model, read_model
+from acncodec.nets.model import Model, parse_model
+from acncodec.nets.networks import Networks
 from acncodec.planning.schedule import Schedule
+from acncodec.training.best import Best
 from acncodec.training.checkpoint import load_checkpoint, save_checkpoint
 from acncodec.training.data import TrainingSet, split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
 from acncodec.training.objective import residual_nats
-from acncodec.training.session import train
-from acncodec.training.trainer import BATCH, NEIGHBOURS, Budget, Trainer
+from acncodec.training.session import Wish, elements, train
+from acncodec.training.start import LEAST_BATCH, choose_batch
+from acncodec.training.trainer import ALONE, BATCH, NEIGHBOURS, Budget, Report, Trainer, neighbours
 
 SMALL = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
 SMALL_ARCH = {**SMALL, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
@@ -90,23 +95,22 @@ def test_training_learns(levels: int, colours: int, share: float) -> None:
 
 
 def test_neighbour_is_never_the_item_itself() -> None:
-    t = trainer(1)
     codes = torch.arange(3 * 20, dtype=torch.int8).view(20, 3)  # all distinct
-    for _ in range(20):
-        parents = t._neighbours(codes, torch.arange(20))
+    for pick in (0.0, 0.3, 0.999999):
+        parents = neighbours(codes, torch.arange(20), torch.full((20,), pick))
         distance = (parents - codes.float()).square().sum(1)
         assert (distance > 0).all()
         assert (distance <= 3 * (3 * NEIGHBOURS) ** 2).all()
     equal = torch.zeros(20, 3, dtype=torch.int8)  # ties may hide the item's own entry
-    assert t._neighbours(equal, torch.arange(20)).shape == (20, 3)
+    assert neighbours(equal, torch.arange(20), torch.rand(20)).shape == (20, 3)
 
 
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
 def test_export_is_a_model(levels: int, colours: int) -> None:
     t = trainer(3, levels, colours)
     run(t)
-    data = export(t, "stripes", {"data": "stripes"})
-    assert data == export(t, "stripes", {"data": "stripes"})
+    data = export(t, t.exact_networks(), "stripes", {"data": "stripes"})
+    assert data == export(t, t.exact_networks(), "stripes", {"data": "stripes"})
     model = parse_model(data)
     assert (model.name, model.arch, model.record["images"]) == ("stripes", t.nets.arch, t.data.count)
     assert model.networks.exact
@@ -206,39 +210,122 @@ def test_a_training_starts_from_an_exact_model_as_it_is(levels: int, colours: in
     assert sum(run(again)) < sum(run(trainer(1, levels, colours)))
 
 
-def test_a_model_of_other_images_is_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Watcher:
+    """Notes what a training says."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[Model | None, int]] = []
+        self.reports: list[Report] = []
+        self.looks: list[tuple[float, float]] = []
+
+    def begin(self, start: Model | None, batch: int) -> None:
+        self.started.append((start, batch))
+
+    def report(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def held_out(self, residual: float, kl: float) -> None:
+        self.looks.append((residual, kl))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Bilevel images, for which small networks are made."""
     monkeypatch.setattr("acncodec.training.session.KINDS", {Layout.BILEVEL: {"levels": 2, **SMALL_ARCH}})
     for i, image in enumerate(stripes(100)):
         save_image(tmp_path / "images" / f"{i}.png", image, "1")
-    start = tiny_model(256)
+    return tmp_path / "images"
+
+
+def test_a_model_of_other_images_is_no_start(folder: Path, tmp_path: Path) -> None:
+    wish = Wish(folder, tmp_path / "m.safetensors", Budget(steps=1), start=tiny_model(256))
     with pytest.raises(InputError, match="for other images"):
-        train(
-            tmp_path / "images",
-            tmp_path / "m.safetensors",
-            Budget(steps=1),
-            start=start,
-            resume=False,
-            overwrite=False,
-            report=lambda r: None,
-            held_out=lambda *nats: None,
-        )
-    assert not (tmp_path / "m.safetensors").exists()
+        train(wish, Watcher())
+    assert not wish.output.exists()
 
 
-def test_session_writes_a_model_and_removes_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acncodec.training.session.KINDS", {Layout.BILEVEL: {"levels": 2, **SMALL_ARCH}})
-    folder = tmp_path / "images"
-    for i, image in enumerate(stripes(100)):
-        save_image(folder / f"{i}.png", image, "1")
-    output = tmp_path / "m.safetensors"
-    figures: list[tuple[float, float]] = []
-    arguments: dict[str, Any] = {"report": lambda r: None, "held_out": lambda *nats: figures.append(nats)}
-    train(folder, output, Budget(steps=3), resume=False, overwrite=False, **arguments)
-    model = read_model(output)
-    assert model.name == "m"
-    assert figures
-    assert not output.with_suffix(".checkpoint").exists()
+def test_session_writes_a_model_and_removes_its_checkpoint(folder: Path, tmp_path: Path) -> None:
+    wish, watcher = Wish(folder, tmp_path / "m.safetensors", Budget(steps=3)), Watcher()
+    done = train(wish, watcher)
+    model = bundled.load(wish.output)
+    assert (model.name, model.plain, model.size) == ("m", done.model.plain, done.model.size)
+    assert watcher.started == [(None, BATCH)]
+    assert watcher.reports
+    assert watcher.looks == [(done.residual, done.kl)]
+    assert not wish.checkpoint.exists()
     with pytest.raises(OutputError, match="exists already"):
-        train(folder, output, Budget(steps=3), resume=False, overwrite=False, **arguments)
+        train(wish, watcher)
     with pytest.raises(InputError, match="checkpoint"):
-        train(folder, output, Budget(steps=3), resume=True, overwrite=True, **arguments)
+        train(replace(wish, resume=True, overwrite=True), watcher)
+
+
+def test_the_nearest_model_is_the_start(folder: Path, tmp_path: Path) -> None:
+    """Not one that is for other images, nor one under which these are larger."""
+    own = train(Wish(folder, tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
+    watcher = Watcher()
+    models = [tiny_model(2), own, tiny_model(256)]
+    done = train(Wish(folder, tmp_path / "m.safetensors", Budget(steps=1), models=models), watcher)
+    assert watcher.started == [(own, BATCH)]
+    assert done.model.record["from"] == own.sha256.hex()
+    assert done.model.arch == own.arch
+    watcher = Watcher()
+    train(Wish(folder, tmp_path / "n.safetensors", Budget(steps=1), models=[tiny_model(256)]), watcher)
+    assert watcher.started == [(None, BATCH)]
+
+
+def test_an_interrupted_session_goes_on_exactly(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acncodec.training.session.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(Trainer.run, "__defaults__", (0.0,))
+    whole = train(Wish(folder, tmp_path / "whole.safetensors", Budget(steps=6)), Watcher())
+
+    class Stop(Watcher):
+        def held_out(self, residual: float, kl: float) -> None:
+            super().held_out(residual, kl)
+            if len(self.looks) == 4:
+                raise KeyboardInterrupt
+
+    wish = Wish(folder, tmp_path / "whole-.safetensors", Budget(steps=6))
+    with pytest.raises(KeyboardInterrupt):
+        train(wish, Stop())
+    with pytest.raises(OutputError, match="unfinished training"):
+        train(wish, Watcher())
+    again = train(replace(wish, resume=True), Watcher())
+    assert (again.residual, again.kl) == (whole.residual, whole.kl)
+    for first, second in zip(again.model.networks.parameters(), whole.model.networks.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_training_stops_when_held_out_images_stop_getting_smaller() -> None:
+    networks = [Networks(architecture(2, 1, **SMALL_ARCH)) for _ in range(9)]
+    best = Best(networks[0])
+    nats = [5.0, 4.0, 4.1, 3.9999, 3.99985, 4.3]  # the fourth and fifth gain too little to count
+    assert [best.offer(each, value) for each, value in zip(networks, nats, strict=False)] == [True] * 5 + [False]
+    assert best.nats == 3.99985
+    assert torch.equal(best.networks.map.out.weight, networks[4].map.out.weight)
+    other = Best(networks[0])
+    other.load_state(best.state())
+    assert torch.equal(other.networks.map.out.weight, networks[4].map.out.weight)
+    assert not other.offer(networks[1], 4.0)
+    assert other.offer(networks[1], 3.0)
+
+
+def test_short_trainings_have_smaller_batches() -> None:
+    data, arch = split(stripes(200)), architecture(2, 1, **SMALL_ARCH)
+    assert choose_batch(arch, data, 1e-6, None, ALONE) == LEAST_BATCH
+    assert choose_batch(arch, data, 1e6, None, ALONE) == BATCH
+
+
+def test_large_pictures_are_trained_on_in_tiles() -> None:
+    assert [part.shape for part in elements(np.zeros((128, 128, 3), np.uint8))] == [(128, 128, 3)]
+    assert {part.shape for part in elements(np.zeros((320, 129, 3), np.uint8))} == {(32, 26, 3), (32, 25, 3)}
+
+
+def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
+    done = train(Wish(folder, tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
+    value = worth(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
+    assert value.images == 100
+    assert value.bits == pytest.approx((done.residual + done.kl) / np.log(2), rel=0.3)
+    other = Worth(100, 80.0, "zip", 120.0, 5000)
+    assert (other.saved_bytes, other.pays_from) == (500, 1000)
+    assert Worth(100, 80.0, "zip", 79.0, 5000).pays_from is None
+    assert tiny_model(2).name not in value.other  # it knows nothing of stripes; LZMA does

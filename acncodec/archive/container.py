@@ -26,7 +26,8 @@ from acncodec.errors import DamagedError, InputError, UnsupportedError
 # As PNG's: not text, and broken by a transfer that strips the 8th bit or rewrites line ends.
 MAGIC = b"\x8bACN\r\n\x1a\n"
 VERSION = 2
-KNOWN_FEATURES = 0
+FEATURE_MODELS = 1  # the archive carries models
+KNOWN_FEATURES = FEATURE_MODELS
 TAG_BYTES = 4
 CRC_BYTES = 4
 MAX_FIXED_BYTES = len(MAGIC) + 1 + 2 * MAX_VARINT_BYTES  # before the table: magic, version, features, count
@@ -36,14 +37,17 @@ MAX_ENTRY_BYTES = TAG_BYTES + MAX_VARINT_BYTES  # of the table, for each section
 class Container:
     """The sections of an open archive, whose table is right; payloads are read and checked one by one.
 
-    `tags[i]` and `sizes[i]` (payload, in bytes) describe section i, in the order of the file.  `size` is the file's
-    length in bytes and `missing` what is missing at its end.  `overhead` counts the bytes beside the payloads: "header"
-    (magic, version, features, table) and "checksums"; all `sizes` and all of `overhead` add up to `size` + `missing`.
-    The file must stay open.
+    `features` are FEATURE_*.  `tags[i]` and `sizes[i]` (payload, in bytes) describe section i, in the order of the file.
+    `size` is the file's length in bytes and `missing` what is missing at its end.  `overhead` counts the bytes beside the
+    payloads: "header" (magic, version, features, table) and "checksums"; all `sizes` and all of `overhead` add up to
+    `size` + `missing`.  The file must stay open.
     """
 
-    def __init__(self, file: BinaryIO, size: int, table: Sequence[tuple[str, int]], header_bytes: int) -> None:
+    def __init__(
+        self, file: BinaryIO, size: int, table: Sequence[tuple[str, int]], header_bytes: int, features: int
+    ) -> None:
         """`table` lists (tag, payload's size), `header_bytes` what stands before the header's checksum."""
+        self.features = features
         self.tags = [tag for tag, _ in table]
         self.sizes = [length for _, length in table]
         self.overhead = {"header": header_bytes, "checksums": CRC_BYTES * (1 + len(table))}
@@ -78,8 +82,8 @@ class Container:
         return payload
 
 
-def write_container(sections: Sequence[tuple[str, bytes]]) -> list[bytes]:
-    """The archive of `sections` (tag, payload) as chunks to be written one after the other.
+def write_container(sections: Sequence[tuple[str, bytes]], features: int = 0) -> list[bytes]:
+    """The archive of `sections` (tag, payload) as chunks to be written one after the other; `features` are FEATURE_*.
 
     Raises ValueError for a tag that is not 4 ASCII letters or digits, and for too many sections.
     """
@@ -88,7 +92,7 @@ def write_container(sections: Sequence[tuple[str, bytes]]) -> list[bytes]:
     head = Writer()
     head.fixed(MAGIC)
     head.u8(VERSION)
-    head.varint(KNOWN_FEATURES)
+    head.varint(features)
     head.varint(len(sections))
     for tag, payload in sections:
         if not _is_tag(tag):
@@ -130,7 +134,7 @@ def read_container(file: BinaryIO, tolerant: bool = False) -> Container:
     _check_features(features)
     if not all(_is_tag(tag) for tag, _ in table):
         raise DamagedError("The archive's header is damaged: its section tags are not valid.")
-    container = Container(file, size, table, header_bytes)
+    container = Container(file, size, table, header_bytes, features)
     if container.missing and not tolerant:
         raise DamagedError(f"The archive is truncated: {container.missing} bytes are missing at its end.")
     excess = size - sum(container.sizes) - sum(container.overhead.values())

@@ -16,6 +16,7 @@ MAX_NAME_BYTES = 2**32  # of all names together
 # Models
 MAX_MODELS = 16  # each is up to 2^28 bytes in memory
 MAX_MODEL_NAME_BYTES = 255  # it is printed in a line
+MAX_CARRIED_BYTES = 2**26  # of a model that an archive carries, unpacked: a hundred times the bundled ones
 
 # Classes of pictures
 MAX_CLASSES = 2**20  # a list of so many takes a few hundred MB in memory

@@ -1,15 +1,27 @@
-"""The models that ship with the package, and the search for a model by name, path or sha256."""
+"""The models that ship with the package, and the search for a model by name, path or sha256.
+
+A model file is a safetensors file, plain (`nets/model.py`) or with its integers packed (`coding/weights.py`): then it
+has one tensor, `packed`, and the same metadata. Archives name models by the sha256 of the plain file.
+"""
 
 import hashlib
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from acncodec.coding.weights import names_of, pack_model, unpack_model
 from acncodec.errors import InputError, ModelError, ModelMissingError
-from acncodec.nets.model import MAX_MODEL_BYTES, Model, read_model
+from acncodec.nets.model import MAX_MODEL_BYTES, METADATA_KEY, Model, description, parse_model
 
 FOLDER = Path(__file__).parent
 SAMPLE = FOLDER / "sample"  # some hundred MNIST digits as PNG files
+PACKED = "packed"
 
 
 def user_folder() -> Path:
@@ -22,13 +34,45 @@ def model_files() -> list[Path]:
     return sorted(FOLDER.glob("*.safetensors")) + sorted(user_folder().glob("*.safetensors"))
 
 
+def model_file(plain: bytes, base: bytes = b"") -> bytes:
+    """The packed model file of a plain one, whole or as the difference to the plain file `base`."""
+    packed = np.frombuffer(pack_model(plain, base), np.uint8)
+    return save_tensors({PACKED: packed}, {METADATA_KEY: description(plain)})
+
+
 @cache
 def load(path: Path) -> Model:
     """Read a model file once a process. Raises InputError, ModelError, BoundError, all naming the file."""
     try:
-        return read_model(path)
+        data = _read(path)
+        packed = _packed(data)
+        return parse_model(data) if packed is None else replace(unpack(packed, [], MAX_MODEL_BYTES), size=len(data))
     except ModelError as error:
         raise type(error)(f"the model file '{path}' cannot be used: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError("it is too large for an acncodec model")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the model '{path}': {error.strerror}") from error
+
+
+def _packed(data: bytes) -> bytes | None:
+    """The packed model in a model file, or None if that is plain, or none at all."""
+    try:
+        tensors = load_tensors(data)
+    except (SafetensorError, KeyError, ValueError):
+        return None
+    return tensors[PACKED].tobytes() if set(tensors) == {PACKED} else None
+
+
+def _name_of(data: bytes) -> bytes:
+    """The sha256 by which archives name the model in a file; whether it is one is for `load` to say."""
+    packed = _packed(data)
+    return hashlib.sha256(data).digest() if packed is None else names_of(packed)[0]
 
 
 def find(name: str) -> Model:
@@ -53,14 +97,39 @@ def candidates(names: list[str], auto: bool) -> list[Model]:
 
 def find_sha256(name: str, sha256: bytes, also: list[Path]) -> Model:
     """The model with this sha256, among `also` and all that can be found. Raises ModelMissingError."""
+    return load(_locate(f"the archive needs the model '{name}'", sha256, also))
+
+
+def unpack(packed: bytes, also: list[Path], limit: int) -> Model:
+    """A packed model of at most `limit` bytes unpacked, its base looked for as by `find_sha256`.
+
+    Raises ModelError, BoundError, ModelMissingError.
+    """
+    model = parse_model(unpack_model(packed, lambda sha256: _base(sha256, also), limit))
+    return replace(model, size=len(packed))
+
+
+def _base(sha256: bytes, also: list[Path]) -> bytes:
+    """The plain file of a packed model's base. Raises ModelError, ModelMissingError."""
+    path = _locate("a model holds only the difference to another one", sha256, also)
+    packed = _packed(_read(path))
+    # Nobody needs chains of them, and files that lie about their names could make a circle.
+    if packed is not None and names_of(packed)[1] is not None:
+        raise ModelError("a packed model is the difference to one that is a difference itself")
+    return load(path).plain
+
+
+def _locate(need: str, sha256: bytes, also: list[Path]) -> Path:
+    """The file of the model with this sha256. Raises ModelMissingError."""
     for path in [*also, *model_files()]:
         try:
-            if path.stat().st_size <= MAX_MODEL_BYTES and hashlib.sha256(path.read_bytes()).digest() == sha256:
-                return load(path)
-        except OSError as error:
-            if path in also:  # one that was merely found may well be somebody else's
-                raise InputError(f"cannot read the model '{path}': {error.strerror}") from error
+            if _name_of(_read(path)) == sha256:
+                return path
+        except (InputError, ModelError):
+            if path in also:
+                raise
+            # One that was merely found may well be somebody else's.
     raise ModelMissingError(
-        f"the archive needs the model '{name}' with sha256 {sha256.hex()}, which was not found in the package or in "
-        f"'{user_folder()}'; give its file with --model"
+        f"{need} with sha256 {sha256.hex()}, which was not found in the package or in '{user_folder()}'; give its file "
+        "with --model"
     )

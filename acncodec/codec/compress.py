@@ -11,16 +11,18 @@ from acncodec.archive import classes as forms
 from acncodec.archive import header as head
 from acncodec.archive.atomic import refuse_occupied, write_atomically
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class, PlaneCoding
-from acncodec.archive.container import write_container
+from acncodec.archive.container import FEATURE_MODELS, write_container
 from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
 from acncodec.archive.store import pack_store
+from acncodec.codec.adapting import choose_adapted
 from acncodec.codec.block import encode_block
 from acncodec.codec.collection import Collection, collect
 from acncodec.codec.directory import Directory, folder_of, list_directory, pack_directory
 from acncodec.codec.elements import cells
 from acncodec.codec.plan import Way
-from acncodec.codec.pricing import Choice, choose
+from acncodec.codec.pricing import Choice, Pricing
 from acncodec.coding.selftest import exactness, quick_selftest
+from acncodec.coding.weights import pack_model
 from acncodec.errors import InputError
 from acncodec.nets.model import Model
 from acncodec.planning.tour import DEFAULT_EFFORT
@@ -39,7 +41,8 @@ class Options:
 
     `names`: head.NAMES_*. `exact_files`: every file comes back byte for byte. `block`: pictures that are coded together and
     must be decoded together. `way`: how to send them, None for the cheapest. `effort`: of planning a tour, 1 to 9.
-    `overwrite` an existing archive.
+    `overwrite` an existing archive. `carry`: put the models into the archive, which then needs nothing else.
+    `adapt`: minutes for which models are trained further on these very images, or 0.
     """
 
     names: int = head.NAMES_KEEP
@@ -48,6 +51,8 @@ class Options:
     way: Way | None = None
     effort: int = DEFAULT_EFFORT
     overwrite: bool = False
+    carry: bool = False
+    adapt: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,12 @@ def compress(root: Path, target: Path, models: list[Model], options: Options, pr
     samples = sum(c.picture.samples.size for c in found.contents if c.picture)
     if len(found.names) > MAX_ENTRIES or samples > MAX_ALL_PIXELS:
         raise InputError("there are more files or pixels than one archive may hold; compress parts of the directory")
-    choices = choose([(c.size, c.picture) for c in found.contents], models, progress("price", len(found.contents)))
+    pricing, count = Pricing([(c.size, c.picture) for c in found.contents]), len(found.contents)
+    packed: dict[bytes, bytes] = {}
+    if options.adapt:
+        choices, models, packed = choose_adapted(pricing, count, models, options.adapt, progress)
+    else:
+        choices, _ = pricing.choose(models, progress("price", count))
     choices, used = _number_models(choices, models)
     classes, sequence = _classes(choices)
     folders = sorted({folder_of(name) for name in found.names}) if options.names == head.NAMES_FOLDERS else []
@@ -92,9 +102,14 @@ def compress(root: Path, target: Path, models: list[Model], options: Options, pr
         stores=archive.store_sizes,
     )
     sections = [("HEAD", head.encode(header)), ("FORM", forms.encode(classes) if classes else b"")]
+    if options.carry:
+        packed = {model.sha256: pack_model(model.plain) for model in used}
+    carried = [("MODL", packed[model.sha256]) for model in used if model.sha256 in packed]
+    sections += carried
     sections += pack_directory(directory)
     sections += [("BLCK", data) for data in archive.blocks] + [("FILE", data) for data in archive.stores]
-    size = write_atomically(target, write_container([s for s in sections if s[1]]), options.overwrite)
+    features = FEATURE_MODELS if carried else 0
+    size = write_atomically(target, write_container([s for s in sections if s[1]], features), options.overwrite)
     return Compressed(found, sum(choice.kind.method != METHOD_CODED for choice in choices), size)
 
 

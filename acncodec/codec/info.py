@@ -58,7 +58,9 @@ def describe(archive: Archive, models: list[Path]) -> dict[str, Any]:
         "names": NAMES[archive.header.names],
         "orders": sorted({ORDERS[block.tour, block.conditional] for block in ways}),
         "blocks": archive.header.blocks,
-        "models": [{**_model(model, models), "elements": elements[i]} for i, model in enumerate(archive.header.models)],
+        "models": [
+            {**_model(archive, model, models), "elements": elements[i]} for i, model in enumerate(archive.header.models)
+        ],
         "kinds": [
             {"method": method, "mode": name, "height": height, "width": width, "count": count}
             for (method, name, height, width), count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
@@ -72,10 +74,11 @@ def mode(each: Class) -> str:
     return "" if each.method == METHOD_FILE else layout(each.form).name.lower().replace("_", " and ")
 
 
-def _model(model: head.Model, paths: list[Path]) -> dict[str, Any]:
-    """Name, sha256 and size in bytes of a model, the size None if the model is not at hand."""
+def _model(archive: Archive, model: head.Model, paths: list[Path]) -> dict[str, Any]:
+    """Name, sha256 and size in bytes of a model, the size None if it is not at hand, and whether the archive carries it."""
+    carried = archive.carried.get(model.sha256)
     try:
-        size = bundled.find_sha256(model.name, model.sha256, paths).size
+        size = len(carried) if carried else bundled.find_sha256(model.name, model.sha256, paths).size
     except ModelMissingError:
         size = None
-    return {"name": model.name, "sha256": model.sha256.hex(), "bytes": size}
+    return {"name": model.name, "sha256": model.sha256.hex(), "bytes": size, "carried": carried is not None}

@@ -17,6 +17,7 @@ from acncodec.coding.order import order_bits
 WORD_BITS = 32
 SECTIONS = {  # the line to which a section belongs, blocks aside
     "HEAD": "header",
+    "MODL": "models",
     "FORM": "forms and metadata",
     "NAME": "names",
     "FLDR": "names",
@@ -55,7 +56,8 @@ def ledger(archive: Archive) -> list[Line]:
     bits["header"] += 8 * container.overhead["header"]
     bits["checksums"] += 8 * container.overhead["checksums"]
     coded = ("residual", "latent", "schedule ends", "coder state") if archive.header.blocks else ()
-    lines = (*coded, "names", "order", "forms and metadata", "stored files", "ledger", "checksums", "header")
+    models = ("models",) if "MODL" in container.tags else ()
+    lines = (*coded, *models, "names", "order", "forms and metadata", "stored files", "ledger", "checksums", "header")
     return [Line(part, bits[part], theory[part] if part in (*coded, "order") else None) for part in lines]
 
 

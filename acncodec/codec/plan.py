@@ -7,15 +7,14 @@ import numpy as np
 import torch
 
 from acncodec.codec.elements import Group
+from acncodec.coding.prices import posterior_offsets
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import kl_bits, unconditional_kl_bits
-from acncodec.exact.grids import LATENT_BITS, OFFSET_MAX
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, choose_lanes
 from acncodec.planning.tour import plan_tour
 
 BATCH = 1024
-SAMPLE_SEED = 0  # of the posterior samples on which the unconditional KL is estimated
 
 
 class Way(Enum):
@@ -125,10 +124,3 @@ def latent_bits(plan: GroupPlan, way: Way) -> float:
         mixture = plan.model.networks.mixture(codes[parents[chunk]].to(device, torch.float32))
         total += float(kl_bits(codes[chunk].to(device), mixture).sum())
     return total
-
-
-def posterior_offsets(shape: torch.Size) -> torch.Tensor:
-    """Posterior samples minus codes, int16 of this shape, the same every time: prices do not hang on chance."""
-    generator = torch.Generator().manual_seed(SAMPLE_SEED)
-    noise = torch.randn(shape, generator=generator, dtype=torch.float64) * (1 << LATENT_BITS)
-    return torch.round(noise).clamp_(-OFFSET_MAX, OFFSET_MAX).to(torch.int16)

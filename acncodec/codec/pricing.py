@@ -5,31 +5,24 @@ the kind follows its sample, and where not every picture of it is priced by itse
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class, PlaneCoding
+from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.archive.store import pack_blob
-from acncodec.codec.elements import PLANES, fits, planes
-from acncodec.codec.plan import posterior_offsets
-from acncodec.coding.pixels import BATCH_PIXELS, residual_prices
-from acncodec.coding.protocol import encode
-from acncodec.coding.theory import unconditional_kl_bits
-from acncodec.exact.precision import full_precision
+from acncodec.codec.codings import Coding, Forms, best_coding
 from acncodec.images.picture import Layout, Picture, expand, layout
 from acncodec.images.strips import pack_strips
-from acncodec.images.tiles import MAX_WHOLE, tiles
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
 
 SAMPLE = 32  # pictures of a kind that are priced first
 BATCH = 256  # pictures that are priced at a time
 PIXELS_AT_ONCE = 1 << 24  # where pictures are large: values of all of them
-SAMPLE_TILES = 48  # of a plane that are priced in place of all
-TILE = 32  # side of the tiles of large images: as good as any larger one (docs/LOG.md), and more lanes
 RUN_BYTES = 1 << 20  # raw samples of a kind on which a general compressor is tried
 RAW_HOPE = 1.3  # a whole set shares more than a run of it: how much smaller it may turn out
 RAW_MAX = 1 << 28  # raw samples that are compressed in one piece
@@ -50,147 +43,158 @@ class Choice:
 FILE = Choice(Class(METHOD_FILE, 0, 0, b"", ()))
 
 
-@dataclass
-class _Priced:
-    """A picture, as it is and expanded, with its best choice so far and that one's price in bits."""
+@dataclass(eq=False)
+class _Priced(Forms):
+    """A picture with its best choice so far and that one's price in bits; `webp` is empty until it is known."""
 
-    picture: Picture
-    expanded: Picture | None
-    best: Choice
-    bits: float
+    file_bits: float
+    best: Choice = FILE
+    bits: float = 0.0
+    webp: tuple[bytes | None, ...] = ()
+
+    def begin(self) -> None:
+        self.best, self.bits = FILE, self.file_bits
 
     def offer(self, choice: Choice, bits: float) -> None:
         if bits < self.bits:
             self.best, self.bits = choice, bits
 
 
-@dataclass(frozen=True)
-class _Coding:
-    """A way to code all pictures of a kind: expanded or as they are, and a model and tiles for each plane."""
-
-    models: list[Model]
-    expanded: bool
-    planes: tuple[PlaneCoding, ...]
-
-    def choice(self, each: _Priced) -> Choice:
-        picture = self.picture(each)
-        height, width, _ = picture.samples.shape
-        return Choice(Class(METHOD_CODED, height, width, picture.form, self.planes), picture.samples)
-
-    def picture(self, each: _Priced) -> Picture:
-        return each.expanded if self.expanded and each.expanded is not None else each.picture
-
-    def bits(self, kind: list[_Priced]) -> np.ndarray:
-        """What each picture of a kind costs: float64 [N], bits."""
-        samples = np.stack([self.picture(each).samples for each in kind])
-        total, start = np.zeros(len(kind)), 0
-        for plane, width in zip(self.planes, planes(self.picture(kind[0]).form, len(self.planes)), strict=True):
-            total += plane_bits(self.models[plane.model], samples[..., start : start + width], plane.tile)
-            start += width
-        return total
+Kind = list[_Priced]
 
 
-def choose(contents: list[tuple[int, Picture | None]], models: list[Model], advance: Callable[[int], None]) -> list[Choice]:
-    """A choice for each content, given as its file's size in bytes and its picture, if it is one.
+class Pricing:
+    """Contents, given as their files' sizes in bytes and pictures, if they are such, that may be priced several times.
 
-    `advance` is called with the number of contents done.
+    What does not depend on models is worked out once.
     """
-    kinds: dict[tuple[int, ...], list[_Priced]] = {}
-    priced: dict[int, _Priced] = {}
-    for index, (size, picture) in enumerate(contents):
-        if picture is not None:
-            priced[index] = each = _Priced(picture, expand(picture), FILE, 8.0 * size)
+
+    def __init__(self, contents: Sequence[tuple[int, Picture | None]]) -> None:
+        self._count = len(contents)
+        pictures = {i: (size, picture) for i, (size, picture) in enumerate(contents) if picture is not None}
+        self._priced = {i: _Priced(picture, expand(picture), 8.0 * size) for i, (size, picture) in pictures.items()}
+        kinds: dict[tuple[int, ...], Kind] = {}
+        for each in self._priced.values():
             other = -1 if each.expanded is None else layout(each.expanded.form)
-            kinds.setdefault((layout(picture.form), other, *picture.samples.shape), []).append(each)
-    advance(len(contents) - len(priced))
-    forms: set[bytes] = set()
-    for kind in kinds.values():
-        _price_kind(kind, models, forms)
-        advance(len(kind))
-    _raw_if_smaller([each for kind in kinds.values() if _hopeful(kind) for each in kind])
-    return [priced[i].best if i in priced else FILE for i in range(len(contents))]
+            kinds.setdefault((layout(each.picture.form), other, *each.picture.samples.shape), []).append(each)
+        self._kinds = list(kinds.values())
+        self._packed: dict[tuple[int, int, int], int] = {}  # bytes of raw samples under LZMA, by their first and last
+
+    def choose(self, models: list[Model], advance: Callable[[int], None]) -> tuple[list[Choice], float]:
+        """A choice for each content, and what all pictures cost, in bits.
+
+        `advance` is called with the number of contents done.
+        """
+        advance(self._count - len(self._priced))
+        forms: set[bytes] = set()
+        for kind in self._kinds:
+            for each in kind:
+                each.begin()
+            _price_kind(kind, models, forms)
+            advance(len(kind))
+        bits = sum(each.bits for each in self._priced.values())
+        bits -= self._raw_if_smaller([each for kind in self._kinds if self._hopeful(kind) for each in kind])
+        return [self._priced[i].best if i in self._priced else FILE for i in range(self._count)], bits
+
+    def elements_by_model(self, models: list[Model], limit: int) -> dict[int, list[np.ndarray]]:
+        """What each model would code if no other codec were smaller: by its index uint8 [N, H, W, colours], a size each.
+
+        Of every kind of pictures so many that all have at most `limit` samples together, spread evenly.
+        """
+        total = sum(each.picture.samples.size for each in self._priced.values())
+        stride = max(1, -(-total // limit))
+        found: dict[tuple[int, int, int], list[np.ndarray]] = {}
+        for kind in self._kinds:
+            coding = best_coding(_sample(kind), models)
+            for each in kind[::stride]:
+                for model, element in coding.elements(each) if coding else ():
+                    found.setdefault((model, *element.shape[:2]), []).append(element)
+        by_model: dict[int, list[np.ndarray]] = {}
+        for (model, _, _), group in found.items():
+            by_model.setdefault(model, []).append(np.stack(group))
+        return by_model
+
+    def _hopeful(self, kind: Kind) -> bool:
+        """Whether a general compressor, tried on a run of the kind's samples, is anywhere near the best price."""
+        length = max(1, RUN_BYTES // len(_raw(kind[0].picture)))
+        start = max(0, len(kind) - length) // 2
+        run = kind[start : start + length]
+        return 8 * self._raw_bytes(run) < RAW_HOPE * sum(each.bits for each in run)
+
+    def _raw_if_smaller(self, hopeful: Kind) -> float:
+        """Keep all samples raw in one piece, compressed together, if that is smaller; returns by how many bits."""
+        if not hopeful or sum(each.picture.samples.size for each in hopeful) > RAW_MAX:
+            return 0.0
+        forms: set[bytes] = set()
+        bits = 8 * self._raw_bytes(hopeful) + sum(_form_bits(each.picture.form, forms) for each in hopeful)
+        before = sum(each.bits for each in hopeful)
+        if bits >= before:
+            return 0.0
+        for each in hopeful:
+            height, width, _ = each.picture.samples.shape
+            kind = Class(METHOD_RAW, height, width, each.picture.form, ())
+            strips = _raw(each.picture) if _in_strips(each.picture) else None
+            each.best = Choice(kind, each.picture.samples if strips is None else None, strips)
+        return before - bits
+
+    def _raw_bytes(self, run: Kind) -> int:
+        key = id(run[0]), id(run[-1]), len(run)
+        if key not in self._packed:
+            self._packed[key] = len(pack_blob(b"".join(_raw(each.picture) for each in run)))
+        return self._packed[key]
 
 
-def _price_kind(kind: list[_Priced], models: list[Model], forms: set[bytes]) -> None:
+def _sample(kind: Kind) -> Kind:
+    return kind[:: -(-len(kind) // _at_most(kind, SAMPLE))]
+
+
+def _price_kind(kind: Kind, models: list[Model], forms: set[bytes]) -> None:
     """Make the best choice for pictures of one layout and size; `forms` holds those of the pictures before."""
-    step = -(-len(kind) // _at_most(kind, SAMPLE))
-    sample, rest = kind[::step], [each for i, each in enumerate(kind) if i % step]
-    codings = list(_codings(sample, models))
-    coding = min(codings, key=lambda c: c.bits(sample).sum(), default=None)
+    sample = _sample(kind)
+    coding = best_coding(sample, models)
     _offer(sample, coding, forms)
-    coded = [each.best.kind.method == METHOD_CODED for each in sample]
-    if coding is not None and all(coded):
+    taken = set(map(id, sample))
+    rest = [each for each in kind if id(each) not in taken]
+    if coding is not None and all(each.best.kind.method == METHOD_CODED for each in sample):
         mean = float(np.mean([each.bits for each in sample]))
         for each in rest:
-            each.best, each.bits = coding.choice(each), mean
+            each.best, each.bits = _coded(coding, each), mean
     else:
-        _offer(rest, coding if any(coded) else None, forms)
+        hopeless = all(each.best.kind.method != METHOD_CODED for each in sample)
+        _offer(rest, None if hopeless else coding, forms)
 
 
-def _codings(sample: list[_Priced], models: list[Model]) -> Iterator[_Coding]:
-    """The best codings of the pictures as they are and expanded, in every way to make planes of their channels."""
-    for expanded in (False, True):
-        found = [each.expanded if expanded else each.picture for each in sample]
-        pictures = [picture for picture in found if picture is not None]
-        if len(pictures) < len(sample):
-            continue
-        samples = np.stack([picture.samples for picture in pictures])
-        tile = 0 if samples.shape[1] * samples.shape[2] <= MAX_WHOLE else TILE
-        for way in PLANES[layout(pictures[0].form)]:
-            start, best = 0, []
-            for width in way:
-                part = samples[..., start : start + width]
-                start += width
-                fitting = [i for i, model in enumerate(models) if fits(model.arch, pictures[0].form, width)]
-                if fitting:
-                    best.append(min(fitting, key=lambda i: plane_bits(models[i], part, tile).sum()))
-            if len(best) == len(way):
-                yield _Coding(models, expanded, tuple(PlaneCoding(i, tile) for i in best))
-
-
-def _offer(kind: list[_Priced], coding: _Coding | None, forms: set[bytes]) -> None:
+def _offer(kind: Kind, coding: Coding | None, forms: set[bytes]) -> None:
     """Price each picture as WebP and, if there is a coding, coded."""
     batch = _at_most(kind, BATCH)
     coded = [coding.bits(kind[i : i + batch]) for i in range(0, len(kind), batch)] if coding else []
+    _make_webps(kind)
     for i, each in enumerate(kind):
         height, width, _ = each.picture.samples.shape
         form_bits = _form_bits(each.picture.form, forms)
-        data = pack_webp(each.picture.samples)
+        (data,) = each.webp
         if data is not None:
             webp = Class(METHOD_WEBP, height, width, each.picture.form, ())
             each.offer(Choice(webp, data=data), 8 * len(data) + form_bits)
         if coding is not None:
-            each.offer(coding.choice(each), coded[i // batch][i % batch] + form_bits)
+            each.offer(_coded(coding, each), coded[i // batch][i % batch] + form_bits)
 
 
-def _at_most(kind: list[_Priced], number: int) -> int:
+def _make_webps(kind: Kind) -> None:
+    """Pictures as WebP, each once, on all cores: it takes longer than networks do."""
+    new = [each for each in kind if not each.webp]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for each, data in zip(new, pool.map(lambda each: pack_webp(each.picture.samples), new), strict=True):
+            each.webp = (data,)
+
+
+def _coded(coding: Coding, each: _Priced) -> Choice:
+    return Choice(coding.kind(each), coding.picture(each).samples)
+
+
+def _at_most(kind: Kind, number: int) -> int:
     """How many pictures of a kind may be taken at once, `number` if they are small."""
     return max(1, min(number, PIXELS_AT_ONCE // kind[0].picture.samples.size)) if kind else 1
-
-
-@full_precision()
-def plane_bits(model: Model, samples: np.ndarray, tile: int) -> np.ndarray:
-    """What each plane uint8 [N, H, W, C] costs under a model, tiles unconditionally: float64 [N], bits.
-
-    Of many tiles only some are priced, the others by their share of the pixels.
-    """
-    cells = tiles(samples.shape[1], samples.shape[2], tile)
-    cells = cells[:: -(-len(cells) // SAMPLE_TILES)]
-    total, pixels = np.zeros(len(samples)), 0
-    for rows, columns in cells:
-        elements = np.ascontiguousarray(samples[:, rows, columns])
-        size = elements.shape[1] * elements.shape[2]
-        pixels += size
-        batch = max(1, BATCH_PIXELS // size)
-        total += np.concatenate([_element_bits(model, elements[i : i + batch]) for i in range(0, len(elements), batch)])
-    return total * (samples.shape[1] * samples.shape[2] / pixels)
-
-
-def _element_bits(model: Model, elements: np.ndarray) -> np.ndarray:
-    """Residual and latent bits of elements uint8 [n, h, w, C] on one posterior sample each: float64 [n]."""
-    codes = torch.from_numpy(encode(model, elements))
-    z = codes + posterior_offsets(codes.shape)
-    return residual_prices(elements, z.numpy(), model) + unconditional_kl_bits(codes, z, model.unconditional).numpy()
 
 
 def _form_bits(form: bytes, forms: set[bytes]) -> float:
@@ -199,30 +203,6 @@ def _form_bits(form: bytes, forms: set[bytes]) -> float:
         return 0.0
     forms.add(form)
     return 8.0 * len(zlib.compress(form, 9))
-
-
-def _hopeful(kind: list[_Priced]) -> bool:
-    """Whether a general compressor, tried on a run of the kind's samples, is anywhere near the best price."""
-    length = max(1, RUN_BYTES // len(_raw(kind[0].picture)))
-    start = max(0, len(kind) - length) // 2
-    run = kind[start : start + length]
-    packed = pack_blob(b"".join(_raw(each.picture) for each in run))
-    return 8 * len(packed) < RAW_HOPE * sum(each.bits for each in run)
-
-
-def _raw_if_smaller(hopeful: list[_Priced]) -> None:
-    """Keep all samples raw in one piece, compressed together, if that is smaller."""
-    if not hopeful or sum(each.picture.samples.size for each in hopeful) > RAW_MAX:
-        return
-    packed = pack_blob(b"".join(_raw(each.picture) for each in hopeful))
-    forms: set[bytes] = set()
-    bits = 8 * len(packed) + sum(_form_bits(each.picture.form, forms) for each in hopeful)
-    if bits < sum(each.bits for each in hopeful):
-        for each in hopeful:
-            height, width, _ = each.picture.samples.shape
-            kind = Class(METHOD_RAW, height, width, each.picture.form, ())
-            strips = _raw(each.picture) if _in_strips(each.picture) else None
-            each.best = Choice(kind, each.picture.samples if strips is None else None, strips)
 
 
 def _raw(picture: Picture) -> bytes:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 
@@ -15,14 +15,16 @@ from acncodec.archive import classes as forms
 from acncodec.archive import header as head
 from acncodec.archive.block import Block
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
-from acncodec.archive.container import Container, read_container
-from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_STORED_BYTES
+from acncodec.archive.container import FEATURE_MODELS, Container, read_container
+from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_CARRIED_BYTES, MAX_MODELS, MAX_STORED_BYTES
 from acncodec.archive.store import unpack_store
+from acncodec.codec.ahead import Ahead
 from acncodec.codec.block import Order, decode_block, read_order
 from acncodec.codec.directory import Directory, Entry, entries, unpack_directory
 from acncodec.codec.elements import cells, channels, check
 from acncodec.coding.selftest import exactness, quick_selftest
-from acncodec.errors import DamagedError, InputError, UnsupportedError
+from acncodec.coding.weights import names_of
+from acncodec.errors import DamagedError, InputError, ModelError, UnsupportedError
 from acncodec.images.picture import Layout, layout, suffix, write_picture
 from acncodec.images.strips import strips_size, unpack_strips
 from acncodec.images.webp import unpack_webp
@@ -30,6 +32,8 @@ from acncodec.nets.model import Model
 
 ONCE = ("HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT")
 MANY = ("BLCK", "FILE")
+MODELS = "MODL"  # with FEATURE_MODELS any number
+SIDE_BY_SIDE = 8  # blocks on CUDA, of up to 512 lanes each: fewer leave it waiting for one small kernel after the other
 LOST = ".lost"  # the suffix of a picture of which nothing is known
 
 Advance = Callable[[int], None]
@@ -54,6 +58,7 @@ class Archive:
             self.container: Container = read_container(self._file, tolerant)
             self._tolerant = tolerant
             self._paths, self._device = list(models), device or torch.device("cpu")
+            self._ahead = Ahead(self._task, SIDE_BY_SIDE if self._device.type == "cuda" else 1)
             self._sections = self._index()
             self.header = head.decode(self._once("HEAD"))
             self.classes = forms.decode(self._once("FORM"), len(self.header.models)) if self._has("FORM") else []
@@ -76,7 +81,8 @@ class Archive:
         found: dict[str, list[int]] = {}
         for index, tag in enumerate(self.container.tags):
             found.setdefault(tag, []).append(index)
-        if unknown := set(found) - {*ONCE, *MANY}:
+        known = {*ONCE, *MANY} | ({MODELS} if self.container.features & FEATURE_MODELS else set())
+        if unknown := set(found) - known:
             raise UnsupportedError(f"the archive has a section '{min(unknown)}' that this version does not know")
         if "HEAD" not in found or any(len(found.get(tag, [])) > 1 for tag in ONCE):
             raise DamagedError("the archive has no header, or a section twice")
@@ -90,6 +96,8 @@ class Archive:
 
     def _check(self) -> None:
         """Whether header, classes and sections fit each other; before anything is decoded."""
+        if len(self._sections.get(MODELS, [])) > MAX_MODELS:
+            raise DamagedError("the archive carries more models than it may have")
         counts = [len(self._sections.get(tag, [])) for tag in MANY]
         if counts != [len(self.header.blocks), len(self.header.stores)]:
             raise DamagedError("the archive's sections do not fit its header")
@@ -195,23 +203,45 @@ class Archive:
 
     @cached_property
     def models(self) -> list[Model]:
-        """The archive's models. Raises ModelMissingError, UnsupportedError, ExactnessError."""
+        """The archive's models. Raises DamagedError, ModelMissingError, UnsupportedError, ExactnessError."""
         if self.header.exactness != exactness():
             raise UnsupportedError("the archive was made with another version of the exact arithmetic; update acncodec")
-        found = [bundled.find_sha256(model.name, model.sha256, self._paths) for model in self.header.models]
+        found = [self._model(model) for model in self.header.models]
         for model in found:
             model.networks.to(self._device)
         quick_selftest(self._device)
         return found
 
-    @lru_cache(maxsize=2)  # noqa: B019
-    def _pictures(self, index: int, advance: Advance) -> list[np.ndarray]:
-        """Samples uint8 [H, W, C] of a block's pictures, by number of content."""
+    @cached_property
+    def carried(self) -> dict[bytes, bytes]:
+        """The models that the archive carries, packed, by the sha256 of the plain files. Raises DamagedError."""
+        packed = [self.container.read(index) for index in self._sections.get(MODELS, [])]
+        try:
+            return {names_of(each)[0]: each for each in packed}
+        except ModelError as error:
+            raise DamagedError("a model that the archive carries is damaged") from error
+
+    def _model(self, model: head.Model) -> Model:
+        packed = self.carried.get(model.sha256)
+        if packed is None:
+            return bundled.find_sha256(model.name, model.sha256, self._paths)
+        try:
+            return bundled.unpack(packed, self._paths, MAX_CARRIED_BYTES)
+        except ModelError as error:
+            raise DamagedError(f"the model '{model.name}' that the archive carries is damaged: {error}") from error
+
+    def _task(self, index: int, advance: Advance = ignore) -> Callable[[], list[np.ndarray]]:
+        """What decodes a block without reading anything more of the archive. Raises DamagedError."""
         block, order = self.block(index), self.order(index)
         for i, _ in block.classes:
             check(self.classes[i], [model.arch for model in self.models])
-        decoded = decode_block(block, self.classes, order, self.models, advance)
-        return [decoded[position] for position in order.positions]
+        return partial(decode_block, block, self.classes, order, self.models, advance)
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def _pictures(self, index: int, advance: Advance) -> list[np.ndarray]:
+        """Samples uint8 [H, W, C] of a block's pictures, by number of content."""
+        decoded = self._ahead.take(index) or self._task(index, advance)()
+        return [decoded[position] for position in self.order(index).positions]
 
     def read(self, content: int, advance: Advance = ignore) -> bytes:
         """The file with this content; its block is decoded and kept for the next call. Raises DamagedError and others."""
@@ -236,13 +266,22 @@ class Archive:
 
         Damage raises DamagedError, or is told to `lost` entry by entry while the others go on.
         """
-        for entry in sorted(wanted, key=lambda entry: entry.content):
-            try:
-                yield entry.name, self.read(entry.content, advance)
-            except DamagedError as error:
-                if lost is None:
-                    raise
-                lost(entry, error)
+        ordered = sorted(wanted, key=lambda entry: entry.content)
+        sections = dict.fromkeys(self._place(entry.content)[0] for entry in ordered)
+        failed: dict[int, DamagedError] = {}  # blocks: none is decoded in vain again
+        with self._ahead.of([section for section in sections if section < len(self.header.blocks)]):
+            for entry in ordered:
+                section, _ = self._place(entry.content)
+                try:
+                    if section in failed:
+                        raise failed[section]
+                    yield entry.name, self.read(entry.content, advance)
+                except DamagedError as error:
+                    if lost is None:
+                        raise
+                    if section < len(self.header.blocks):
+                        failed[section] = error
+                    lost(entry, error)
 
 
 def restore(kind: Class, data: bytes) -> bytes:

@@ -18,6 +18,7 @@ from acncodec.errors import DamagedError
 from acncodec.exact.grids import BASE
 from acncodec.kernel.decoder import available
 from acncodec.nets.model import Model
+from acncodec.nets.networks import Networks
 
 BATCH_PIXELS = 32 * 28 * 28  # of one whole-image pass on tensors; larger batches fall out of the cache and are slower
 PUSH_ROWS = 1 << 16  # symbols handed to the coder at a time
@@ -64,14 +65,14 @@ def _all_frequencies(pixels: np.ndarray, z: np.ndarray, model: Model) -> tuple[n
     return found, theory
 
 
-def residual_prices(pixels: np.ndarray, z: np.ndarray, model: Model) -> np.ndarray:
+def residual_prices(pixels: np.ndarray, z: np.ndarray, networks: Networks) -> np.ndarray:
     """What pixels uint8 [n, H, W, colours] cost in theory given latents int16 [n, D]: float64 [n], bits."""
     _, height, width, _ = pixels.shape
-    if available(model.networks):
-        with compiled(model.networks, z, height, width) as decoder:
+    if available(networks):
+        with compiled(networks, z, height, width) as decoder:
             return decoder.price(pixels)
-    on_device = torch.from_numpy(pixels).to(model.networks.device)
-    return residual_bits(model.networks.distributions(on_device, model.networks.tensor(z)), on_device).cpu().numpy()
+    on_device = torch.from_numpy(pixels).to(networks.device)
+    return residual_bits(networks.distributions(on_device, networks.tensor(z)), on_device).cpu().numpy()
 
 
 @torch.no_grad()

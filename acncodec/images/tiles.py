@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 MAX_WHOLE = 128 * 128  # pixels of an image that stays whole
+TILE = 32  # side of the tiles of larger ones: as good as any larger one (docs/LOG.md), and more lanes
 
 
 def spans(length: int, side: int) -> list[slice]:

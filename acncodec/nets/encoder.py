@@ -1,5 +1,7 @@
 """The encoder: an image of any size to its code (VGG-style, 3x3 products and 2x2 max pooling)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,11 +45,20 @@ class Encoder(nn.Module):
         """Planes [N, H, W, P] -> codes [N, code]."""
         return self.code(self.features(planes)).flatten(1)
 
-    def forward_standardised(self, planes: Tensor) -> tuple[Tensor, Tensor]:
-        """For training: codes [N, code] standardised over the batch, and the raw outputs [N, code] they came from."""
+    def forward_standardised(
+        self, planes: Tensor, total: Callable[[Tensor], Tensor] = lambda x: x
+    ) -> tuple[Tensor, Tensor]:
+        """For training: codes [N, code] standardised over the batch, and the raw outputs [N, code] they came from.
+
+        `total` sums a tensor over all parts of the batch, where other processes have some of it.
+        """
         raw = self.code.real(self.features(planes)).flatten(1)
-        centred = (raw - raw.mean(0)) / (raw.var(0, unbiased=False) + 1e-5).sqrt()
-        codes = straight_through_round(centred * CODE_DEVIATION * 2.0**LATENT_BITS)
+        sums = total(torch.cat([raw.sum(0), raw.new_tensor([len(raw)])]))
+        count = sums[-1].detach()
+        centred = raw - sums[:-1] / count
+        variance = total(centred.square().sum(0)) / count
+        standard = centred / (variance + 1e-5).sqrt()
+        codes = straight_through_round(standard * CODE_DEVIATION * 2.0**LATENT_BITS)
         return codes.clamp(-CODE_MAX, CODE_MAX), raw
 
     @torch.no_grad()

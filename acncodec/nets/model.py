@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from acncodec.errors import InputError, ModelError
+from acncodec.errors import ModelError
 from acncodec.exact.grids import (
     FREQUENCY_BITS,
     LATENT_BITS,
@@ -29,7 +28,7 @@ from acncodec.nets.product import Product
 FORMAT = 1
 MAX_MODEL_BYTES = 1 << 28
 MAX_COMPONENTS = 4096
-_METADATA_KEY = "acncodec"  # the only metadata key: several keys would come out in no fixed order
+METADATA_KEY = "acncodec"  # the only metadata key: several keys would come out in no fixed order
 
 
 @dataclass(frozen=True)
@@ -64,14 +63,19 @@ class UnconditionalPrior:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What an archive names by `sha256`: exact networks, unconditional prior, and a record of how they were made."""
+    """What an archive names by `sha256`: exact networks, unconditional prior, and a record of how they were made.
+
+    `plain` is the model file with its integers as they are, of which that is the hash; `size` the bytes of the file that
+    the model was read from, where they may have been packed.
+    """
 
     name: str
     sha256: bytes
-    size: int  # bytes of the model file
+    size: int
     networks: Networks
     unconditional: UnconditionalPrior
     record: dict[str, object]
+    plain: bytes = b""
 
     @property
     def arch(self) -> Architecture:
@@ -89,24 +93,31 @@ def dump_model(name: str, networks: Networks, unconditional: UnconditionalPrior,
     tensors["unconditional.weights"] = unconditional.weights
     tensors["unconditional.means"] = unconditional.means
     tensors["unconditional.widths"] = unconditional.widths
-    description = {
+    about = {
         "format": FORMAT,
         "name": name,
         "architecture": networks.arch.to_dict(),
         "log2_scales": scales,
         "record": record,
     }
-    return save_tensors(tensors, {_METADATA_KEY: json.dumps(description, sort_keys=True)})
+    return save_tensors(tensors, {METADATA_KEY: json.dumps(about, sort_keys=True)})
+
+
+def description(data: bytes) -> str:
+    """What a plain model file says of itself, as JSON. Raises KeyError or ValueError if it says nothing."""
+    found = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"][METADATA_KEY]
+    if not isinstance(found, str):
+        raise ValueError("the description is no text")
+    return found
 
 
 def parse_model(data: bytes) -> Model:
     """Read a model file's bytes. Raises ModelError if it is malformed, BoundError if it could be inexact."""
     try:
         tensors = load_tensors(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        description = json.loads(header["__metadata__"][_METADATA_KEY])
-        version, name, scales = description["format"], description["name"], description["log2_scales"]
-        architecture, record = Architecture.from_dict(description["architecture"]), description["record"]
+        about = json.loads(description(data))
+        version, name, scales = about["format"], about["name"], about["log2_scales"]
+        architecture, record = Architecture.from_dict(about["architecture"]), about["record"]
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"this is not an acncodec model: {error}") from error
     if type(version) is not int or version != FORMAT:
@@ -129,7 +140,7 @@ def parse_model(data: bytes) -> Model:
     unconditional.check(networks.arch.code)
     if tensors:
         raise ModelError(f"the model has a tensor of unknown purpose: '{min(tensors)}'")
-    return Model(name, hashlib.sha256(data).digest(), len(data), networks, unconditional, record)
+    return Model(name, hashlib.sha256(data).digest(), len(data), networks, unconditional, record, data)
 
 
 def _check_map(key: str, product: Product, weight: Tensor | None, bias: Tensor | None, scale: object) -> None:
@@ -140,17 +151,6 @@ def _check_map(key: str, product: Product, weight: Tensor | None, bias: Tensor |
         raise ModelError(f"the linear map '{key}' has another shape than the model's architecture says")
     if weight.dtype != torch.int8 or bias.dtype != torch.int32:
         raise ModelError(f"the linear map '{key}' is not made of integers")
-
-
-def read_model(path: Path) -> Model:
-    """Read a model file. Raises InputError if it cannot be read, ModelError or BoundError if it cannot be used."""
-    try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelError(f"'{path}' is too large for an acncodec model")
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the model '{path}': {error.strerror}") from error
-    return parse_model(data)
 
 
 def quantise_prior(weights: np.ndarray, means: np.ndarray, deviations: np.ndarray) -> UnconditionalPrior:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acncodec.coding.theory import kl_bits, residual_bits
+from acncodec.coding.pixels import residual_prices
+from acncodec.coding.theory import kl_bits
 from acncodec.nets.networks import Networks
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import plan_tour
@@ -30,7 +31,7 @@ def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, floa
         for batch in group.split(batch_length(group)):
             c = networks.encode(batch)
             z = c + sample_offsets(c, generator)
-            residual += float(residual_bits(networks.distributions(batch, z), batch).sum())
+            residual += float(residual_prices(batch.numpy(), z.to(torch.int16).numpy(), networks).sum())
             codes.append(c)
         tour = torch.cat(codes)
         tour = tour[plan_tour(tour.numpy().astype(np.int16), Schedule(len(tour), 1))]

@@ -16,12 +16,12 @@ COMPONENTS = (2, 8, 32, 128)  # tried, the best on held-out codes is taken
 FIT_IMAGES = 20_000  # posterior samples to fit on; more change the mixture little
 
 
-def export(trainer: Trainer, name: str, record: dict[str, object]) -> bytes:
-    """The model file's bytes. Raises BoundError if the weights cannot be made exact."""
-    networks = trainer.exact_networks()
+def export(trainer: Trainer, networks: Networks, name: str, record: dict[str, object]) -> bytes:
+    """The plain model file's bytes for exact networks of a training."""
     record = {
         "images": trainer.data.count,
         "steps": trainer.step,
+        "batch": trainer.batch,
         "epochs": round(trainer.epoch + trainer.position / max(1, trainer.data.count // trainer.batch), 2),
         "minutes": round(trainer.seconds / 60, 1),
         **record,

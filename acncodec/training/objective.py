@@ -1,10 +1,11 @@
 """The training objective: the code length of an image in nats, residual and KL (ACN, equations 3 to 5)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from acncodec.coding.theory import LEAST_PROBABILITY
 from acncodec.exact.grids import (
@@ -71,15 +72,31 @@ def log_density(z: Tensor, mixture: Mixture) -> Tensor:
     return torch.logsumexp(components, -1) - 0.5 * math.log(2 * math.pi)
 
 
-def code_length(nets: Networks, pixels: Tensor, parents: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Residual and KL [N], nats, for pixels uint8 [N, H, W, colours]; and the standardised codes [N, code].
+def code_length(nets: Networks, codes: Tensor, pixels: Tensor, parents: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Residual and KL [N], nats, of pixels uint8 [N, H, W, colours] with codes [N, code].
 
-    `parents` [N, code] are neighbours' codes, or empty to leave the KL to the caller; `offsets` [N, code] are posterior
-    samples minus codes. The KL is its one-sample estimate log q(z|x) - log p(z|c), whose gradient reaches the encoder.
+    `parents` [N, code] are neighbours' codes, `offsets` [N, code] posterior samples minus codes. The KL is its one-sample
+    estimate log q(z|x) - log p(z|c), whose gradient reaches the encoder through the codes.
     """
-    codes, _ = nets.encoder.forward_standardised(to_planes(pixels, nets.arch))
     z = (codes + offsets).clamp(-LATENT_MAX, LATENT_MAX)
     residual = residual_nats(nets.decode(pixels, nets.map(z, *pixels.shape[1:3], exact=False)), pixels)
     log_q = -0.5 * (offsets * _STEP) ** 2 - 0.5 * math.log(2 * math.pi)
     log_p = log_density(z, nets.prior(parents, exact=False))
-    return residual, (log_q - log_p).sum(1), codes.detach()
+    return residual, (log_q - log_p).sum(1)
+
+
+class Objective(nn.Module):
+    """Encoder and code length together, as the one module that several processes can share (DistributedDataParallel)."""
+
+    def __init__(self, nets: Networks, total: Callable[[Tensor], Tensor]) -> None:
+        """`total` sums a tensor over all processes, with gradients."""
+        super().__init__()
+        self.nets, self._total = nets, total
+
+    def forward(
+        self, pixels: Tensor, parents: Tensor, offsets: Tensor, codes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Residual and KL [N], nats, and the codes [N, code]: those given, else the encoder's, standardised."""
+        if codes is None:
+            codes, _ = self.nets.encoder.forward_standardised(to_planes(pixels, self.nets.arch), self._total)
+        return *code_length(self.nets, codes, pixels, parents, offsets), codes.detach()

@@ -1,24 +1,32 @@
 """One training from a directory to a model file, with checkpoints and exact resume."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from acncodec.archive.atomic import write_atomically
+from acncodec.bundled import model_file
 from acncodec.errors import InputError, OutputError
 from acncodec.images.picture import Layout, expand, layout, read_picture
 from acncodec.images.scan import read_file, scan
+from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
 from acncodec.nets.architecture import Architecture
-from acncodec.nets.model import Model
+from acncodec.nets.model import Model, parse_model
+from acncodec.training.best import Best
 from acncodec.training.checkpoint import load_checkpoint, save_checkpoint
 from acncodec.training.data import TrainingSet, split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
+from acncodec.training.start import choose_batch, nearest
 from acncodec.training.trainer import Budget, Report, Trainer
+from acncodec.training.world import World
 
 CHECKPOINT_SECONDS = 180
+LOOKS = 12  # at the held-out images, at least, where the budget is a time
 COLOURS = {"colours": 3, "logistics": 8, "channels": 32, "features": 48}
 KINDS = {  # what a model of pictures of this layout is like
     Layout.BILEVEL: {"levels": 2, "channels": 16, "features": 32},
@@ -29,7 +37,7 @@ KINDS = {  # what a model of pictures of this layout is like
 
 
 def read_training_set(root: Path) -> tuple[Architecture, TrainingSet]:
-    """The pictures of a directory that networks can model, of the layout that most have, palettes expanded.
+    """What networks can model in a directory: pictures of the layout that most have, without palettes, large ones in tiles.
 
     Raises InputError.
     """
@@ -40,54 +48,130 @@ def read_training_set(root: Path) -> tuple[Architecture, TrainingSet]:
             picture = expand(picture) or picture
             found.get(layout(picture.form), []).append(picture.samples)
     kind = max(found, key=lambda k: len(found[k]))
-    return Architecture(**KINDS[kind]), split(found[kind])
+    return Architecture(**KINDS[kind]), split([part for samples in found[kind] for part in elements(samples)])
 
 
-def train(
-    root: Path,
-    output: Path,
-    budget: Budget,
-    *,
-    start: Model | None = None,
-    resume: bool,
-    overwrite: bool,
-    report: Callable[[Report], None],
-    held_out: Callable[[float, float], None],
-) -> Path:
-    """Train on the images below `root` and write the model file `output`; the checkpoint lies beside it.
+def elements(samples: np.ndarray) -> list[np.ndarray]:
+    """What the codec codes of a picture's samples uint8 [H, W, C]: all of it, or its tiles if it is large."""
+    height, width, _ = samples.shape
+    side = 0 if height * width <= MAX_WHOLE else TILE
+    return [samples[rows, columns] for rows, columns in tiles(height, width, side)]
 
-    `start` is a model to start from, of the kind that most of the images are of.
-    `report` is called every few seconds with means over training batches; `held_out` with each checkpoint and at the end,
-    with the exact networks' residual and KL in nats an image. Raises InputError, OutputError, BoundError.
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be trained: on the images below `root`, to the model file `output`, within so many minutes or steps.
+
+    `start` is a model to start from, of the kind that most of the images are of; without one the one of `models` that
+    suits them best is taken, or random weights if there is none.
     """
-    if output.exists() and not overwrite:
-        raise OutputError(f"'{output}' exists already; give -f to overwrite it")
-    checkpoint = output.with_suffix(".checkpoint")
-    if checkpoint.exists() and not resume:
-        raise OutputError(f"'{checkpoint}' is an unfinished training; give --resume to go on, or remove it")
-    arch, data = read_training_set(root)
+
+    root: Path
+    output: Path
+    budget: Budget
+    start: Model | None = None
+    models: Sequence[Model] = ()
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.output.with_suffix(".checkpoint")
+
+    def check(self) -> None:
+        """Raises OutputError if something is in the way."""
+        if self.output.exists() and not self.overwrite:
+            raise OutputError(f"'{self.output}' exists already; give -f to overwrite it")
+        if self.checkpoint.exists() and not self.resume:
+            raise OutputError(f"'{self.checkpoint}' is an unfinished training; give --resume to go on, or remove it")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of it: the model, its held-out code length, residual and KL in nats an image, and the images."""
+
+    model: Model
+    residual: float
+    kl: float
+    data: TrainingSet
+
+
+class Watcher(Protocol):
+    """Whom a training tells how it goes."""
+
+    def begin(self, start: Model | None, batch: int) -> None:
+        """Before the first step: what it starts from, None for random weights, and how many images make a step."""
+
+    def report(self, report: Report) -> None:
+        """Every few seconds: means over training batches."""
+
+    def held_out(self, residual: float, kl: float) -> None:
+        """At every look at the held-out images: exact networks' code lengths, nats an image."""
+
+
+def train(wish: Wish, watcher: Watcher) -> Trained:
+    """Train and write the model file; a checkpoint lies beside it until then.
+
+    It ends when the budget is spent, or when several looks in a row have shown no gain on held-out images; the best of
+    all looks is what is kept. Under `torchrun` every process calls this, and the first reports and writes. Raises
+    InputError, OutputError, BoundError.
+    """
+    world = World.join(torch.device("cpu"))
+    wish.check()
+    arch, data = read_training_set(wish.root)
+    start = wish.start or nearest(list(wish.models), arch, data)
     if start is not None:
         if (start.arch.levels, start.arch.colours) != (arch.levels, arch.colours):
-            raise InputError(f"the model '{start.name}' is for other images than most of '{root}' are")
+            raise InputError(f"the model '{start.name}' is for other images than most of '{wish.root}' are")
         arch = start.arch
-    trainer = Trainer(arch, data, budget, start=start.networks if start else None)
-    settings = {"architecture": trainer.nets.arch.to_dict(), "images": data.count}
-    if resume:
-        tensors, stored = load_checkpoint(checkpoint)
+    stored: dict[str, Any] = {}
+    if wish.resume:
+        tensors, stored = load_checkpoint(wish.checkpoint)
+    networks = start.networks if start else None
+    minutes = wish.budget.minutes
+    batch = stored.get("batch") or (choose_batch(arch, data, minutes, networks, world) if minutes else None)
+    trainer = Trainer(arch, data, wish.budget, start=networks, batch=batch, world=world)
+    best = Best(trainer.averaged)
+    source = start.sha256.hex() if start else None
+    settings = {"architecture": arch.to_dict(), "images": data.count, "batch": trainer.batch, "from": source}
+    if wish.resume:
         if stored != settings:
-            raise InputError(f"'{checkpoint}' was made with other images or another architecture; start anew")
+            raise InputError(f"'{wish.checkpoint}' was made with other images or another start; begin anew")
         trainer.load_state(tensors)
-    saved = time.monotonic()
-    for _ in trainer.run(report):
-        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
-            save_checkpoint(checkpoint, trainer.state(), settings)
-            held_out(*held_out_nats(trainer.exact_networks(), data.held_out))
-            saved = time.monotonic()
-    save_checkpoint(checkpoint, trainer.state(), settings)
-    residual, kl = held_out_nats(trainer.exact_networks(), data.held_out)
-    held_out(residual, kl)
-    record: dict[str, object] = {"from": start.sha256.hex()} if start else {}
+        best.load_state(tensors)
+    if world.leads:
+        watcher.begin(start, trainer.batch)
+    _run(trainer, best, wish, settings, watcher)
+    exact = trainer.exact_networks(best.networks)
+    residual, kl = held_out_nats(exact, data.held_out)
+    record: dict[str, object] = {"from": source} if source else {}
     record |= {"held_out_residual_nats": round(residual, 3), "held_out_kl_nats": round(kl, 3)}
-    write_atomically(output, [export(trainer, output.stem, record)], overwrite=True)
-    checkpoint.unlink()
-    return output
+    plain = export(trainer, exact, wish.output.stem, record)
+    file = model_file(plain)
+    if world.leads:
+        write_atomically(wish.output, [file], overwrite=True)
+        wish.checkpoint.unlink()
+    return Trained(replace(parse_model(plain), size=len(file)), residual, kl, data)
+
+
+def _run(trainer: Trainer, best: Best, wish: Wish, settings: dict[str, object], watcher: Watcher) -> None:
+    """Train, look at the held-out images and save a checkpoint from time to time, and once at the end."""
+    world = trainer.world
+
+    def look() -> bool:
+        residual, kl = held_out_nats(trainer.exact_networks(), trainer.data.held_out)
+        if world.leads:
+            watcher.held_out(residual, kl)
+        worthwhile = best.offer(trainer.averaged, residual + kl)
+        if world.leads:
+            save_checkpoint(wish.checkpoint, trainer.state() | best.state(), settings)
+        return worthwhile
+
+    every = min(CHECKPOINT_SECONDS, 60 * (wish.budget.minutes or 1) / LOOKS)
+    looked = trainer.seconds
+    for _ in trainer.run(watcher.report if world.leads else lambda report: None):
+        if trainer.seconds - looked >= every:
+            if not look():
+                return
+            looked = trainer.seconds
+    look()

@@ -13,7 +13,8 @@ from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
 from acncodec.planning.neighbours import nearest
 from acncodec.training.data import TrainingSet, batch_length
-from acncodec.training.objective import code_length, sample_offsets
+from acncodec.training.objective import Objective, sample_offsets
+from acncodec.training.world import World
 
 BATCH = 64
 COLOUR_BATCH = 16  # where a pixel has several values, more steps are worth more than larger ones
@@ -21,6 +22,7 @@ NEIGHBOURS = 5  # K of the paper
 LEARNING_RATE = 2e-3  # falls linearly to zero over the budget
 AVERAGING = 0.999  # decay of the averaged weights
 RESCALE_EVERY = 50  # steps between choices of the weights' power-of-two scales
+ALONE = World()
 
 
 @dataclass
@@ -55,27 +57,46 @@ class Trainer:
     """The whole state of a training; `state` and `load_state` make it resume exactly."""
 
     def __init__(
-        self, arch: Architecture, data: TrainingSet, budget: Budget, seed: int = 0, start: Networks | None = None
+        self,
+        arch: Architecture,
+        data: TrainingSet,
+        budget: Budget,
+        seed: int = 0,
+        start: Networks | None = None,
+        *,
+        batch: int | None = None,
+        keep_codes: bool = False,
+        world: World = ALONE,
     ) -> None:
-        """From random weights, or from those of the exact networks `start` of the same architecture."""
+        """From random weights, or from those of the exact networks `start` of the same architecture.
+
+        `batch` images make a step, all processes of `world` together. With `keep_codes` the encoder stays as it is in
+        `start`, and so do the codes.
+        """
         torch.manual_seed(seed)
-        self.data, self.budget = data, budget
-        self.batch = BATCH if arch.colours == 1 else COLOUR_BATCH
+        self.data, self.budget, self.world = data, budget, world
+        self.batch = batch or (BATCH if arch.colours == 1 else COLOUR_BATCH)
         self.nets = Networks(arch)
+        self._kept = start if keep_codes else None
         if start is not None:
             take_weights(self.nets, start)
+        if self._kept:
+            self.nets.encoder.requires_grad_(False)
         self.nets.choose_scales()
         self.averaged = copy.deepcopy(self.nets).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(self.nets.parameters(), LEARNING_RATE, betas=(0.9, 0.99), fused=True)
+        trained = [parameter for parameter in self.nets.parameters() if parameter.requires_grad]
+        self.optimiser = torch.optim.Adam(trained, LEARNING_RATE, betas=(0.9, 0.99), fused=True)
+        self._objective = world.module(Objective(self.nets, world.total))
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.epoch, self.seconds = 0, 0, 0.0
         self.position = 0  # of the next batch within its epoch
         self.shuffle = self.generator.get_state()  # from which the epoch's batches are drawn again on resuming
-        self.codes = [encode_all(self.nets, group) for group in data.train]
+        self.codes = [encode_all(self._kept or self.nets, group) for group in data.train]
 
     def run(self, report: Callable[[Report], None], every: float = 10.0) -> Iterator[None]:
         """Train until the budget is spent; report and yield (a chance to checkpoint) about `every` seconds."""
-        sums, count, start, last = torch.zeros(2), 0, time.monotonic(), time.monotonic()
+        sums, count = torch.zeros(2), 0
+        start = last = self.world.agree(time.monotonic())
         while (progress := self.budget.progress(self.seconds, self.step)) < 1:
             self.shuffle = self.generator.get_state() if self.position == 0 else self.shuffle
             shuffler = torch.Generator()
@@ -84,50 +105,46 @@ class Trainer:
             if self.position == 0:
                 self.generator.set_state(shuffler.get_state())
             for group, indices in batches[self.position :]:
-                sums += self._step(group, indices, progress) * len(indices)
+                sums += self._step(group, indices, progress)
                 count += len(indices)
                 self.position += 1
-                now = time.monotonic()
+                now = self.world.agree(time.monotonic())
                 progress = self.budget.progress(self.seconds + now - start, self.step)
                 if now - last >= every or progress >= 1:
                     self.seconds += now - start
-                    residual, kl = (sums / count).tolist()
+                    residual, kl = (self.world.total(sums) / count).tolist()
                     rate = count / (now - last)
                     report(Report(self.step, self.epoch, self.seconds, rate, residual, kl, progress))
                     sums, count = torch.zeros(2), 0
                     yield
-                    start = last = time.monotonic()  # time that the caller took does not count
+                    start = last = self.world.agree(time.monotonic())  # time that the caller took does not count
                 if progress >= 1:
                     return
             self.epoch, self.position = self.epoch + 1, 0
 
     def _step(self, group: int, indices: Tensor, progress: float) -> Tensor:
-        """One gradient step; returns mean residual and KL of the batch, nats."""
+        """One gradient step; returns the sums of residual and KL over this process's share of the batch, nats."""
         if self.step % RESCALE_EVERY == 0:
             self.nets.choose_scales()
         for options in self.optimiser.param_groups:
             options["lr"] = LEARNING_RATE * (1 - progress)
-        pixels, codes = self.data.train[group][indices], self.codes[group]
-        parents = self._neighbours(codes, indices)
+        codes, world = self.codes[group], self.world
+        # Drawn for the whole batch, whoever takes which share of it.
+        picks = torch.rand(len(indices), generator=self.generator)
         offsets = sample_offsets(codes[indices].float(), self.generator)
-        residual, kl, new_codes = code_length(self.nets, pixels, parents, offsets)
+        mine = world.share(indices)
+        parents = neighbours(codes, mine, world.share(picks))
+        kept = codes[mine].float() if self._kept else None
+        pixels = self.data.train[group][mine]
+        residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets), kept)
         self.optimiser.zero_grad()
-        (residual + kl).mean().backward()
+        # Gradients are means over processes, the objective is one over images.
+        ((residual + kl).sum() * world.size / len(indices)).backward()
         self.optimiser.step()
-        codes[indices] = new_codes.to(codes.dtype)
+        codes[indices] = world.gather(new_codes.to(codes.dtype), len(indices))
         self.step += 1
         self._average()
-        return torch.stack([residual.detach().mean(), kl.detach().mean()])
-
-    def _neighbours(self, codes: Tensor, indices: Tensor) -> Tensor:
-        """For each item the stored code of one of its K nearest neighbours, never its own entry: float32 [B, code]."""
-        _, found = nearest(codes[indices].numpy(), codes.numpy(), NEIGHBOURS + 1)
-        table = torch.from_numpy(found)
-        own = table == indices[:, None]
-        own[:, -1] |= ~own.any(1)  # if ties hid its own entry, the farthest goes
-        others = table[~own].view(len(indices), -1)
-        pick = torch.randint(others.shape[1], (len(indices), 1), generator=self.generator)
-        return codes[others.gather(1, pick).squeeze(1)].float()
+        return torch.stack([residual.detach().sum(), kl.detach().sum()])
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -135,11 +152,15 @@ class Trainer:
         for averaged, current in zip(self.averaged.parameters(), self.nets.parameters(), strict=True):
             averaged.lerp_(current, 1 - decay)
 
-    def exact_networks(self) -> Networks:
-        """The averaged weights as integers, with codes standardised over training images. Raises BoundError."""
-        nets = copy.deepcopy(self.averaged)
+    def exact_networks(self, averaged: Networks | None = None) -> Networks:
+        """The averaged weights, or those given, as integers, with codes standardised over training images.
+
+        Raises BoundError.
+        """
+        nets = copy.deepcopy(averaged or self.averaged)
         nets.choose_scales()
-        nets.encoder.standardise(*raw_statistics(nets, self.data.train[0]))
+        if self._kept is None:
+            nets.encoder.standardise(*raw_statistics(nets, self.data.train[0]))
         return nets.freeze()
 
     def state(self) -> dict[str, Tensor]:
@@ -174,6 +195,20 @@ class Trainer:
         self.step, self.epoch, self.position = int(step), int(epoch), int(position)
 
 
+def neighbours(codes: Tensor, indices: Tensor, picks: Tensor) -> Tensor:
+    """For each item the stored code of one of its K nearest neighbours, never its own entry: float32 [B, code].
+
+    `codes` int8 [N, code] are all items'; `picks` [B], below 1, say which neighbour, from near to far.
+    """
+    _, found = nearest(codes[indices].numpy(), codes.numpy(), NEIGHBOURS + 1)
+    table = torch.from_numpy(found)
+    own = table == indices[:, None]
+    own[:, -1] |= ~own.any(1)  # if ties hid its own entry, the farthest goes
+    others = table[~own].view(len(indices), -1)
+    pick = (picks[:, None] * others.shape[1]).long()
+    return codes[others.gather(1, pick).squeeze(1)].float()
+
+
 @torch.no_grad()
 def take_weights(nets: Networks, exact: Networks) -> None:
     """Make trainable networks compute what exact ones of the same architecture do."""
@@ -184,10 +219,12 @@ def take_weights(nets: Networks, exact: Networks) -> None:
 
 @torch.no_grad()
 def encode_all(nets: Networks, pixels: Tensor) -> Tensor:
-    """Standardised codes of images uint8 [N, H, W, colours] under trainable networks, batch by batch: int8 [N, code]."""
-    parts = pixels.split(batch_length(pixels))
-    codes = [nets.encoder.forward_standardised(to_planes(part, nets.arch))[0] for part in parts]
-    return torch.cat(codes).to(torch.int8)
+    """Codes of images uint8 [N, H, W, colours]: int8 [N, code]; of trainable networks standardised batch by batch."""
+
+    def encode(part: Tensor) -> Tensor:
+        return nets.encode(part) if nets.exact else nets.encoder.forward_standardised(to_planes(part, nets.arch))[0]
+
+    return torch.cat([encode(part) for part in pixels.split(batch_length(pixels))]).to(torch.int8)
 
 
 @torch.no_grad()

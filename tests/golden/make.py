@@ -25,7 +25,7 @@ from conftest import (
 )
 
 from acncodec.archive import header as head
-from acncodec.codec import pricing
+from acncodec.codec import codings
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.plan import Way
 from acncodec.nets.model import Model, parse_model
@@ -76,11 +76,17 @@ def strips(root: Path) -> None:
             save_image(root / f"{width} wide {number}.png", pixels, "1")
 
 
+def few(root: Path) -> None:
+    """Some bilevel pictures, to be sent with their model."""
+    make_pngs(root, 6, 4, 3, "1")
+
+
 DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
     "greys": (greys, Options(way=Way.TOUR)),
     "colours": (colours, Options(block=6)),
     "mixed": (mixed, Options(names=head.NAMES_FOLDERS)),
     "strips": (strips, Options()),
+    "carried": (few, Options(carry=True)),
 }
 
 
@@ -105,9 +111,9 @@ def make(name: str, root: Path, target: Path) -> None:
     build(root)
     with pytest.MonkeyPatch.context() as patch:
         if name not in UNCODED:
-            patch.setattr(pricing, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
-        patch.setattr(pricing, "MAX_WHOLE", 24 if name == "colours" else pricing.MAX_WHOLE)
-        patch.setattr(pricing, "TILE", 4)
+            patch.setattr(codings, "plane_bits", lambda model, samples, tile: np.zeros(len(samples)))
+        patch.setattr(codings, "MAX_WHOLE", 24 if name == "colours" else codings.MAX_WHOLE)
+        patch.setattr(codings, "TILE", 4)
         patch.setattr(schedule, "MIN_STEPS_OF_MANY", schedule.MIN_STEPS)  # lanes for few pictures
         compress(root, target, models()[2:] if name in UNCODED else models(), options, no_progress)
 

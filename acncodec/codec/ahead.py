@@ -1,0 +1,62 @@
+"""Blocks decoded side by side, ahead of being asked for: on a GPU, which the lanes of one block cannot keep busy.
+
+Each has a thread of its own, and with it steps, streams and a stack of its own (`coding/steps.py`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+
+from acncodec.errors import DamagedError
+from acncodec.exact.precision import full_precision
+
+Pictures = list[np.ndarray]
+
+
+class Ahead:
+    """Decodes up to `count` blocks at a time, in the order in which they will be taken; with one nothing is done ahead.
+
+    `task(index)` says how, and may read the archive; what it returns may not, since it runs in another thread.
+    """
+
+    def __init__(self, task: Callable[[int], Callable[[], Pictures]], count: int) -> None:
+        self._task, self._count = task, count
+        self._coming: dict[int, Future[Pictures]] = {}
+        self._waiting: list[int] = []
+        self._pool: ThreadPoolExecutor | None = None
+
+    @contextmanager
+    def of(self, indices: Sequence[int]) -> Iterator[None]:
+        """Within it these blocks are decoded ahead, if there are several."""
+        if self._count == 1 or len(indices) == 1 or self._pool:
+            yield
+            return
+        # Precision is a setting of the whole process: no thread may set it back while others go on.
+        with full_precision(), ThreadPoolExecutor(self._count) as self._pool:
+            try:
+                self._waiting = list(indices)
+                self._fill()
+                yield
+            finally:
+                for each in self._coming.values():
+                    each.cancel()
+                self._coming, self._waiting, self._pool = {}, [], None
+
+    def take(self, index: int) -> Pictures | None:
+        """A block's pictures, or None if it was not begun. Raises what decoding it raised."""
+        found = self._coming.pop(index, None)
+        if found is None:
+            return None
+        pictures = found.result()
+        self._fill()
+        return pictures
+
+    def _fill(self) -> None:
+        while self._pool and self._waiting and len(self._coming) < self._count:
+            index = self._waiting.pop(0)
+            try:
+                self._coming[index] = self._pool.submit(self._task(index))
+            except DamagedError:
+                continue  # raised again by whoever asks for this block

@@ -1,0 +1,105 @@
+"""How networks can code pictures of one kind: as they are or expanded, in planes, whole or in tiles, under which model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from acncodec.archive.classes import METHOD_CODED, Class, PlaneCoding
+from acncodec.codec.elements import PLANES, fits, planes
+from acncodec.coding.pixels import BATCH_PIXELS
+from acncodec.coding.prices import element_bits
+from acncodec.exact.precision import full_precision
+from acncodec.images.picture import Picture, layout
+from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
+from acncodec.nets.model import Model
+
+SAMPLE_TILES = 48  # of a plane that are priced in place of all
+
+
+@dataclass(eq=False)
+class Forms:
+    """A picture as it is, and expanded where it has a palette."""
+
+    picture: Picture
+    expanded: Picture | None
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A way to code all pictures of a kind: expanded or as they are, and a model and tiles for each plane."""
+
+    models: list[Model]
+    expanded: bool
+    planes: tuple[PlaneCoding, ...]
+
+    def kind(self, each: Forms) -> Class:
+        """The class of a picture that is coded so."""
+        picture = self.picture(each)
+        height, width, _ = picture.samples.shape
+        return Class(METHOD_CODED, height, width, picture.form, self.planes)
+
+    def picture(self, each: Forms) -> Picture:
+        return each.expanded if self.expanded and each.expanded is not None else each.picture
+
+    def elements(self, each: Forms) -> Iterator[tuple[int, np.ndarray]]:
+        """A picture's elements, uint8 [H, W, C], each with the index of its model."""
+        picture, start = self.picture(each), 0
+        height, width, _ = picture.samples.shape
+        for plane, count in zip(self.planes, planes(picture.form, len(self.planes)), strict=True):
+            for rows, columns in tiles(height, width, plane.tile):
+                yield plane.model, picture.samples[rows, columns, start : start + count]
+            start += count
+
+    def bits(self, kind: Sequence[Forms]) -> np.ndarray:
+        """What each picture of a kind costs: float64 [N], bits."""
+        samples = np.stack([self.picture(each).samples for each in kind])
+        total, start = np.zeros(len(kind)), 0
+        for plane, width in zip(self.planes, planes(self.picture(kind[0]).form, len(self.planes)), strict=True):
+            total += plane_bits(self.models[plane.model], samples[..., start : start + width], plane.tile)
+            start += width
+        return total
+
+
+def best_coding(sample: Sequence[Forms], models: list[Model]) -> Coding | None:
+    """The coding under which the sample of a kind is smallest, if there is any."""
+    return min(_codings(sample, models), key=lambda coding: coding.bits(sample).sum(), default=None)
+
+
+def _codings(sample: Sequence[Forms], models: list[Model]) -> Iterator[Coding]:
+    """The best codings of the pictures as they are and expanded, in every way to make planes of their channels."""
+    for expanded in (False, True):
+        found = [each.expanded if expanded else each.picture for each in sample]
+        pictures = [picture for picture in found if picture is not None]
+        if len(pictures) < len(sample):
+            continue
+        samples = np.stack([picture.samples for picture in pictures])
+        tile = 0 if samples.shape[1] * samples.shape[2] <= MAX_WHOLE else TILE
+        for way in PLANES[layout(pictures[0].form)]:
+            start, best = 0, []
+            for width in way:
+                part = samples[..., start : start + width]
+                start += width
+                fitting = [i for i, model in enumerate(models) if fits(model.arch, pictures[0].form, width)]
+                if fitting:
+                    best.append(min(fitting, key=lambda i: plane_bits(models[i], part, tile).sum()))
+            if len(best) == len(way):
+                yield Coding(models, expanded, tuple(PlaneCoding(i, tile) for i in best))
+
+
+@full_precision()
+def plane_bits(model: Model, samples: np.ndarray, tile: int) -> np.ndarray:
+    """What each plane uint8 [N, H, W, C] costs under a model, tiles unconditionally: float64 [N], bits.
+
+    Of many tiles only some are priced, the others by their share of the pixels.
+    """
+    cells = tiles(samples.shape[1], samples.shape[2], tile)
+    cells = cells[:: -(-len(cells) // SAMPLE_TILES)]
+    total, pixels = np.zeros(len(samples)), 0
+    for rows, columns in cells:
+        elements = np.ascontiguousarray(samples[:, rows, columns])
+        size = elements.shape[1] * elements.shape[2]
+        pixels += size
+        batch = max(1, BATCH_PIXELS // size)
+        total += np.concatenate([element_bits(model, elements[i : i + batch]) for i in range(0, len(elements), batch)])
+    return total * (samples.shape[1] * samples.shape[2] / pixels)

@@ -1,0 +1,72 @@
+"""What a model is worth to a directory, against all that could be done without it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from acncodec.archive.store import pack_blob
+from acncodec.codec.pricing import RAW_MAX
+from acncodec.images.webp import pack_webp
+from acncodec.nets.model import Model
+from acncodec.training.data import TrainingSet
+from acncodec.training.start import bits_of
+
+WEBP_SAMPLE = 32  # images of a size
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Bits an image (or tile) under the model, and by the best other way, which is `other`; of `images` in all.
+
+    The model's are those of images that it was not trained on.
+    """
+
+    images: int
+    bits: float
+    other: str
+    other_bits: float
+    model_bytes: int
+
+    @property
+    def saved_bytes(self) -> float:
+        """In all images, the model's own bytes not counted."""
+        return self.images * (self.other_bits - self.bits) / 8
+
+    @property
+    def pays_from(self) -> int | None:
+        """Images from which on the model saves more than its own bytes; None if never."""
+        saved = self.other_bits - self.bits
+        return None if saved <= 0 else -int(-8 * self.model_bytes // saved)
+
+
+def worth(model: Model, others: list[Model], data: TrainingSet) -> Worth:
+    """Compare a model with the others for such images, with WebP and with raw samples under LZMA in one piece."""
+    count = data.count + data.held_out_count
+    ways = {f"the model '{each.name}'": _bits(each, data) for each in others if _alike(each, model)}
+    ways["lossless WebP"] = _mean([_webp_bits(group) for group in data.held_out], data.held_out)
+    raw = b"".join(group.numpy().tobytes() for group in [*data.train, *data.held_out])
+    if len(raw) <= RAW_MAX:
+        ways["raw samples under LZMA"] = 8 * len(pack_blob(raw)) / count
+    other = min(ways, key=lambda way: ways[way])
+    return Worth(count, _bits(model, data), other, ways[other], model.size)
+
+
+def _alike(first: Model, second: Model) -> bool:
+    kinds = [(model.arch.levels, model.arch.colours) for model in (first, second)]
+    return kinds[0] == kinds[1] and first.sha256 != second.sha256
+
+
+def _bits(model: Model, data: TrainingSet) -> float:
+    return _mean([bits_of(model, group) for group in data.held_out], data.held_out)
+
+
+def _mean(values: list[float], groups: list[Tensor]) -> float:
+    return float(np.average(values, weights=[len(group) for group in groups]))
+
+
+def _webp_bits(group: Tensor) -> float:
+    """Bits an image on average of a sample, uint8 [N, H, W, colours]; infinite where WebP can't."""
+    sample = group[:: -(-len(group) // WEBP_SAMPLE)].numpy()
+    sizes = [len(data) if (data := pack_webp(each)) else np.inf for each in sample]
+    return 8 * float(np.mean(sizes))

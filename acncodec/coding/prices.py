@@ -1,0 +1,28 @@
+"""What elements cost under a model, in theory, without coding them: to choose by."""
+
+import numpy as np
+import torch
+
+from acncodec.coding.pixels import residual_prices
+from acncodec.coding.protocol import encode
+from acncodec.coding.theory import unconditional_kl_bits
+from acncodec.exact.grids import LATENT_BITS, OFFSET_MAX
+from acncodec.nets.model import Model
+
+SAMPLE_SEED = 0  # of the posterior samples
+
+
+def posterior_offsets(shape: torch.Size) -> torch.Tensor:
+    """Posterior samples minus codes, int16 of this shape, the same every time: prices do not hang on chance."""
+    generator = torch.Generator().manual_seed(SAMPLE_SEED)
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64) * (1 << LATENT_BITS)
+    return torch.round(noise).clamp_(-OFFSET_MAX, OFFSET_MAX).to(torch.int16)
+
+
+def element_bits(model: Model, elements: np.ndarray) -> np.ndarray:
+    """Residual and unconditional latents of elements uint8 [n, H, W, C] on one posterior sample each: float64 [n], bits."""
+    codes = torch.from_numpy(encode(model, elements))
+    z = codes + posterior_offsets(codes.shape)
+    return (
+        residual_prices(elements, z.numpy(), model.networks) + unconditional_kl_bits(codes, z, model.unconditional).numpy()
+    )

@@ -1,0 +1,118 @@
+"""A model fine-tuned to the very images that are about to be sent, as the difference to the model that Bob has.
+
+The encoder stays as it is: codes do not change, and nothing is sent of it. The other weights' differences are rounded to
+the step at which difference and images together are smallest.
+"""
+
+import copy
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acncodec.coding.pixels import residual_prices
+from acncodec.coding.prices import posterior_offsets
+from acncodec.coding.theory import kl_bits
+from acncodec.coding.weights import pack_model
+from acncodec.errors import BoundError
+from acncodec.nets.model import Model, dump_model, parse_model
+from acncodec.nets.networks import Networks
+from acncodec.nets.product import WEIGHT_MAX, Product
+from acncodec.planning.neighbours import nearest
+from acncodec.training.data import MIN_GROUP, TrainingSet, batch_length
+from acncodec.training.start import choose_batch
+from acncodec.training.trainer import ALONE, Budget, Report, Trainer
+
+STEPS = range(7)  # log2 of the steps that are tried, in units of the base's integer weights
+SAMPLE = 512  # elements of a group that are priced for each
+BIAS_BITS = 2  # a bias moves sums as a weight does whose input is a quarter
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A model, and what must be sent of it to somebody who has its base."""
+
+    model: Model
+    packed: bytes
+
+
+def adapt(base: Model, groups: list[np.ndarray], minutes: float, report: Callable[[Report], None]) -> Adapted | None:
+    """Fine-tune `base` for so many minutes on elements, uint8 [N, H, W, colours] of one size a group.
+
+    None if there are too few of any size, or if nothing is won by it.
+    """
+    data = TrainingSet([torch.from_numpy(group) for group in groups if len(group) >= MIN_GROUP], [])
+    if not data.train:
+        return None
+    batch = choose_batch(base.arch, data, minutes, base.networks, ALONE)
+    trainer = Trainer(base.arch, data, Budget(minutes), start=base.networks, batch=batch, keep_codes=True)
+    for _ in trainer.run(report):
+        pass
+    return smallest(base, trainer.averaged, data.train)
+
+
+def smallest(base: Model, trained: Networks, groups: list[Tensor]) -> Adapted | None:
+    """The difference at the step at which it and the groups are smallest together, if smaller than under the base."""
+    samples = [_Sample(base, group) for group in groups]
+    best, least = None, sum(sample.bits(base.networks) for sample in samples)
+    for step in STEPS:
+        for parts in (("decoder.", "map.", "prior."), ("decoder.", "map.")):
+            networks = _moved(base.networks, trained, step, parts)
+            plain = dump_model(base.name, networks, base.unconditional, {"from": base.sha256.hex()})
+            packed = pack_model(plain, base.plain)
+            bits = 8 * len(packed) + sum(sample.bits(networks) for sample in samples)
+            if bits < least:
+                best, least = (plain, packed), bits
+    if best is None:
+        return None
+    return Adapted(replace(parse_model(best[0]), size=len(best[1])), best[1])
+
+
+class _Sample:
+    """Some elements of a group, each with its nearest neighbour among all, to price the whole group by."""
+
+    def __init__(self, base: Model, group: Tensor) -> None:
+        self.count = len(group)
+        codes = torch.cat([base.networks.encode(part) for part in group.split(batch_length(group))])
+        chosen = torch.arange(len(group))[:: -(-len(group) // SAMPLE)]
+        _, found = nearest(codes[chosen].to(torch.int16).numpy(), codes.to(torch.int16).numpy(), 2)
+        others = torch.from_numpy(np.where(found[:, 0] == chosen.numpy(), found[:, 1], found[:, 0]))
+        self.pixels, self.codes, self.parents = group[chosen], codes[chosen], codes[others]
+        self.z = (self.codes + posterior_offsets(self.codes.shape)).to(torch.int16)
+
+    def bits(self, networks: Networks) -> float:
+        """What the group costs, with a parent for everyone."""
+        size = batch_length(self.pixels)
+        residual = sum(
+            residual_prices(pixels.numpy(), z.numpy(), networks).sum()
+            for pixels, z in zip(self.pixels.split(size), self.z.split(size), strict=True)
+        )
+        kl = float(kl_bits(self.codes, networks.mixture(self.parents)).sum())
+        return (float(residual) + kl) * self.count / len(self.pixels)
+
+
+@torch.no_grad()
+def _moved(exact: Networks, trained: Networks, step: int, parts: tuple[str, ...]) -> Networks:
+    """Exact networks whose integers differ from `exact` by multiples of 2^step, in these parts towards `trained`."""
+    moved = copy.deepcopy(exact)
+    for (name, product), (_, known), (_, wanted) in zip(
+        moved.products(), exact.products(), trained.products(), strict=True
+    ):
+        if name.startswith(parts):
+            with suppress(BoundError):  # it stays as it is: at the base's scale it can't be what it wants to be
+                _move(product, known, wanted, step, name)
+    return moved
+
+
+def _move(product: Product, known: Product, wanted: Product, step: int, name: str) -> None:
+    """Set a product's integers. Raises BoundError, and leaves them, if they could make it inexact."""
+    scale = float(known.scale)
+    bias_scale, bias_step = scale * 2.0**known.in_bits, 2.0 ** (step + max(0, known.in_bits - BIAS_BITS))
+    step_size = 2.0**step
+    weight = known.weight + torch.round((wanted.weight * scale - known.weight) / step_size) * step_size
+    bias = known.bias + torch.round((wanted.bias * bias_scale - known.bias) / bias_step) * bias_step
+    over = weight.abs() > WEIGHT_MAX
+    product.load_integers(torch.where(over, known.weight, weight), bias, int(torch.log2(known.scale)), name)

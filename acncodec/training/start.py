@@ -1,0 +1,43 @@
+"""What a training begins with: the model whose images are most like these, and batches that leave it enough steps."""
+
+import time
+
+import numpy as np
+from torch import Tensor
+
+from acncodec.coding.prices import element_bits
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.model import Model
+from acncodec.nets.networks import Networks
+from acncodec.training.data import TrainingSet, batch_length
+from acncodec.training.trainer import BATCH, COLOUR_BATCH, Budget, Trainer
+from acncodec.training.world import World
+
+SAMPLE = 64  # images on which models are compared
+STEPS = 2000  # that a training should have: fewer images a step where time is short
+LEAST_BATCH = 8  # codes are standardised over a batch
+TRIAL_STEPS = 4
+
+
+def bits_of(model: Model, group: Tensor) -> float:
+    """What a sample of a group uint8 [N, H, W, colours] costs under a model, bits an image on average."""
+    sample = group[:: -(-len(group) // SAMPLE)]
+    return float(np.concatenate([element_bits(model, part.numpy()) for part in sample.split(batch_length(sample))]).mean())
+
+
+def nearest(models: list[Model], arch: Architecture, data: TrainingSet) -> Model | None:
+    """The model that makes the largest group of images smallest, of those for such images, or None if there is none."""
+    fitting = [model for model in models if (model.arch.levels, model.arch.colours) == (arch.levels, arch.colours)]
+    return min(fitting, key=lambda model: bits_of(model, data.train[0]), default=None)
+
+
+def choose_batch(arch: Architecture, data: TrainingSet, minutes: float, start: Networks | None, world: World) -> int:
+    """Images a step: a power of two, as many as suit the architecture unless that left fewer than STEPS steps."""
+    most = BATCH if arch.colours == 1 else COLOUR_BATCH
+    trial = Trainer(arch, data, Budget(steps=TRIAL_STEPS), start=start, batch=most, world=world)
+    begin = time.monotonic()
+    for _ in trial.run(lambda report: None):
+        pass
+    seconds = world.agree((time.monotonic() - begin) / TRIAL_STEPS)
+    affordable = int(most * 60 * minutes / seconds / STEPS)
+    return max(LEAST_BATCH, min(most, 1 << affordable.bit_length() - 1 if affordable else 0))

@@ -1,0 +1,144 @@
+"""Which recipe makes the best model of equal training work: short trainings that differ in one thing each.
+
+    python -m benchmarks.recipe SET [--teraflop 20] [--only NAME]... [--list]
+
+SET is mnist-1bit, mnist-8bit or cifar10. Budgets are operations of training, three times those of the forward pass:
+other work on the machine, or a slower variant, changes seconds but no result. Figures are exact code lengths of held-out
+training images along their own tour. Results are kept after each experiment in benchmarks/results/recipe_SET.json and
+.md; those that are there at the same budget are not run again. Needs the sets in the folder that ACNCODEC_DATA names.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from acncodec.images.picture import Layout
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.networks import Networks
+from acncodec.training.data import split
+from acncodec.training.evaluation import held_out_nats
+from acncodec.training.session import KINDS
+from acncodec.training.trainer import BATCH, COLOUR_BATCH, Budget, Report, Trainer
+from benchmarks.data import BINARISE_SEEDS, binarise, mnist
+from benchmarks.directory_sets import cifar10
+from benchmarks.floor import operations_by_part
+from benchmarks.patches import replaced
+from benchmarks.provenance import provenance
+from benchmarks.recipe_experiments import Experiment, experiments
+
+RESULTS = Path(__file__).parent / "results"
+CURVE_POINTS = 12
+KINDS_OF_SETS = {"mnist-1bit": Layout.BILEVEL, "mnist-8bit": Layout.GREY, "cifar10": Layout.RGB}
+
+
+def images_of(name: str) -> list[np.ndarray]:
+    """Training images, uint8 [H, W, colours] each."""
+    if name == "cifar10":
+        return list(cifar10("train")[0])
+    images = mnist("train")
+    return list((binarise(images, BINARISE_SEEDS["train"]) if name == "mnist-1bit" else images)[..., None])
+
+
+def run(experiment: Experiment, base: Architecture, images: list[np.ndarray], teraflop: float) -> dict[str, Any]:
+    """One training, and what came of it."""
+    height, width, colours = images[0].shape
+    nats_to_bits = 1 / (math.log(2) * height * width * colours)
+    arch = Architecture(**{**base.to_dict(), **experiment.architecture})
+    parts = operations_by_part(Networks(arch), height, width)
+    forward = sum(parts.values())
+    with replaced(experiment.patches):
+        data = split(images)
+        trainer = Trainer(arch, data, Budget(steps=1))
+        trainer.budget = Budget(steps=max(1, round(teraflop * 1e12 / (3 * forward * trainer.batch))))
+        steps = trainer.budget.steps or 1
+        curve: list[list[float]] = []
+
+        def report(r: Report) -> None:
+            curve.append([r.step, round((r.residual + r.kl) * nats_to_bits, 4), round(r.kl, 2)])
+            click.echo(f"  {r.progress:4.0%} {r.images_per_second:4.0f} images/s {curve[-1]}", err=True)
+
+        with replaced(experiment.first):
+            going = trainer.run(report)
+            for _ in going:
+                if trainer.step >= experiment.share * steps:
+                    break
+        for _ in going:
+            pass
+        residual, kl = held_out_nats(trainer.exact_networks(), data.held_out)
+    thin = curve[:: max(1, len(curve) // CURVE_POINTS)]
+    return {
+        "title": experiment.title,
+        "teraflop": teraflop,
+        "steps": steps,
+        "batch": trainer.batch,
+        "seconds": round(trainer.seconds),
+        "decoder_weights": parts["decoder"] // (2 * height * width),
+        "decoding_megaflop": forward / 1e6,
+        "residual_nats": residual,
+        "kl_nats": kl,
+        "bits_a_value": (residual + kl) * nats_to_bits,
+        "curve": thin,
+        "provenance": provenance(),
+    }
+
+
+def markdown(name: str, rows: dict[str, dict[str, Any]]) -> str:
+    """The table, best first; KL is left out of the total where there are no latents."""
+    lines = [
+        f"# Recipes for {name}",
+        "",
+        "Held-out training images along their own tour, exact integers, averaged weights. Each row differs from `base` in "
+        "one thing; all had the same training work. How far runs of one recipe differ by chance, one run each can't tell.",
+        "",
+        "| change | bits a value | against base | residual, nats | KL, nats | Mflop an image to decode | steps | seconds |",
+        "|---" * 8 + "|",
+    ]
+    base = rows.get("base")
+    for key, row in sorted(rows.items(), key=lambda item: item[1]["bits_a_value"]):
+        against = f"{row['bits_a_value'] / base['bits_a_value'] - 1:+.2%}" if base else ""
+        lines.append(
+            f"| {row['title']} (`{key}`) | {row['bits_a_value']:.4f} | {against} | {row['residual_nats']:.2f} "
+            f"| {row['kl_nats']:.2f} | {row['decoding_megaflop']:.0f} | {row['steps']:,} x {row['batch']} "
+            f"| {row['seconds']:,} |"
+        )
+    lines += ["", "Training batches, bits a value after so many steps:", ""]
+    for key, row in rows.items():
+        lines.append(f"- `{key}`: " + ", ".join(f"{bits:.4f} ({step:,})" for step, bits, _ in row["curve"]))
+    lines += ["", f"All at {next(iter(rows.values()))['teraflop']:g} Tflop of training. The last run:", ""]
+    last = list(rows.values())[-1]["provenance"]
+    return "\n".join(lines + [f"- {key}: {value}" for key, value in last.items()]) + "\n"
+
+
+@click.command()
+@click.argument("name", metavar="SET", type=click.Choice(sorted(KINDS_OF_SETS)))
+@click.option("--teraflop", default=20.0, show_default=True, help="Training work of each experiment.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only these experiments.")
+@click.option("--list", "show", is_flag=True, help="Name the experiments and stop.")
+def main(name: str, teraflop: float, only: tuple[str, ...], show: bool) -> None:
+    """Run the experiments that have no result yet."""
+    base = Architecture(**KINDS[KINDS_OF_SETS[name]])
+    found = experiments(base, COLOUR_BATCH if base.colours > 1 else BATCH)
+    if unknown := set(only) - set(found):
+        raise click.ClickException(f"there is no experiment '{min(unknown)}'; known are {', '.join(found)}.")
+    if show:
+        click.echo("\n".join(f"{key}: {each.title}" for key, each in found.items()))
+        return
+    path = RESULTS / f"recipe_{name}.json"
+    rows = json.loads(path.read_text()) if path.exists() else {}
+    images = images_of(name)
+    for key in only or found:
+        if rows.get(key, {}).get("teraflop") == teraflop:
+            continue
+        click.echo(f"{name} {key}: {found[key].title}", err=True)
+        rows[key] = run(found[key], base, images, teraflop)
+        click.echo(f"  {rows[key]['bits_a_value']:.4f} bits a value", err=True)
+        path.write_text(json.dumps(rows, indent=1) + "\n")
+        path.with_suffix(".md").write_text(markdown(name, rows))
+
+
+if __name__ == "__main__":
+    main()

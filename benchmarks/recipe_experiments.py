@@ -1,0 +1,124 @@
+"""The experiments of benchmarks/recipe.py: each changes one thing of how models are made.
+
+Settings and parts of networks are replaced for the time of an experiment, so that the package carries no switch for what
+lost.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from acncodec.nets.architecture import Architecture
+from acncodec.nets.conditioning import LatentMap, _stretch
+from acncodec.nets.prior import Mixture, PriorNetwork
+from acncodec.training.objective import Objective, code_length
+from benchmarks.patches import Patches
+from benchmarks.rounding_cost import NOTHING_ROUNDED
+
+_TRAINER = "acncodec.training.trainer"
+_CODE_LENGTH = "acncodec.training.objective.code_length"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One change: to fields of the architecture, to what stands under dotted names, or to that for a first share only."""
+
+    title: str
+    architecture: dict[str, int] = field(default_factory=dict)
+    patches: Patches = field(default_factory=dict)
+    share: float = 0.0
+    first: Patches = field(default_factory=dict)  # until this share of the budget is spent
+
+
+def _rmsprop(parameters: Any, rate: float, **_: Any) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(parameters, rate, alpha=0.95, momentum=0.9)
+
+
+def _adamw(parameters: Any, rate: float, **options: Any) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, rate, weight_decay=0.1, **options)
+
+
+def _no_map(self: LatentMap, z: Tensor, height: int, width: int, exact: bool) -> Tensor:
+    """Zeros, with a gradient of zeros."""
+    return (z.sum() * 0).expand(len(z), height, width, self.out.weight.shape[1] // 4)
+
+
+def _residual_alone(*batch: Any) -> tuple[Tensor, Tensor]:
+    residual, kl = code_length(*batch)
+    return residual, kl * 0
+
+
+def _cheap_latents(*batch: Any) -> tuple[Tensor, Tensor]:
+    residual, kl = code_length(*batch)
+    return residual, kl * 0.1
+
+
+_forward, _objective = PriorNetwork.forward, Objective.forward
+
+
+def _no_parent(self: PriorNetwork, codes: Tensor, exact: bool) -> Mixture:
+    return _forward(self, torch.zeros_like(codes), exact)
+
+
+def _middle(x: Tensor, height: int, width: int) -> Tensor:
+    """One vector for the whole image instead of a map."""
+    return _stretch(x[:, 3:4, 3:4].expand_as(x), height, width)
+
+
+def _flipped(self: Objective, pixels: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A random half of the batches mirrored; an image and its mirror image share an entry among the codes."""
+    return _objective(self, pixels.flip(2) if torch.rand(()) < 0.5 else pixels, *rest)
+
+
+def _rate(value: float) -> Patches:
+    return {f"{_TRAINER}.LEARNING_RATE": value}
+
+
+def _batch(size: int) -> Patches:
+    return {f"{_TRAINER}.BATCH": size, f"{_TRAINER}.COLOUR_BATCH": size}
+
+
+_WITHOUT_LATENTS: Patches = {
+    "acncodec.nets.conditioning.LatentMap.forward": _no_map,
+    _CODE_LENGTH: _residual_alone,
+}
+
+
+def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
+    """All, by name, as changes of this architecture and size of batches."""
+    channels = base.channels
+    found = {
+        "base": Experiment("as `acncodec train` does it"),
+        "no-latents": Experiment("no latents: the PixelCNN alone", patches=_WITHOUT_LATENTS),
+        "unordered": Experiment("prior without a parent", patches={"acncodec.nets.prior.PriorNetwork.forward": _no_parent}),
+        "batch-half": Experiment(f"batches of {batch // 2}", patches=_batch(batch // 2)),
+        "batch-double": Experiment(f"batches of {batch * 2}", patches=_batch(batch * 2)),
+        "rate-half": Experiment("learning rate 1e-3", patches=_rate(1e-3)),
+        "rate-double": Experiment("learning rate 4e-3", patches=_rate(4e-3)),
+        "wide": Experiment("half as many channels again, 3 blocks", {"channels": channels * 3 // 2, "blocks": 3}),
+        "deep": Experiment("three quarters of the channels, 10 blocks", {"channels": channels * 3 // 4, "blocks": 10}),
+        "first-5": Experiment("first window 5x5 instead of 7x7", {"first": 5}),
+        "kernel-5": Experiment("windows of 5x5, 3 blocks", {"kernel": 5, "blocks": 3}),
+        "vector": Experiment("latent as one vector, not a map", patches={"acncodec.nets.conditioning._stretch": _middle}),
+        "rounding-late": Experiment("rounding in the last fifth only", share=0.8, first=NOTHING_ROUNDED),
+        "cheap-latents": Experiment("KL counted a tenth at first", share=0.2, first={_CODE_LENGTH: _cheap_latents}),
+        "k-1": Experiment("K = 1 neighbour", patches={f"{_TRAINER}.NEIGHBOURS": 1}),
+        "k-50": Experiment("K = 50 neighbours", patches={f"{_TRAINER}.NEIGHBOURS": 50}),
+        "scale-1": Experiment("codes of deviation 1", patches={"acncodec.nets.encoder.CODE_DEVIATION": 1.0}),
+        "scale-4": Experiment("codes of deviation 4", patches={"acncodec.nets.encoder.CODE_DEVIATION": 4.0}),
+        "mixture-2": Experiment("2 Gaussians a dimension instead of 8", {"mixture": 2}),
+        "adamw": Experiment("AdamW, decay 0.1", patches={"torch.optim.Adam": _adamw}),
+        "rmsprop": Experiment("RMSprop, the paper's rate of 1e-5", patches={"torch.optim.Adam": _rmsprop, **_rate(1e-5)}),
+        "rmsprop-fast": Experiment("RMSprop, 2e-4", patches={"torch.optim.Adam": _rmsprop, **_rate(2e-4)}),
+    }
+    if base.logistics:
+        found["logistics-4"] = Experiment("4 logistics a colour instead of 8", {"logistics": 4})
+        found["logistics-12"] = Experiment("12 logistics a colour instead of 8", {"logistics": 12})
+        found["centres-5"] = Experiment("10 logistics around 5 predictions", {"logistics": 10, "centres": 5})
+        found["flips"] = Experiment(
+            "half of the batches mirrored", patches={"acncodec.training.objective.Objective.forward": _flipped}
+        )
+        found["features-96"] = Experiment("head of 96 features instead of 48", {"features": 96})
+    return found
