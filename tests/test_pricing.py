@@ -165,3 +165,20 @@ def test_raw_samples_of_another_length_are_damaged() -> None:
     for length in (0, 15, 99, 101):  # 15 bytes would be strips, were it bilevel
         with pytest.raises(DamagedError):
             restore(kind, bytes(length))
+
+
+def test_what_is_plainly_better_raw_is_not_made_webp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pictures that repeat each other only a sample is tried, unless they turn out not to be kept raw."""
+    made: list[int] = []
+    monkeypatch.setattr(pricing, "pack_webp", lambda samples: made.append(1) or pack_webp(samples))
+    noise = random_pixels(3, 1, 20, 20, 256, 1)[0]
+    alike = [content(np.concatenate([noise[n:], noise[:n]])) for n in range(20) for _ in range(5)]
+    found, bits = Pricing(alike).choose([], lambda done: None)
+    assert {choice.kind.method for choice in found} == {METHOD_RAW}
+    assert bits < 8 * 8000
+    assert len(made) == len(alike[::4])
+    made.clear()
+    monkeypatch.setattr(pricing, "RAW_MAX", 100)
+    found, _ = Pricing(alike).choose([], lambda done: None)
+    assert {choice.kind.method for choice in found} == {METHOD_WEBP}
+    assert len(made) == len(alike)

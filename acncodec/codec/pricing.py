@@ -25,6 +25,7 @@ BATCH = 256  # pictures that are priced at a time
 PIXELS_AT_ONCE = 1 << 24  # where pictures are large: values of all of them
 RUN_BYTES = 1 << 20  # raw samples of a kind on which a general compressor is tried
 RAW_HOPE = 1.3  # a whole set shares more than a run of it: how much smaller it may turn out
+RAW_SURE = 0.8  # of the sample's price, below which what is raw in a run will be smallest in all
 RAW_MAX = 1 << 28  # raw samples that are compressed in one piece
 
 
@@ -87,13 +88,21 @@ class Pricing:
         """
         advance(self._count - len(self._priced))
         forms: set[bytes] = set()
+        left: list[tuple[Kind, Coding | None]] = []  # of kinds that are better raw, by all that their samples tell
         for kind in self._kinds:
-            for each in kind:
-                each.begin()
-            _price_kind(kind, models, forms)
+            rest, coding = _price_sample(kind, models, forms)
+            if rest and self._raw_share(kind) < RAW_SURE:
+                left.append((rest, coding))
+            else:
+                _offer(rest, coding, forms)
             advance(len(kind))
-        bits = sum(each.bits for each in self._priced.values())
-        bits -= self._raw_if_smaller([each for kind in self._kinds if self._hopeful(kind) for each in kind])
+        hopeful = [each for kind in self._kinds if self._raw_share(kind) < RAW_HOPE for each in kind]
+        saved = self._raw_if_smaller(hopeful)
+        if left and not saved:
+            for rest, coding in left:
+                _offer(rest, coding, forms)
+            saved = self._raw_if_smaller(hopeful)
+        bits = sum(each.bits for each in self._priced.values()) - saved
         return [self._priced[i].best if i in self._priced else FILE for i in range(self._count)], bits
 
     def elements_by_model(self, models: list[Model], limit: int) -> dict[int, list[np.ndarray]]:
@@ -114,12 +123,12 @@ class Pricing:
             by_model.setdefault(model, []).append(np.stack(group))
         return by_model
 
-    def _hopeful(self, kind: Kind) -> bool:
-        """Whether a general compressor, tried on a run of the kind's samples, is anywhere near the best price."""
+    def _raw_share(self, kind: Kind) -> float:
+        """What a general compressor makes of a run of the kind's samples, by the best price so far."""
         length = max(1, RUN_BYTES // len(_raw(kind[0].picture)))
         start = max(0, len(kind) - length) // 2
         run = kind[start : start + length]
-        return 8 * self._raw_bytes(run) < RAW_HOPE * sum(each.bits for each in run)
+        return 8 * self._raw_bytes(run) / max(1.0, sum(each.bits for each in run))
 
     def _raw_if_smaller(self, hopeful: Kind) -> float:
         """Keep all samples raw in one piece, compressed together, if that is smaller; returns by how many bits."""
@@ -148,24 +157,29 @@ def _sample(kind: Kind) -> Kind:
     return kind[:: -(-len(kind) // _at_most(kind, SAMPLE))]
 
 
-def _price_kind(kind: Kind, models: list[Model], forms: set[bytes]) -> None:
-    """Make the best choice for pictures of one layout and size; `forms` holds those of the pictures before."""
+def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[Kind, Coding | None]:
+    """Price some pictures of one layout and size; `forms` holds those of the pictures before.
+
+    The others follow them if all are best coded, and else are returned with the coding to try; until then they count as
+    what the sample costs on average.
+    """
     sample = _sample(kind)
     coding = best_coding(sample, models)
     _offer(sample, coding, forms)
     taken = set(map(id, sample))
     rest = [each for each in kind if id(each) not in taken]
-    if coding is not None and all(each.best.kind.method == METHOD_CODED for each in sample):
-        mean = float(np.mean([each.bits for each in sample]))
-        for each in rest:
-            each.best, each.bits = _coded(coding, each), mean
-    else:
-        hopeless = all(each.best.kind.method != METHOD_CODED for each in sample)
-        _offer(rest, None if hopeless else coding, forms)
+    coded = [each.best.kind.method == METHOD_CODED for each in sample]
+    for each in rest:
+        each.bits = float(np.mean([each.bits for each in sample]))
+        if coding is not None and all(coded):
+            each.best = _coded(coding, each)
+    return [] if all(coded) else rest, coding if any(coded) else None
 
 
 def _offer(kind: Kind, coding: Coding | None, forms: set[bytes]) -> None:
     """Price each picture as WebP and, if there is a coding, coded."""
+    for each in kind:
+        each.begin()
     batch = _at_most(kind, BATCH)
     coded = [coding.bits(kind[i : i + batch]) for i in range(0, len(kind), batch)] if coding else []
     _make_webps(kind)
