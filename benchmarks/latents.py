@@ -9,25 +9,19 @@ to benchmarks/results/.
 """
 
 import json
-import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from acncodec import bundled
-from acncodec.coding.pixels import residual_prices
-from acncodec.coding.prices import posterior_offsets
+from acncodec.analysis.costs import costs
 from acncodec.coding.protocol import encode
-from acncodec.coding.theory import kl_bits, unconditional_kl_bits
-from acncodec.nets.model import Model
-from acncodec.planning.schedule import Schedule
-from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, mnist_labels
 from benchmarks.directory_sets import cifar10
 from benchmarks.provenance import provenance
@@ -35,8 +29,6 @@ from benchmarks.provenance import provenance
 RESULTS = Path(__file__).parent / "results"
 MODELS = ("mnist-1bit", "mnist-8bit", "photo-rgb")
 PROBE_IMAGES = 20_000  # of the training set, for the classifier
-BATCH = 256
-NATS = math.log(2)
 PAPER = {"kl_greedy": 3.6, "kl_unconditional": 10.6, "accuracy": 0.985}  # of MNIST
 
 
@@ -50,40 +42,15 @@ def data(name: str, part: Any) -> tuple[np.ndarray, np.ndarray]:
     return images[..., None], mnist_labels(part)
 
 
-def tour_kl(model: Model, codes: np.ndarray, effort: int) -> float:
-    """Mean KL along a tour by one lane, nats an image; the first image is left out."""
-    tour = torch.from_numpy(codes[plan_tour(codes, Schedule(len(codes), 1), effort)]).float()
-    kl = sum(
-        float(kl_bits(child, model.networks.mixture(parent)).sum())
-        for child, parent in zip(tour[1:].split(1024), tour[:-1].split(1024), strict=True)
-    )
-    return kl * NATS / (len(codes) - 1)
-
-
 def measure(name: str, count: int | None) -> dict[str, Any]:
     model = bundled.find(name)
     images, labels = data(name, "test")
-    images, labels = images[:count], labels[:count]
-    codes = encode(model, images)
-    offsets = posterior_offsets(torch.Size(codes.shape))
-    z = codes + offsets.numpy()
-    parts = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
-    residual = sum(residual_prices(images[part], z[part], model.networks).sum() for part in parts)
-    unconditional = unconditional_kl_bits(torch.from_numpy(codes), torch.from_numpy(z), model.unconditional).mean()
     train, train_labels = data(name, "train")
-    known = encode(model, train[:PROBE_IMAGES])
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    probe.fit(known, train_labels[:PROBE_IMAGES])
-    return {
-        "images": len(images),
-        "dims": images[0].size,
-        "residual": float(residual) * NATS / len(images),
-        "kl_greedy": tour_kl(model, codes, 1),
-        "kl_tour": tour_kl(model, codes, DEFAULT_EFFORT),
-        "kl_unconditional": float(unconditional) * NATS,
-        "order_worth": math.lgamma(len(images) + 1) / len(images),
-        "accuracy": float(probe.score(codes, labels)),
-    }
+    probe.fit(encode(model, train[:PROBE_IMAGES]), train_labels[:PROBE_IMAGES])
+    found = costs(model, images[:count])
+    accuracy = float(probe.score(encode(model, images[:count]), labels[:count]))
+    return {**asdict(found), "order": found.order, "accuracy": accuracy}
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -99,7 +66,7 @@ def markdown(results: dict[str, Any]) -> str:
     for name, row in results["models"].items():
         lines.append(
             f"| {name} | {row['residual']:,.2f} | {row['kl_greedy']:.2f} | {row['kl_tour']:.2f} "
-            f"| {row['kl_unconditional']:.2f} | {row['order_worth']:.2f} | {row['accuracy']:.2%} |"
+            f"| {row['kl_unconditional']:.2f} | {row['order']:.2f} | {row['accuracy']:.2%} |"
         )
     paper = f"| the paper's, MNIST | | {PAPER['kl_greedy']} | | {PAPER['kl_unconditional']} | | {PAPER['accuracy']:.1%} |"
     lines += [paper, "", *(f"- {key}: {value}" for key, value in results["provenance"].items())]

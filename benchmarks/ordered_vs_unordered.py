@@ -18,10 +18,10 @@ from typing import Any
 
 import click
 import numpy as np
-import torch
 from PIL import Image
 
 from acncodec import bundled
+from acncodec.analysis.costs import NATS, NEIGHBOURS, kl_to_neighbours
 from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
@@ -29,9 +29,7 @@ from acncodec.codec.elements import Group
 from acncodec.codec.info import describe
 from acncodec.codec.plan import GroupPlan, Way, latent_bits, plan_block
 from acncodec.codec.reader import Archive
-from acncodec.coding.theory import kl_bits
 from acncodec.nets.model import Model
-from acncodec.planning.neighbours import nearest
 from acncodec.planning.tour import DEFAULT_EFFORT
 from benchmarks import classical
 from benchmarks.data import BINARISE_SEEDS, DATA_VARIABLE, binarise, mnist, mnist_labels, write_pngs
@@ -80,18 +78,9 @@ def plan(model: Model, images: np.ndarray) -> GroupPlan:
 
 def theory(plan: GroupPlan, residual: float) -> dict[str, float]:
     """Bits an image: KL to one of the K nearest, along the tour, and unconditional; and the residual."""
-    codes, count = plan.codes, len(plan.codes)
-    _, found = nearest(codes, codes, 11)
-    others = np.stack([row[row != i][:10] for i, row in enumerate(found)])
-    result = {}
-    for k in (1, 5, 10):
-        total = 0.0
-        for start in range(0, count, 512):
-            child = torch.from_numpy(codes[start : start + 512])
-            for rank in range(k):
-                parents = torch.from_numpy(codes[others[start : start + 512, rank]]).float()
-                total += float(kl_bits(child, plan.model.networks.mixture(parents)).sum()) / k
-        result[f"KL, K={k}"] = total / count
+    count = len(plan.codes)
+    by_count = kl_to_neighbours(plan.model, plan.codes, NEIGHBOURS)
+    result = {f"KL, K={k}": nats / NATS for k, nats in by_count.items()}
     result["KL along the tour"] = latent_bits(plan, Way.TOUR) / count
     result["KL unconditional"] = latent_bits(plan, Way.UNORDERED) / count
     result["residual"] = residual

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.conditioning import LatentMap, _stretch
+from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, plane_count, predict, to_planes
 from acncodec.nets.prior import Mixture, PriorNetwork
 from acncodec.training.objective import Objective, code_length
 from benchmarks.patches import Patches
@@ -80,6 +81,19 @@ def _batch(size: int) -> Patches:
     return {f"{_TRAINER}.BATCH": size, f"{_TRAINER}.COLOUR_BATCH": size}
 
 
+def _planes_with_errors(pixels: Tensor, arch: Architecture, centres: Tensor | None = None) -> Tensor:
+    """Grey values, and how far they lie above the median edge detector's prediction, as colours have it."""
+    values = pixels.float()
+    errors = ((values - predict(values, 1)[..., 0]) * ERROR_SCALE).clamp(-PLANE_MAX, PLANE_MAX)
+    return torch.cat([to_planes(pixels, arch), errors], -1)
+
+
+_WITH_ERRORS: Patches = {
+    **{f"acncodec.{place}.to_planes": _planes_with_errors for place in ("nets.networks", "training.objective")},
+    f"{_TRAINER}.to_planes": _planes_with_errors,
+    **{f"acncodec.nets.{part}.plane_count": lambda arch: plane_count(arch) + 1 for part in ("encoder", "pixelcnn")},
+    "acncodec.coding.pixels.available": lambda networks: False,  # the kernel knows no such planes
+}
 _WITHOUT_LATENTS: Patches = {
     "acncodec.nets.conditioning.LatentMap.forward": _no_map,
     _CODE_LENGTH: _residual_alone,
@@ -113,6 +127,8 @@ def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
         "rmsprop": Experiment("RMSprop, the paper's rate of 1e-5", patches={"torch.optim.Adam": _rmsprop, **_rate(1e-5)}),
         "rmsprop-fast": Experiment("RMSprop, 2e-4", patches={"torch.optim.Adam": _rmsprop, **_rate(2e-4)}),
     }
+    if base.levels == 256 and not base.logistics:
+        found["errors"] = Experiment("a plane of prediction errors", patches=_WITH_ERRORS)
     if base.logistics:
         found["logistics-4"] = Experiment("4 logistics a colour instead of 8", {"logistics": 4})
         found["logistics-12"] = Experiment("12 logistics a colour instead of 8", {"logistics": 12})

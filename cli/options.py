@@ -21,7 +21,7 @@ device_option = click.option(
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="Where the networks run; the archive is the same, bit for bit.",
+    help="Where the networks run; an archive is the same, bit for bit.",
 )
 models_option = click.option(
     "--model",

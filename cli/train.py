@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FILE, force_option, json_option
+from .options import FILE, choose_device, device_option, force_option, json_option
 
 if TYPE_CHECKING:
     from acncodec.codec.worth import Worth
@@ -34,16 +34,17 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint beside the output.")
 @force_option
+@device_option
 @json_option
-def command(directory: Path, output: Path, minutes: float, start: str, resume: bool, force: bool, as_json: bool) -> None:
+def command(
+    directory: Path, output: Path, minutes: float, start: str, resume: bool, force: bool, device: str, as_json: bool
+) -> None:
     """Train a model on the images in DIRECTORY, of the kind (1-bit, grey, RGB or RGBA) that most of them have.
 
     A part of the images is held out to tell what the model is worth. A checkpoint is written beside the output every few
     minutes, from which --resume goes on exactly. Several processes train together under PyTorch's launcher: torchrun
     --no-python --nproc-per-node 2 acncodec train ...
     """
-    import torch
-
     from acncodec import bundled
     from acncodec.codec.worth import worth
     from acncodec.errors import InputError
@@ -62,9 +63,10 @@ def command(directory: Path, output: Path, minutes: float, start: str, resume: b
         models=others if start == "auto" else (),
         resume=resume,
         overwrite=force,
+        device=choose_device(device),
     )
     done = train(wish, _Printer())
-    if not World.join(torch.device("cpu")).leads:
+    if not World.join(wish.device).leads:
         return
     value = worth(done.model, others, done.data)
     click.echo(f"acncodec: '{output}', {done.model.size:,} bytes, sha256 {done.model.sha256.hex()}", err=True)

@@ -30,7 +30,7 @@ from acncodec.training.export import export
 from acncodec.training.objective import residual_nats
 from acncodec.training.session import Wish, elements, train
 from acncodec.training.start import LEAST_BATCH, choose_batch
-from acncodec.training.trainer import ALONE, BATCH, NEIGHBOURS, Budget, Report, Trainer, neighbours
+from acncodec.training.trainer import ALONE, BATCH, CPU, NEIGHBOURS, Budget, Report, Trainer, neighbours
 
 SMALL = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
 SMALL_ARCH = {**SMALL, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
@@ -311,8 +311,8 @@ def test_training_stops_when_held_out_images_stop_getting_smaller() -> None:
 
 def test_short_trainings_have_smaller_batches() -> None:
     data, arch = split(stripes(200)), architecture(2, 1, **SMALL_ARCH)
-    assert choose_batch(arch, data, 1e-6, None, ALONE) == LEAST_BATCH
-    assert choose_batch(arch, data, 1e6, None, ALONE) == BATCH
+    assert choose_batch(arch, data, 1e-6, None, ALONE, CPU) == LEAST_BATCH
+    assert choose_batch(arch, data, 1e6, None, ALONE, CPU) == BATCH
 
 
 def test_large_pictures_are_trained_on_in_tiles() -> None:
@@ -329,3 +329,20 @@ def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
     assert (other.saved_bytes, other.pays_from) == (500, 1000)
     assert Worth(100, 80.0, "zip", 79.0, 5000).pays_from is None
     assert tiny_model(2).name not in value.other  # it knows nothing of stripes; LZMA does
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("levels", "colours"), KINDS)
+def test_cuda_trains_as_the_cpu_does(levels: int, colours: int) -> None:
+    """Sums are in another order there, so steps are near each other and not the same."""
+    data, arch = split(stripes(200, levels=levels, colours=colours)), architecture(levels, colours, **SMALL_ARCH)
+    states = []
+    for device in (CPU, torch.device("cuda")):
+        each = Trainer(arch, data, Budget(steps=3), device=device)
+        run(each)
+        assert next(each.nets.parameters()).device.type == device.type
+        assert np.isfinite(held_out_nats(each.exact_networks(), data.held_out)).all()
+        states.append(each.state())
+    for key, value in states[0].items():
+        if key.startswith("nets.") and not key.endswith("encoder.code.bias"):
+            torch.testing.assert_close(states[1][key], value, rtol=0.02, atol=0.005)

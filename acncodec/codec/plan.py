@@ -87,6 +87,8 @@ def plan_block(
         rank = np.argsort(order)
         for group, plan in groups.items():
             plan.tour = np.argsort(rank[owners[group]])
+        if order_price == 0 and only is None:
+            ways.remove(Way.NAMES)  # not worth pricing: a tour is made to be cheaper
     if only in ways:
         ways = [only]
     costs = {way: sum(latent_bits(p, way) for p in groups.values()) + order_price * way.tour for way in ways}

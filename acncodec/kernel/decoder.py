@@ -12,7 +12,7 @@ from acncodec.exact.grids import BASE
 from acncodec.kernel.buffers import MAX_OUTS, PADDED, DecoderBuffers
 from acncodec.kernel.layout import DecoderLayout
 from acncodec.kernel.programs import MAX_TAPS, Program
-from acncodec.kernel.team import Team, instructions
+from acncodec.kernel.team import Team, instruction_set, instructions
 from acncodec.nets.networks import Networks
 from acncodec.nets.product import Product
 
@@ -40,8 +40,7 @@ class CompiledDecoder:
         """`networks` must be `available`; `kind` names the instructions, the widest that there are if not given."""
         self.team = Team(lanes)
         self._networks, self._lanes = networks, lanes
-        sets = instructions()
-        self._set = sets[kind] if kind else max(sets.values())
+        self._set = instruction_set(kind)
         self._buffers = DecoderBuffers(networks.decoder, lanes, height, width, self.team.size)
         self._layout = DecoderLayout(networks.decoder, self._buffers)
         self._filled_up = self._buffers.filled_up

@@ -7,7 +7,7 @@ import numpy as np
 from acncodec.kernel.buffers import EncoderBuffers
 from acncodec.kernel.operations import Operation, Operations, Row
 from acncodec.kernel.programs import GREY, PREDICT, REQUANTISE, TELL, Program
-from acncodec.kernel.team import Team, instructions
+from acncodec.kernel.team import Team, instruction_set
 from acncodec.nets.encoder import GRID, Encoder
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import plane_count
@@ -20,8 +20,7 @@ class CompiledEncoder:
     def __init__(self, networks: Networks, lanes: int, height: int, width: int, kind: str | None = None) -> None:
         """`networks` must be `available`; `kind` names the instructions, the widest that there are if not given."""
         self._team, self._arch = Team(lanes), networks.arch
-        sets = instructions()
-        self._set = sets[kind] if kind else max(sets.values())
+        self._set = instruction_set(kind)
         self._buffers = EncoderBuffers(networks.arch, lanes, height, width, self._team.size)
         self._layout = EncoderLayout(networks.encoder, self._buffers)
 

@@ -22,6 +22,11 @@ def instructions() -> dict[str, int]:
     return {} if _native is None else _native.instructions()
 
 
+def instruction_set(kind: str | None) -> int:
+    """The number of the instructions of that name, of the widest that there are if it is None."""
+    return instructions()[kind] if kind else max(instructions().values())
+
+
 Place = tuple[int, int, int, int]  # first row, number of rows, first column, the column behind the last
 
 

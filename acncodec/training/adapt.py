@@ -1,7 +1,7 @@
 """A model fine-tuned to the very images that are about to be sent, as the difference to the model that Bob has.
 
-The encoder stays as it is: codes do not change, and nothing is sent of it. The other weights' differences are rounded to
-the step at which difference and images together are smallest.
+Encoder and prior network stay as they are: they have most of the weights, and little to say of most images. The decoder's
+differences are rounded to the step at which difference and images together are smallest.
 """
 
 import copy
@@ -24,9 +24,10 @@ from acncodec.nets.product import WEIGHT_MAX, Product
 from acncodec.planning.neighbours import nearest
 from acncodec.training.data import MIN_GROUP, TrainingSet, batch_length
 from acncodec.training.start import choose_batch
-from acncodec.training.trainer import ALONE, Budget, Report, Trainer
+from acncodec.training.trainer import ALONE, CPU, Budget, Report, Trainer
 
 STEPS = range(7)  # log2 of the steps that are tried, in units of the base's integer weights
+DECODER = "decoder.", "map."
 SAMPLE = 512  # elements of a group that are priced for each
 BIAS_BITS = 2  # a bias moves sums as a weight does whose input is a quarter
 
@@ -47,8 +48,8 @@ def adapt(base: Model, groups: list[np.ndarray], minutes: float, report: Callabl
     data = TrainingSet([torch.from_numpy(group) for group in groups if len(group) >= MIN_GROUP], [])
     if not data.train:
         return None
-    batch = choose_batch(base.arch, data, minutes, base.networks, ALONE)
-    trainer = Trainer(base.arch, data, Budget(minutes), start=base.networks, batch=batch, keep_codes=True)
+    batch = choose_batch(base.arch, data, minutes, base.networks, ALONE, CPU)
+    trainer = Trainer(base.arch, data, Budget(minutes), start=base.networks, batch=batch, decoder_alone=True)
     for _ in trainer.run(report):
         pass
     return smallest(base, trainer.averaged, data.train)
@@ -59,13 +60,12 @@ def smallest(base: Model, trained: Networks, groups: list[Tensor]) -> Adapted | 
     samples = [_Sample(base, group) for group in groups]
     best, least = None, sum(sample.bits(base.networks) for sample in samples)
     for step in STEPS:
-        for parts in (("decoder.", "map.", "prior."), ("decoder.", "map.")):
-            networks = _moved(base.networks, trained, step, parts)
-            plain = dump_model(base.name, networks, base.unconditional, {"from": base.sha256.hex()})
-            packed = pack_model(plain, base.plain)
-            bits = 8 * len(packed) + sum(sample.bits(networks) for sample in samples)
-            if bits < least:
-                best, least = (plain, packed), bits
+        networks = _moved(base.networks, trained, step)
+        plain = dump_model(base.name, networks, base.unconditional, {"from": base.sha256.hex()})
+        packed = pack_model(plain, base.plain)
+        bits = 8 * len(packed) + sum(sample.bits(networks) for sample in samples)
+        if bits < least:
+            best, least = (plain, packed), bits
     if best is None:
         return None
     return Adapted(replace(parse_model(best[0]), size=len(best[1])), best[1])
@@ -95,13 +95,13 @@ class _Sample:
 
 
 @torch.no_grad()
-def _moved(exact: Networks, trained: Networks, step: int, parts: tuple[str, ...]) -> Networks:
-    """Exact networks whose integers differ from `exact` by multiples of 2^step, in these parts towards `trained`."""
+def _moved(exact: Networks, trained: Networks, step: int) -> Networks:
+    """Exact networks whose decoder's integers differ from those of `exact` by multiples of 2^step, towards `trained`."""
     moved = copy.deepcopy(exact)
     for (name, product), (_, known), (_, wanted) in zip(
         moved.products(), exact.products(), trained.products(), strict=True
     ):
-        if name.startswith(parts):
+        if name.startswith(DECODER):
             with suppress(BoundError):  # it stays as it is: at the base's scale it can't be what it wants to be
                 _move(product, known, wanted, step, name)
     return moved

@@ -32,7 +32,7 @@ class Best:
     def state(self) -> dict[str, Tensor]:
         tensors = {f"best.{key}": value.data for key, value in self.networks.named_parameters()}
         tensors["best"] = torch.tensor([self.nats, self._waiting], dtype=torch.float64)
-        return {key: value.detach().clone().contiguous() for key, value in tensors.items()}
+        return {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor]) -> None:

@@ -22,7 +22,7 @@ from acncodec.training.data import TrainingSet, split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
 from acncodec.training.start import choose_batch, nearest
-from acncodec.training.trainer import Budget, Report, Trainer
+from acncodec.training.trainer import CPU, Budget, Report, Trainer
 from acncodec.training.world import World
 
 CHECKPOINT_SECONDS = 180
@@ -73,6 +73,7 @@ class Wish:
     models: Sequence[Model] = ()
     resume: bool = False
     overwrite: bool = False
+    device: torch.device = CPU
 
     @property
     def checkpoint(self) -> Path:
@@ -116,7 +117,7 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
     all looks is what is kept. Under `torchrun` every process calls this, and the first reports and writes. Raises
     InputError, OutputError, BoundError.
     """
-    world = World.join(torch.device("cpu"))
+    world = World.join(wish.device)
     wish.check()
     arch, data = read_training_set(wish.root)
     start = wish.start or nearest(list(wish.models), arch, data)
@@ -129,8 +130,8 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
         tensors, stored = load_checkpoint(wish.checkpoint)
     networks = start.networks if start else None
     minutes = wish.budget.minutes
-    batch = stored.get("batch") or (choose_batch(arch, data, minutes, networks, world) if minutes else None)
-    trainer = Trainer(arch, data, wish.budget, start=networks, batch=batch, world=world)
+    batch = stored.get("batch") or (choose_batch(arch, data, minutes, networks, world, wish.device) if minutes else None)
+    trainer = Trainer(arch, data, wish.budget, start=networks, batch=batch, world=world, device=wish.device)
     best = Best(trainer.averaged)
     source = start.sha256.hex() if start else None
     settings = {"architecture": arch.to_dict(), "images": data.count, "batch": trainer.batch, "from": source}

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from acncodec.coding.prices import element_bits
@@ -31,10 +32,12 @@ def nearest(models: list[Model], arch: Architecture, data: TrainingSet) -> Model
     return min(fitting, key=lambda model: bits_of(model, data.train[0]), default=None)
 
 
-def choose_batch(arch: Architecture, data: TrainingSet, minutes: float, start: Networks | None, world: World) -> int:
+def choose_batch(
+    arch: Architecture, data: TrainingSet, minutes: float, start: Networks | None, world: World, device: torch.device
+) -> int:
     """Images a step: a power of two, as many as suit the architecture unless that left fewer than STEPS steps."""
     most = BATCH if arch.colours == 1 else COLOUR_BATCH
-    trial = Trainer(arch, data, Budget(steps=TRIAL_STEPS), start=start, batch=most, world=world)
+    trial = Trainer(arch, data, Budget(steps=TRIAL_STEPS), start=start, batch=most, world=world, device=device)
     begin = time.monotonic()
     for _ in trial.run(lambda report: None):
         pass

@@ -22,7 +22,7 @@ NEIGHBOURS = 5  # K of the paper
 LEARNING_RATE = 2e-3  # falls linearly to zero over the budget
 AVERAGING = 0.999  # decay of the averaged weights
 RESCALE_EVERY = 50  # steps between choices of the weights' power-of-two scales
-ALONE = World()
+ALONE, CPU = World(), torch.device("cpu")
 
 
 @dataclass
@@ -65,23 +65,26 @@ class Trainer:
         start: Networks | None = None,
         *,
         batch: int | None = None,
-        keep_codes: bool = False,
+        decoder_alone: bool = False,
         world: World = ALONE,
+        device: torch.device = CPU,
     ) -> None:
         """From random weights, or from those of the exact networks `start` of the same architecture.
 
-        `batch` images make a step, all processes of `world` together. With `keep_codes` the encoder stays as it is in
-        `start`, and so do the codes.
+        `batch` images make a step, all processes of `world` together. With `decoder_alone` the encoder stays as it is in
+        `start`, and with it codes and their prior. Images and codes stay with the host, `device` gets what a step needs.
         """
         torch.manual_seed(seed)
-        self.data, self.budget, self.world = data, budget, world
+        self.data, self.budget, self.world, self.device = data, budget, world, device
         self.batch = batch or (BATCH if arch.colours == 1 else COLOUR_BATCH)
         self.nets = Networks(arch)
-        self._kept = start if keep_codes else None
+        self._kept = start if decoder_alone else None
         if start is not None:
             take_weights(self.nets, start)
         if self._kept:
             self.nets.encoder.requires_grad_(False)
+            self.nets.prior.requires_grad_(False)
+        self.nets.to(device)
         self.nets.choose_scales()
         self.averaged = copy.deepcopy(self.nets).requires_grad_(False)
         trained = [parameter for parameter in self.nets.parameters() if parameter.requires_grad]
@@ -95,7 +98,7 @@ class Trainer:
 
     def run(self, report: Callable[[Report], None], every: float = 10.0) -> Iterator[None]:
         """Train until the budget is spent; report and yield (a chance to checkpoint) about `every` seconds."""
-        sums, count = torch.zeros(2), 0
+        sums, count = torch.zeros(2, device=self.device), 0
         start = last = self.world.agree(time.monotonic())
         while (progress := self.budget.progress(self.seconds, self.step)) < 1:
             self.shuffle = self.generator.get_state() if self.position == 0 else self.shuffle
@@ -115,7 +118,7 @@ class Trainer:
                     residual, kl = (self.world.total(sums) / count).tolist()
                     rate = count / (now - last)
                     report(Report(self.step, self.epoch, self.seconds, rate, residual, kl, progress))
-                    sums, count = torch.zeros(2), 0
+                    sums, count = torch.zeros(2, device=self.device), 0
                     yield
                     start = last = self.world.agree(time.monotonic())  # time that the caller took does not count
                 if progress >= 1:
@@ -133,15 +136,15 @@ class Trainer:
         picks = torch.rand(len(indices), generator=self.generator)
         offsets = sample_offsets(codes[indices].float(), self.generator)
         mine = world.share(indices)
-        parents = neighbours(codes, mine, world.share(picks))
-        kept = codes[mine].float() if self._kept else None
-        pixels = self.data.train[group][mine]
-        residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets), kept)
+        parents = neighbours(codes, mine, world.share(picks)).to(self.device)
+        kept = codes[mine].to(self.device, torch.float32) if self._kept else None
+        pixels = self.data.train[group][mine].to(self.device)
+        residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets).to(self.device), kept)
         self.optimiser.zero_grad()
         # Gradients are means over processes, the objective is one over images.
         ((residual + kl).sum() * world.size / len(indices)).backward()
         self.optimiser.step()
-        codes[indices] = world.gather(new_codes.to(codes.dtype), len(indices))
+        codes[indices] = world.gather(new_codes.to(codes.dtype), len(indices)).cpu()
         self.step += 1
         self._average()
         return torch.stack([residual.detach().sum(), kl.detach().sum()])
@@ -157,7 +160,7 @@ class Trainer:
 
         Raises BoundError.
         """
-        nets = copy.deepcopy(averaged or self.averaged)
+        nets = copy.deepcopy(averaged or self.averaged).cpu()
         nets.choose_scales()
         if self._kept is None:
             nets.encoder.standardise(*raw_statistics(nets, self.data.train[0]))
@@ -173,7 +176,7 @@ class Trainer:
         tensors |= {f"scales.{name}": product.scale for name, product in self.nets.products()}
         tensors |= {"generator": self.generator.get_state(), "shuffle": self.shuffle}
         tensors["counters"] = torch.tensor([self.step, self.epoch, self.position, self.seconds], dtype=torch.float64)
-        return {k: v.detach().clone().contiguous() for k, v in tensors.items()}
+        return {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor]) -> None:
@@ -222,9 +225,10 @@ def encode_all(nets: Networks, pixels: Tensor) -> Tensor:
     """Codes of images uint8 [N, H, W, colours]: int8 [N, code]; of trainable networks standardised batch by batch."""
 
     def encode(part: Tensor) -> Tensor:
+        part = part.to(nets.device)
         return nets.encode(part) if nets.exact else nets.encoder.forward_standardised(to_planes(part, nets.arch))[0]
 
-    return torch.cat([encode(part) for part in pixels.split(batch_length(pixels))]).to(torch.int8)
+    return torch.cat([encode(part) for part in pixels.split(batch_length(pixels))]).to("cpu", torch.int8)
 
 
 @torch.no_grad()

@@ -1,0 +1,1 @@
+"""What models know and cost, for researchers: the tables and pictures of the ACN paper."""
