@@ -46,10 +46,10 @@ def markdown(results: dict[str, Any]) -> str:
     lines = [
         "# Models adapted to a directory",
         "",
-        f"`acncodec compress --adapt {results['minutes']:g}` on directories that no bundled model has seen. Models that are sent "
-        "count, and are part of the bytes.",
+        f"`acncodec compress --adapt {results['minutes']:g}` on directories that no bundled model has seen. What is sent "
+        "of models is part of the bytes.",
         "",
-        "| directory | as it is, bytes | adapted | | of it models | images modelled | seconds to compress | to restore |",
+        "| directory | as it is, bytes | adapted | | models | modelled | seconds to compress | to restore |",
         "|---" * 8 + "|",
     ]
     for name, row in results["sets"].items():

@@ -9,7 +9,7 @@ from acncodec.coding.frequencies import (
     latent_frequencies,
     posterior_frequencies,
 )
-from acncodec.coding.stack import Stack
+from acncodec.coding.stack import Stack, Symbols
 from acncodec.coding.theory import kl_bits, unconditional_kl_bits
 from acncodec.errors import DamagedError
 from acncodec.exact.grids import LATENT_LEVELS, LATENT_MAX, OFFSET_MAX
@@ -47,7 +47,7 @@ def push_prior(stack: Stack, z: np.ndarray, codes: np.ndarray, model: Model, par
     return float(unconditional_kl_bits(torch.from_numpy(codes), torch.from_numpy(z), prior).sum())
 
 
-def pop_prior(stack: Stack, count: int, model: Model, parents: np.ndarray | None) -> np.ndarray:
+def pop_prior(stack: Symbols, count: int, model: Model, parents: np.ndarray | None) -> np.ndarray:
     """Bob: `count` latents int16 [count, D] under p(z|c) of the parents' codes, or under p(z) if there are none."""
     if parents is not None:
         return _pop_mixture(stack, _prior_mixture(model, parents))
@@ -62,7 +62,7 @@ def _push_mixture(stack: Stack, z: np.ndarray, mixture: Mixture) -> None:
     stack.push(z.ravel().astype(np.int32) + LATENT_MAX, _rows(mixture))
 
 
-def _pop_mixture(stack: Stack, mixture: Mixture) -> np.ndarray:
+def _pop_mixture(stack: Symbols, mixture: Mixture) -> np.ndarray:
     symbols = stack.pop(_rows(mixture))
     return (symbols - LATENT_MAX).astype(np.int16).reshape(mixture.means.shape[:2])
 

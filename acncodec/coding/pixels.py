@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from acncodec.coding.frequencies import digits, table
-from acncodec.coding.stack import Stack
+from acncodec.coding.stack import Stack, Symbols
 from acncodec.coding.steps import Steps, compiled, steps
 from acncodec.coding.theory import residual_bits
 from acncodec.errors import DamagedError
@@ -76,7 +76,7 @@ def residual_prices(pixels: np.ndarray, z: np.ndarray, networks: Networks) -> np
 
 
 @torch.no_grad()
-def pop_pixels(stack: Stack, z: np.ndarray, height: int, width: int, model: Model) -> np.ndarray:
+def pop_pixels(stack: Symbols, z: np.ndarray, height: int, width: int, model: Model) -> np.ndarray:
     """Bob: pixels uint8 [n, height, width, colours] given latents int16 [n, D], first pixel first. Raises DamagedError."""
     pixels = np.empty((height, width, len(z), model.arch.colours), dtype=np.uint8)
     with steps(model.networks, z, height, width) as groups:
@@ -87,7 +87,7 @@ def pop_pixels(stack: Stack, z: np.ndarray, height: int, width: int, model: Mode
     return np.ascontiguousarray(pixels.transpose(2, 0, 1, 3))
 
 
-def _pop_group(stack: Stack, group: Steps, pixels: np.ndarray, model: Model) -> Iterator[None]:
+def _pop_group(stack: Symbols, group: Steps, pixels: np.ndarray, model: Model) -> Iterator[None]:
     """One group's part of `pixels` [height, width, n, colours], a symbol of each lane at a time.
 
     It pauses where frequencies are asked for but not yet needed, for the other groups to be served.

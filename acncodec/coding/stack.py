@@ -7,7 +7,7 @@ is seeded; the same probabilities in another dtype give other bits, so everythin
 
 import hashlib
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from constriction import stream
@@ -22,6 +22,18 @@ def seed_words(count: int) -> np.ndarray:
     """The fixed pseudo-random words below everything that is coded: uint32 [count], the topmost one last."""
     data = hashlib.shake_256(_SEED_LABEL).digest(4 * count)
     return np.frombuffer(data, dtype="<u4").astype(np.uint32)[::-1].copy()
+
+
+class Symbols(Protocol):
+    """What Bob takes symbols from: a `Stack`, or dice."""
+
+    ran_dry: bool
+
+    def pop(self, frequencies: np.ndarray) -> np.ndarray: ...
+
+    def pop_shared(self, count: int, frequencies: np.ndarray) -> np.ndarray: ...
+
+    def push(self, symbols: np.ndarray, frequencies: np.ndarray) -> None: ...
 
 
 class Stack:

@@ -1,0 +1,48 @@
+"""Images side by side on one sheet, and as frames of an animated picture."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+GAP = 1  # pixels between images, before they are enlarged
+GROUND = 96  # grey of the gaps
+SIDE = 1000  # pixels of a sheet's longer side, which it is enlarged to if it is far smaller
+FRAME_MILLISECONDS = 250
+
+
+def sheet(images: np.ndarray, levels: int, columns: int | None = None) -> Image.Image:
+    """Images uint8 [N, H, W, colours] of so many levels, row by row, near-square unless `columns` are given."""
+    count, height, width, _ = images.shape
+    columns = columns or math.isqrt(count - 1) + 1
+    rows = -(-count // columns)
+    colours = as_rgb(images, levels)
+    canvas = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), GROUND, np.uint8)
+    for i, picture in enumerate(colours):
+        top, left = GAP + i // columns * (height + GAP), GAP + i % columns * (width + GAP)
+        canvas[top : top + height, left : left + width] = picture
+    return enlarged(canvas)
+
+
+def as_rgb(images: np.ndarray, levels: int) -> np.ndarray:
+    """Images uint8 [N, H, W, 1, 3 or 4] as people see them: uint8 [N, H, W, 3], alpha over grey."""
+    if levels == 2:
+        images = images * np.uint8(255)
+    if images.shape[-1] == 4:
+        alpha = images[..., 3:] / 255.0
+        return np.round(images[..., :3] * alpha + GROUND * (1 - alpha)).astype(np.uint8)
+    return np.repeat(images, 3, -1) if images.shape[-1] == 1 else images
+
+
+def enlarged(canvas: np.ndarray) -> Image.Image:
+    """A picture uint8 [H, W, 3], every pixel of it a square, so that the sheet is not much smaller than SIDE."""
+    height, width, _ = canvas.shape
+    factor = max(1, SIDE // max(height, width))
+    return Image.fromarray(canvas).resize((width * factor, height * factor), Image.Resampling.NEAREST)
+
+
+def animation(frames: Iterable[np.ndarray], levels: int) -> tuple[Image.Image, list[Image.Image]]:
+    """Frames, images uint8 [N, H, W, colours] each, as sheets: the first, and those that follow it."""
+    first, *rest = [sheet(images, levels) for images in frames]
+    return first, rest
