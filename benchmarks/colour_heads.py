@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from acncodec.coding.frequencies import table
 from acncodec.exact.grids import BASE, LOGIT_BITS, LOGIT_MAX, RELU_BITS, RELU_MAX, STREAM_BITS, STREAM_MAX
+from acncodec.images.picture import Layout
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.heads import ColourHead, Softmax
 from acncodec.nets.networks import Networks
@@ -29,7 +30,7 @@ from acncodec.nets.planes import PLANE_MAX, known_planes, tell_colours
 from acncodec.nets.product import Product, Source
 from acncodec.training.data import split
 from acncodec.training.evaluation import held_out_nats
-from acncodec.training.session import KINDS, Layout
+from acncodec.training.pictures import KINDS
 from acncodec.training.trainer import Budget, Report, Trainer
 from benchmarks.directory_sets import cifar10
 from benchmarks.provenance import provenance

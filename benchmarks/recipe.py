@@ -21,7 +21,7 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.training.data import split
 from acncodec.training.evaluation import held_out_nats
-from acncodec.training.session import KINDS
+from acncodec.training.pictures import KINDS
 from acncodec.training.trainer import BATCH, COLOUR_BATCH, Budget, Report, Trainer
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist
 from benchmarks.directory_sets import cifar10

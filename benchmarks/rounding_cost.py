@@ -25,7 +25,7 @@ from acncodec.planning.neighbours import nearest
 from acncodec.training.checkpoint import load_checkpoint
 from acncodec.training.data import batch_length
 from acncodec.training.objective import sample_offsets
-from acncodec.training.session import KINDS
+from acncodec.training.pictures import KINDS
 from acncodec.training.trainer import raw_statistics
 from benchmarks.patches import replaced
 

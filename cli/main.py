@@ -17,6 +17,10 @@ COMMANDS = {
     "info": "Show what an archive holds and where its bits go.",
     "test": "Decode an archive and check every hash, writing nothing.",
     "train": "Train a model on a directory of images.",
+    "evaluate": "Tell what images cost under a model, term by term.",
+    "sample": "Draw images from a model.",
+    "reconstruct": "Show what a model's codes keep of images.",
+    "daydream": "Let a model go on from images.",
     "selftest": "Check that this machine's arithmetic is exact.",
 }
 

@@ -28,7 +28,8 @@ from acncodec.training.data import TrainingSet, split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
 from acncodec.training.objective import residual_nats
-from acncodec.training.session import Wish, elements, train
+from acncodec.training.pictures import elements
+from acncodec.training.session import Wish, train
 from acncodec.training.start import LEAST_BATCH, choose_batch
 from acncodec.training.trainer import ALONE, BATCH, CPU, NEIGHBOURS, Budget, Report, Trainer, neighbours
 

@@ -1,7 +1,6 @@
-"""Images side by side on one sheet, and as frames of an animated picture."""
+"""Images side by side on one sheet."""
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
@@ -9,7 +8,6 @@ from PIL import Image
 GAP = 1  # pixels between images, before they are enlarged
 GROUND = 96  # grey of the gaps
 SIDE = 1000  # pixels of a sheet's longer side, which it is enlarged to if it is far smaller
-FRAME_MILLISECONDS = 250
 
 
 def sheet(images: np.ndarray, levels: int, columns: int | None = None) -> Image.Image:
@@ -40,9 +38,3 @@ def enlarged(canvas: np.ndarray) -> Image.Image:
     height, width, _ = canvas.shape
     factor = max(1, SIDE // max(height, width))
     return Image.fromarray(canvas).resize((width * factor, height * factor), Image.Resampling.NEAREST)
-
-
-def animation(frames: Iterable[np.ndarray], levels: int) -> tuple[Image.Image, list[Image.Image]]:
-    """Frames, images uint8 [N, H, W, colours] each, as sheets: the first, and those that follow it."""
-    first, *rest = [sheet(images, levels) for images in frames]
-    return first, rest

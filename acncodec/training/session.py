@@ -5,15 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from acncodec.archive.atomic import write_atomically
 from acncodec.bundled import model_file
 from acncodec.errors import InputError, OutputError
-from acncodec.images.picture import Layout, expand, layout, read_picture
-from acncodec.images.scan import read_file, scan
-from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, parse_model
 from acncodec.training.best import Best
@@ -21,41 +17,23 @@ from acncodec.training.checkpoint import load_checkpoint, save_checkpoint
 from acncodec.training.data import TrainingSet, split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
+from acncodec.training.pictures import KINDS, elements, read_pictures
 from acncodec.training.start import choose_batch, nearest
 from acncodec.training.trainer import CPU, Budget, Report, Trainer
 from acncodec.training.world import World
 
 CHECKPOINT_SECONDS = 180
 LOOKS = 12  # at the held-out images, at least, where the budget is a time
-COLOURS = {"colours": 3, "logistics": 8, "channels": 32, "features": 48}
-KINDS = {  # what a model of pictures of this layout is like
-    Layout.BILEVEL: {"levels": 2, "channels": 16, "features": 32},
-    Layout.GREY: {"levels": 256, "channels": 24, "features": 64},
-    Layout.RGB: {"levels": 256, **COLOURS},
-    Layout.RGBA: {"levels": 256, **COLOURS, "colours": 4},
-}
 
 
 def read_training_set(root: Path) -> tuple[Architecture, TrainingSet]:
-    """What networks can model in a directory: pictures of the layout that most have, without palettes, large ones in tiles.
+    """The pictures of the layout that most in a directory have, large ones in tiles, and what a model of them is like.
 
     Raises InputError.
     """
-    found: dict[Layout, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    for name in scan(root).files:
-        picture = read_picture(read_file(root, name))
-        if picture is not None:
-            picture = expand(picture) or picture
-            found.get(layout(picture.form), []).append(picture.samples)
+    found = read_pictures(root)
     kind = max(found, key=lambda k: len(found[k]))
     return Architecture(**KINDS[kind]), split([part for samples in found[kind] for part in elements(samples)])
-
-
-def elements(samples: np.ndarray) -> list[np.ndarray]:
-    """What the codec codes of a picture's samples uint8 [H, W, C]: all of it, or its tiles if it is large."""
-    height, width, _ = samples.shape
-    side = 0 if height * width <= MAX_WHOLE else TILE
-    return [samples[rows, columns] for rows, columns in tiles(height, width, side)]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""A model on a directory of images: what theory says that they cost, and what a real archive takes."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from acncodec.analysis.costs import Costs, costs
+from acncodec.archive import header as head
+from acncodec.codec.compress import Options, compress
+from acncodec.errors import InputError
+from acncodec.nets.model import Model
+from acncodec.planning.tour import DEFAULT_EFFORT
+from acncodec.training.pictures import KINDS, read_pictures
+
+Progress = Callable[[str, int], Callable[[int], None]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`costs` in theory, and the bits of an archive of the same images without names, all that there are of it."""
+
+    costs: Costs
+    archive_bits: int
+
+
+def images_for(model: Model, root: Path) -> np.ndarray:
+    """The images below `root` that a model is for, of the size that most have: uint8 [N, H, W, colours], by name.
+
+    Raises InputError if there are not two.
+    """
+    wanted = model.arch.levels, model.arch.colours
+    kind = next(kind for kind, sizes in KINDS.items() if (sizes["levels"], sizes.get("colours", 1)) == wanted)
+    groups: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for samples in read_pictures(root)[kind]:
+        groups.setdefault(samples.shape, []).append(samples)
+    largest = max(groups.values(), key=len, default=[])
+    if len(largest) < 2:
+        raise InputError(f"'{root}' does not hold two images of one size that the model '{model.name}' is for")
+    return np.stack(largest)
+
+
+def evaluate(model: Model, images: np.ndarray, progress: Progress, effort: int = DEFAULT_EFFORT) -> Evaluation:
+    """Costs and archive of images uint8 [N, H, W, colours], N at least 2. Raises ExactnessError."""
+    with tempfile.TemporaryDirectory() as folder:
+        root, target = Path(folder, "images"), Path(folder, "archive")
+        root.mkdir()
+        for number, image in enumerate(images):
+            as_picture(image, model.arch.levels).save(root / f"{number:08}.png")
+        size = compress(root, target, [model], Options(names=head.NAMES_DROP, effort=effort), progress).size
+    return Evaluation(costs(model, images, effort), 8 * size)
+
+
+def as_picture(image: np.ndarray, levels: int) -> Image.Image:
+    """An image uint8 [H, W, 1, 3 or 4] as Pillow has it, 1-bit for 2 levels."""
+    flat = image[..., 0] if image.shape[-1] == 1 else image
+    return Image.fromarray(flat.astype(bool) if levels == 2 else flat)

@@ -1,0 +1,35 @@
+"""The pictures of a directory that networks can model, by their layout."""
+
+from pathlib import Path
+
+import numpy as np
+
+from acncodec.images.picture import Layout, expand, layout, read_picture
+from acncodec.images.scan import read_file, scan
+from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
+
+COLOURS = {"colours": 3, "logistics": 8, "channels": 32, "features": 48}
+KINDS = {  # what a model of pictures of this layout is like
+    Layout.BILEVEL: {"levels": 2, "channels": 16, "features": 32},
+    Layout.GREY: {"levels": 256, "channels": 24, "features": 64},
+    Layout.RGB: {"levels": 256, **COLOURS},
+    Layout.RGBA: {"levels": 256, **COLOURS, "colours": 4},
+}
+
+
+def read_pictures(root: Path) -> dict[Layout, list[np.ndarray]]:
+    """Samples uint8 [H, W, C] of all pictures below `root`, by name, palettes expanded. Raises InputError."""
+    found: dict[Layout, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    for name in scan(root).files:
+        picture = read_picture(read_file(root, name))
+        if picture is not None:
+            picture = expand(picture) or picture
+            found.get(layout(picture.form), []).append(picture.samples)
+    return found
+
+
+def elements(samples: np.ndarray) -> list[np.ndarray]:
+    """What the codec codes of a picture's samples uint8 [H, W, C]: all of it, or its tiles if it is large."""
+    height, width, _ = samples.shape
+    side = 0 if height * width <= MAX_WHOLE else TILE
+    return [samples[rows, columns] for rows, columns in tiles(height, width, side)]

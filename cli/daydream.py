@@ -1,0 +1,55 @@
+"""acncodec daydream"""
+
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from .imagine import MOVING, output_option, save, seed_option, temperature_option
+from .options import FILE, choose_device, device_option, force_option, json_option
+
+
+@click.command("daydream")
+@click.argument("model", metavar="NAME|FILE")
+@click.argument("directory", type=FILE)
+@output_option
+@click.option("--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Images to start from.")
+@click.option("--steps", type=click.IntRange(1, 1000), default=15, show_default=True, help="Images after each.")
+@seed_option
+@temperature_option
+@force_option
+@device_option
+@json_option
+def command(
+    model: str,
+    directory: Path,
+    output: Path,
+    count: int,
+    steps: int,
+    seed: int,
+    temperature: float,
+    force: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Let a model go on from images of DIRECTORY: each next image is drawn given the code of the one before.
+
+    A .png is a sheet with a row for every image; a .gif, .webp or .apng moves.
+    """
+    import numpy as np
+
+    from acncodec import bundled
+    from acncodec.analysis.evaluation import images_for
+    from acncodec.analysis.samples import Dice, daydream
+    from acncodec.analysis.sheets import sheet
+
+    chosen = bundled.find(model)
+    chosen.networks.to(choose_device(device))
+    images = images_for(chosen, directory)
+    images = images[:: max(1, len(images) // count)][:count]
+    dream = [images, *islice(daydream(chosen, images, Dice(seed, temperature)), steps)]
+    if output.suffix.lower() in MOVING:
+        save([sheet(frame, chosen.arch.levels) for frame in dream], output, force, as_json)
+    else:
+        rows = np.stack(dream, 1).reshape(-1, *images.shape[1:])
+        save([sheet(rows, chosen.arch.levels, columns=len(dream))], output, force, as_json)
