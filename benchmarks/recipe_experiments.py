@@ -11,15 +11,12 @@ import torch
 from torch import Tensor
 
 from acncodec.nets.architecture import Architecture
-from acncodec.nets.conditioning import LatentMap, _stretch
+from acncodec.nets.conditioning import _stretch
 from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, plane_count, predict, to_planes
-from acncodec.nets.prior import Mixture, PriorNetwork
 from acncodec.training.objective import Objective, code_length
 from benchmarks.patches import Patches
 from benchmarks.rounding_cost import NOTHING_ROUNDED
-
-_TRAINER = "acncodec.training.trainer"
-_CODE_LENGTH = "acncodec.training.objective.code_length"
+from benchmarks.variants import CODE_LENGTH, TRAINER, WITHOUT_KERNEL, WITHOUT_LATENTS, WITHOUT_PARENT, neighbours
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,7 @@ class Experiment:
     title: str
     architecture: dict[str, int] = field(default_factory=dict)
     patches: Patches = field(default_factory=dict)
+    latents: bool = True
     share: float = 0.0
     first: Patches = field(default_factory=dict)  # until this share of the budget is spent
 
@@ -41,26 +39,12 @@ def _adamw(parameters: Any, rate: float, **options: Any) -> torch.optim.Optimize
     return torch.optim.AdamW(parameters, rate, weight_decay=0.1, **options)
 
 
-def _no_map(self: LatentMap, z: Tensor, height: int, width: int, exact: bool) -> Tensor:
-    """Zeros, with a gradient of zeros."""
-    return (z.sum() * 0).expand(len(z), height, width, self.out.weight.shape[1] // 4)
-
-
-def _residual_alone(*batch: Any) -> tuple[Tensor, Tensor]:
-    residual, kl = code_length(*batch)
-    return residual, kl * 0
-
-
 def _cheap_latents(*batch: Any) -> tuple[Tensor, Tensor]:
     residual, kl = code_length(*batch)
     return residual, kl * 0.1
 
 
-_forward, _objective = PriorNetwork.forward, Objective.forward
-
-
-def _no_parent(self: PriorNetwork, codes: Tensor, exact: bool) -> Mixture:
-    return _forward(self, torch.zeros_like(codes), exact)
+_objective = Objective.forward
 
 
 def _middle(x: Tensor, height: int, width: int) -> Tensor:
@@ -74,11 +58,11 @@ def _flipped(self: Objective, pixels: Tensor, *rest: Tensor) -> tuple[Tensor, Te
 
 
 def _rate(value: float) -> Patches:
-    return {f"{_TRAINER}.LEARNING_RATE": value}
+    return {f"{TRAINER}.LEARNING_RATE": value}
 
 
 def _batch(size: int) -> Patches:
-    return {f"{_TRAINER}.BATCH": size, f"{_TRAINER}.COLOUR_BATCH": size}
+    return {f"{TRAINER}.BATCH": size, f"{TRAINER}.COLOUR_BATCH": size}
 
 
 def _planes_with_errors(pixels: Tensor, arch: Architecture, centres: Tensor | None = None) -> Tensor:
@@ -90,13 +74,9 @@ def _planes_with_errors(pixels: Tensor, arch: Architecture, centres: Tensor | No
 
 _WITH_ERRORS: Patches = {
     **{f"acncodec.{place}.to_planes": _planes_with_errors for place in ("nets.networks", "training.objective")},
-    f"{_TRAINER}.to_planes": _planes_with_errors,
+    f"{TRAINER}.to_planes": _planes_with_errors,
     **{f"acncodec.nets.{part}.plane_count": lambda arch: plane_count(arch) + 1 for part in ("encoder", "pixelcnn")},
-    "acncodec.coding.pixels.available": lambda networks: False,  # the kernel knows no such planes
-}
-_WITHOUT_LATENTS: Patches = {
-    "acncodec.nets.conditioning.LatentMap.forward": _no_map,
-    _CODE_LENGTH: _residual_alone,
+    **WITHOUT_KERNEL,
 }
 
 
@@ -105,8 +85,8 @@ def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
     channels = base.channels
     found = {
         "base": Experiment("as `acncodec train` does it"),
-        "no-latents": Experiment("no latents: the PixelCNN alone", patches=_WITHOUT_LATENTS),
-        "unordered": Experiment("prior without a parent", patches={"acncodec.nets.prior.PriorNetwork.forward": _no_parent}),
+        "no-latents": Experiment("no latents: the PixelCNN alone", patches=WITHOUT_LATENTS, latents=False),
+        "unordered": Experiment("prior without a parent", patches=WITHOUT_PARENT),
         "batch-half": Experiment(f"batches of {batch // 2}", patches=_batch(batch // 2)),
         "batch-double": Experiment(f"batches of {batch * 2}", patches=_batch(batch * 2)),
         "rate-half": Experiment("learning rate 1e-3", patches=_rate(1e-3)),
@@ -117,9 +97,9 @@ def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
         "kernel-5": Experiment("windows of 5x5, 3 blocks", {"kernel": 5, "blocks": 3}),
         "vector": Experiment("latent as one vector, not a map", patches={"acncodec.nets.conditioning._stretch": _middle}),
         "rounding-late": Experiment("rounding in the last fifth only", share=0.8, first=NOTHING_ROUNDED),
-        "cheap-latents": Experiment("KL counted a tenth at first", share=0.2, first={_CODE_LENGTH: _cheap_latents}),
-        "k-1": Experiment("K = 1 neighbour", patches={f"{_TRAINER}.NEIGHBOURS": 1}),
-        "k-50": Experiment("K = 50 neighbours", patches={f"{_TRAINER}.NEIGHBOURS": 50}),
+        "cheap-latents": Experiment("KL counted a tenth at first", share=0.2, first={CODE_LENGTH: _cheap_latents}),
+        "k-1": Experiment("K = 1 neighbour", patches=neighbours(1)),
+        "k-50": Experiment("K = 50 neighbours", patches=neighbours(50)),
         "scale-1": Experiment("codes of deviation 1", patches={"acncodec.nets.encoder.CODE_DEVIATION": 1.0}),
         "scale-4": Experiment("codes of deviation 4", patches={"acncodec.nets.encoder.CODE_DEVIATION": 4.0}),
         "mixture-2": Experiment("2 Gaussians a dimension instead of 8", {"mixture": 2}),

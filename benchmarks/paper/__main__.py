@@ -1,0 +1,236 @@
+"""Rebuild every table and figure: python -m benchmarks.paper [--budget 5] [--size ours|paper] [--only STEP]...
+
+The budget is minutes of training for each model of Figure 2. Trained models and finished steps are kept, so an interrupted
+run goes on. Needs `mnist/`, `cifar10/` and `imagenet32/` in the folder that ACNCODEC_DATA names. Writes CSV, PNG and one
+tables.md to benchmarks/results/paper/; models and checkpoints go to the folder `runs/paper`.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from acncodec import bundled
+from acncodec.coding.protocol import encode
+from acncodec.planning.schedule import Schedule
+from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
+from acncodec.training.data import TrainingSet, split
+from benchmarks.data import BINARISE_SEEDS, binarise, mnist, mnist_labels
+from benchmarks.directory_sets import cifar10, data_folder, sheets
+from benchmarks.paper import figures, orders, tables
+from benchmarks.paper.models import ACN, SIZES, VARIANTS, trained
+from benchmarks.provenance import provenance
+
+RESULTS = Path(__file__).parent.parent / "results" / "paper"
+RUNS = Path(__file__).parent.parent.parent / "runs" / "paper"
+COUNTS = (100, 300, 1000, 3000, 10_000, 30_000, 60_000)
+CONTEXT_IMAGES = 20_000
+IMAGENET = (20_000, 5000)
+
+
+class Run:
+    """What the steps share; images are read when they are first asked for."""
+
+    def __init__(self, minutes: float, size: str, images: int | None, out: Path) -> None:
+        self.minutes, self.size, self.limit, self.out = minutes, size, images, out
+        self._data: dict[str, Any] = {}
+
+    def digits(self, part: Any) -> tuple[np.ndarray, np.ndarray]:
+        """1-bit digits uint8 [N, 28, 28, 1] and their labels."""
+        if part not in self._data:
+            self._data[part] = binarise(mnist(part), BINARISE_SEEDS[part])[..., None], mnist_labels(part)
+        images, labels = self._data[part]
+        return images[: self.limit], labels[: self.limit]
+
+    def training_set(self) -> TrainingSet:
+        return split(list(self.digits("train")[0]))
+
+    def model(self, name: str) -> Any:
+        """A variant's model and the ages of its codes."""
+        if name not in self._data:
+            folder = RUNS if self.out == RESULTS else self.out / "runs"
+            self._data[name] = trained(name, self.training_set(), self.minutes, self.size, folder, _tell)
+        return self._data[name]
+
+
+def _tell(words: str) -> None:
+    click.echo(f"  {words}", err=True)
+
+
+def costs(run: Run) -> str:
+    """Tables 1 and 2, Figure 2: costs of all models."""
+    test, _ = run.digits("test")
+    rows = []
+    for name, variant in VARIANTS.items():
+        rows.append(tables.measured(run.model(name)[0], variant, test))
+        _tell(f"{name}: {rows[-1]['unordered']:.2f} nats unordered")
+    figures.bars(rows, run.out / "costs.png")
+    note = f"Nats an image, {len(test):,} test digits; {run.minutes:g} minutes of training each."
+    return tables.write([*rows, tables.paper_row()], run.out / "costs", "Costs of 1-bit digits", note)
+
+
+def bundled_costs(run: Run) -> str:
+    """The same of the models that ship, on their own test sets."""
+    sets = {
+        "mnist-1bit": lambda: run.digits("test")[0],
+        "mnist-8bit": lambda: mnist("test")[..., None],
+        "photo-rgb": lambda: cifar10()[0],
+    }
+    rows = [
+        tables.measured(bundled.find(name), VARIANTS[ACN], read()[: run.limit]) | {"model": name}
+        for name, read in sets.items()
+    ]
+    return tables.write(rows, run.out / "bundled", "Costs under the bundled models", "Nats an image, test sets.")
+
+
+def classification(run: Run) -> str:
+    """Table 3 and section 4.2: digits told by a linear classifier."""
+    train, labels = run.digits("train")
+    test, truth = run.digits("test")
+    train, labels = train[: tables.PROBE_IMAGES], labels[: tables.PROBE_IMAGES]
+    features = tables.plain_features(train, test)
+    for name, variant in VARIANTS.items():
+        if variant.latents:
+            features[f"codes of {variant.title}"] = tables.code_features(run.model(name)[0], variant, train, test)
+    whole = bundled.find("mnist-1bit")
+    features["codes of the bundled mnist-1bit"] = tables.code_features(whole, VARIANTS[ACN], train, test)
+    rows = tables.classified(features, labels, truth, top=False)
+    rows.append({"features": "codes of the paper's ACN", "top 1": tables.PAPER["codes"]})
+    note = f"Share of test digits told by logistic regression on {len(train):,} training digits."
+    return tables.write(rows, run.out / "classification", "Linear classification of digits", note)
+
+
+def colour_classification(run: Run) -> str:
+    """Sections 4.2 and 4.3: the same of CIFAR-10 and the stand-in for ImageNet, with the bundled `photo-rgb`."""
+    text = ""
+    model = bundled.find("photo-rgb")
+    folder = data_folder() / "imagenet32"
+    small = {part: np.load(folder / f"{part}_labels.npy") for part in ("train", "test")}
+    sets = {
+        "cifar10": (*cifar10("train"), *cifar10("test")),
+        "imagenet32": (sheets("imagenet32", "train"), small["train"], sheets("imagenet32", "test"), small["test"]),
+    }
+    for name, (train, labels, test, truth) in sets.items():
+        most = min(run.limit or tables.PROBE_IMAGES, tables.PROBE_IMAGES, len(labels))
+        train, labels, test, truth = train[:most], labels[:most], test[: len(truth)][: run.limit], truth[: run.limit]
+        features = tables.plain_features(train, test)
+        features["codes of photo-rgb"] = tables.code_features(model, VARIANTS[ACN], train, test)
+        rows = tables.classified(features, labels, truth, top=True)
+        note = f"As above, on {len(train):,} training images; {len(np.unique(labels))} classes."
+        text += tables.write(rows, run.out / f"classification-{name}", f"Linear classification of {name}", note) + "\n"
+    return text
+
+
+def pictures(run: Run) -> str:
+    """Figures 1 and 3 to 14."""
+    test, labels = run.digits("test")
+    model = bundled.find("mnist-1bit")
+    figures.imagined(model, test, run.out, "digits")
+    figures.neighbours(model, test, run.out / "digits-neighbours.png")
+    same = figures.code_space(model, test, labels, run.out, "digits")
+    figures.kl_along(model, test, run.out / "digits-kl.png")
+    colour = bundled.find("photo-rgb")
+    photographs, kinds = (part[: run.limit] for part in cifar10())
+    figures.imagined(colour, photographs, run.out, "photographs")
+    figures.neighbours(colour, photographs, run.out / "photographs-neighbours.png")
+    same_photographs = figures.code_space(colour, photographs, kinds, run.out, "photographs")
+    grey = bundled.find("mnist-8bit")
+    figures.imagined(grey, mnist("test")[: run.limit, ..., None], run.out, "grey-digits")
+    rows = [{"set": "digits", **same}, {"set": "photographs", **same_photographs}]
+    return tables.write(rows, run.out / "tours", "Tours and labels", "Share of images, along the improved tour.")
+
+
+def algorithm(run: Run) -> str:
+    """Algorithm 1: how old stored codes are."""
+    rows = []
+    for name, variant in VARIANTS.items():
+        if variant.latents:
+            ages = run.model(name)[1]
+            rows.append({"model": variant.title, **{key.replace("codes_", "codes "): v for key, v in ages.items()}})
+    note = (
+        "Root mean square distances a dimension, in deviations of the posterior: stored codes from fresh ones; fresh ones "
+        "from such of another batch, which standardising alone brings about; and codes of different images."
+    )
+    return tables.write(rows, run.out / "staleness", "How old stored codes are", note)
+
+
+def order(run: Run) -> str:
+    """What order is worth in real files."""
+    train, _ = run.digits("train")
+    model = bundled.find("mnist-1bit")
+    rows = []
+    for count in (n for n in COUNTS if n <= len(train)):
+        rows.append(orders.file_bits(model, train[:count, ..., 0]))
+        _tell(f"{count:,} images: {rows[-1]['along a tour']:.2f} bits along a tour, {rows[-1]['unordered']:.2f} unordered")
+    keys = ("unordered", "along a tour", "multiset bound")
+    x = [row["images"] for row in rows]
+    figures.lines(
+        {key: (x, [row[key] for row in rows]) for key in keys}, ("images", "bits an image"), run.out / "order.png", log=True
+    )
+    note = "Bits an image of whole files, training digits (known to the model: what counts is how the columns differ)."
+    text = tables.write(rows, run.out / "order", "What order is worth", note)
+    test, _ = run.digits("test")
+    found = orders.tours(model, test)
+    return text + "\n" + tables.write(found, run.out / "efforts", "KL along tours, by effort", "Nats a test digit.")
+
+
+def context(run: Run) -> str:
+    """A prior that knows several earlier codes."""
+    model = bundled.find("mnist-1bit")
+    tours = []
+    for part, most in (("train", CONTEXT_IMAGES), ("test", None)):
+        codes = encode(model, run.digits(part)[0][:most])
+        tours.append(codes[plan_tour(codes, Schedule(len(codes), 1), DEFAULT_EFFORT)])
+    rows = [orders.context_row(name, *tours) for name in orders.contexts(tours[1])]
+    note = (
+        "KL along the tour of the test digits under priors of equal size, trained on a tour of training digits, in "
+        "floating point; files are within some 0.1 % of such theory."
+    )
+    return tables.write(rows, run.out / "context", "A prior that knows more of the past", note)
+
+
+STEPS: dict[str, Callable[[Run], str]] = {
+    step.__name__: step
+    for step in (costs, bundled_costs, classification, colour_classification, pictures, algorithm, order, context)
+}
+
+
+@click.command()
+@click.option("--budget", default=5.0, show_default=True, help="Minutes to train each model.")
+@click.option("--size", type=click.Choice(sorted(SIZES)), default="ours", show_default=True)
+@click.option("--only", multiple=True, type=click.Choice(list(STEPS)), help="These steps, anew.")
+@click.option("--images", type=click.IntRange(min=200), help="Only so many of each set, to try it.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS, show_default="benchmarks/results/paper")
+def main(budget: float, size: str, only: tuple[str, ...], images: int | None, out: Path) -> None:
+    """Run the steps that are not done yet."""
+    out.mkdir(parents=True, exist_ok=True)
+    state = out / "state.json"
+    settings = {"budget": budget, "size": size, "images": images}
+    done = json.loads(state.read_text()) if state.exists() else {}
+    if done.get("settings") != settings:
+        done = {"settings": settings, "steps": {}}
+    run = Run(budget, size, images, out)
+    for name, step in STEPS.items():
+        if (name in done["steps"] and name not in only) or (only and name not in only):
+            continue
+        click.echo(name, err=True)
+        done["steps"][name] = {"text": step(run), "provenance": provenance()}
+        state.write_text(json.dumps(done, indent=1) + "\n")
+        (out / "tables.md").write_text(_document(done))
+
+
+def _document(done: dict[str, Any]) -> str:
+    parts = ["# The paper's tables, made anew", ""]
+    for name in STEPS:
+        if name in done["steps"]:
+            of = done["steps"][name]["provenance"]
+            parts += [done["steps"][name]["text"].rstrip(), "", f"{of['date']}, commit {of['commit']}, {of['machine']}", ""]
+    parts += [f"`python -m benchmarks.paper --budget {done['settings']['budget']:g} --size {done['settings']['size']}`", ""]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    main()
