@@ -1,0 +1,30 @@
+"""The photographs that `photo-rgb` is trained on, as PNG files.
+
+    python -m benchmarks.photo_set DIRECTORY
+    acncodec train DIRECTORY -o runs/photo-rgb.safetensors --from photo-rgb --minutes 240
+
+Training images of CIFAR-10 and of the stand-in for ImageNet 32x32; nothing of a test split. Needs `cifar10/` and
+`imagenet32/` in the folder that ACNCODEC_DATA names.
+"""
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+from benchmarks.data import write_pngs
+from benchmarks.directory_sets import cifar10, data_folder, sheets
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def main(directory: Path) -> None:
+    """Write the images into a directory that does not exist yet."""
+    directory.mkdir(parents=True)
+    count = int(np.load(data_folder() / "imagenet32" / "train_count.npy"))
+    write_pngs(cifar10("train")[0], None, directory / "cifar10", bilevel=False)
+    write_pngs(sheets("imagenet32", "train")[:count], None, directory / "imagenet32", bilevel=False)
+
+
+if __name__ == "__main__":
+    main()
