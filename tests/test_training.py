@@ -30,7 +30,7 @@ from acncodec.training.export import export
 from acncodec.training.objective import residual_nats
 from acncodec.training.pictures import elements
 from acncodec.training.session import Wish, train
-from acncodec.training.start import LEAST_BATCH, choose_batch
+from acncodec.training.start import LEAST_BATCH, choose_batch, worth_compiling
 from acncodec.training.trainer import ALONE, BATCH, CPU, NEIGHBOURS, Budget, Report, Trainer, neighbours
 
 SMALL = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
@@ -347,3 +347,21 @@ def test_cuda_trains_as_the_cpu_does(levels: int, colours: int) -> None:
     for key, value in states[0].items():
         if key.startswith("nets.") and not key.endswith("encoder.code.bias"):
             torch.testing.assert_close(states[1][key], value, rtol=0.02, atol=0.005)
+
+
+def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, several = split(stripes(200)), split([*stripes(100), *stripes(100, 5)])
+    made: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda function: made.append(function) or function)
+    assert worth_compiling(one, 30)
+    assert not worth_compiling(several, 30)
+    assert not worth_compiling(one, 5)
+    assert not worth_compiling(one, None)
+    run(Trainer(architecture(2, 1, **SMALL_ARCH), one, Budget(steps=1), compiled=True))
+    assert len(made) == 2
+
+    def no_compiler(function: object) -> object:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    assert not worth_compiling(one, 30)

@@ -18,7 +18,7 @@ from acncodec.training.data import TrainingSet, split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
 from acncodec.training.pictures import KINDS, elements, read_pictures
-from acncodec.training.start import choose_batch, nearest
+from acncodec.training.start import choose_batch, nearest, worth_compiling
 from acncodec.training.trainer import CPU, Budget, Report, Trainer
 from acncodec.training.world import World
 
@@ -109,7 +109,10 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
     networks = start.networks if start else None
     minutes = wish.budget.minutes
     batch = stored.get("batch") or (choose_batch(arch, data, minutes, networks, world, wish.device) if minutes else None)
-    trainer = Trainer(arch, data, wish.budget, start=networks, batch=batch, world=world, device=wish.device)
+    compiled = worth_compiling(data, minutes)
+    trainer = Trainer(
+        arch, data, wish.budget, start=networks, batch=batch, world=world, device=wish.device, compiled=compiled
+    )
     best = Best(trainer.averaged)
     source = start.sha256.hex() if start else None
     settings = {"architecture": arch.to_dict(), "images": data.count, "batch": trainer.batch, "from": source}

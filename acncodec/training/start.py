@@ -1,6 +1,8 @@
 """What a training begins with: the model whose images are most like these, and batches that leave it enough steps."""
 
+import logging
 import time
+import warnings
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ SAMPLE = 64  # images on which models are compared
 STEPS = 2000  # that a training should have: fewer images a step where time is short
 LEAST_BATCH = 8  # codes are standardised over a batch
 TRIAL_STEPS = 4
+COMPILED_MINUTES = 20  # of training, from which on compiled steps are well worth the minute that compiling takes
 
 
 def bits_of(model: Model, group: Tensor) -> float:
@@ -30,6 +33,18 @@ def nearest(models: list[Model], arch: Architecture, data: TrainingSet) -> Model
     """The model that makes the largest group of images smallest, of those for such images, or None if there is none."""
     fitting = [model for model in models if (model.arch.levels, model.arch.colours) == (arch.levels, arch.colours)]
     return min(fitting, key=lambda model: bits_of(model, data.train[0]), default=None)
+
+
+def worth_compiling(data: TrainingSet, minutes: float | None) -> bool:
+    """Whether compiled steps pay within so many minutes, and can be had: every size of images is compiled anew."""
+    if minutes is None or minutes < COMPILED_MINUTES or len(data.train) > 1:
+        return False
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # which has found no CUDA, and says so
+    warnings.filterwarnings("ignore", module="torch._dynamo")  # about tables that are made once
+    try:
+        return bool(torch.compile(lambda x: x + 1)(torch.zeros(1)) == 1)
+    except Exception:  # many kinds, of a compiler that is not there
+        return False
 
 
 def choose_batch(

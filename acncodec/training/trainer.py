@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
@@ -68,11 +68,13 @@ class Trainer:
         decoder_alone: bool = False,
         world: World = ALONE,
         device: torch.device = CPU,
+        compiled: bool = False,
     ) -> None:
         """From random weights, or from those of the exact networks `start` of the same architecture.
 
         `batch` images make a step, all processes of `world` together. With `decoder_alone` the encoder stays as it is in
-        `start`, and with it codes and their prior. Images and codes stay with the host, `device` gets what a step needs.
+        `start`, and with it codes and their prior. Images and codes stay with the host, `device` gets what a step needs. A
+        `compiled` step is faster, but takes a minute to compile.
         """
         torch.manual_seed(seed)
         self.data, self.budget, self.world, self.device = data, budget, world, device
@@ -89,7 +91,8 @@ class Trainer:
         self.averaged = copy.deepcopy(self.nets).requires_grad_(False)
         trained = [parameter for parameter in self.nets.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.Adam(trained, LEARNING_RATE, betas=(0.9, 0.99), fused=True)
-        self._objective = world.module(Objective(self.nets, world.total))
+        objective = world.module(Objective(self.nets, world.total))
+        self._objective: nn.Module = torch.compile(objective) if compiled else objective  # type: ignore[assignment]
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.epoch, self.seconds = 0, 0, 0.0
         self.position = 0  # of the next batch within its epoch
