@@ -21,7 +21,7 @@ from acncodec.images.picture import expand, layout, read_picture
 from acncodec.images.scan import read_file, scan
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
-from acncodec.planning.neighbours import nearest
+from acncodec.planning.neighbours import nearest_others
 from acncodec.training.checkpoint import load_checkpoint
 from acncodec.training.data import batch_length
 from acncodec.training.objective import sample_offsets
@@ -54,8 +54,7 @@ def nats(networks: Networks, pixels: Tensor) -> tuple[float, float]:
         codes.append(c)
     table = torch.cat(codes)
     rounded = table.round().numpy().astype(np.int16)
-    found = nearest(rounded, rounded, 2)[1]
-    parents = np.where(found[:, 0] == np.arange(len(found)), found[:, 1], found[:, 0])
+    parents = nearest_others(rounded, np.arange(len(rounded)), 1)[:, 0]
     kl = float(kl_bits(table, networks.mixture(table[parents])).sum())
     return residual * math.log(2) / len(pixels), kl * math.log(2) / len(pixels)
 

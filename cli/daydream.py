@@ -5,21 +5,15 @@ from pathlib import Path
 
 import click
 
-from .imagine import MOVING, output_option, save, seed_option, temperature_option
-from .options import FILE, choose_device, device_option, force_option, json_option
+from .imagine import MOVING, directory_argument, draws, images_of, save
+from .options import find_model
 
 
 @click.command("daydream")
-@click.argument("model", metavar="NAME|FILE")
-@click.argument("directory", type=FILE)
-@output_option
+@draws
+@directory_argument
 @click.option("--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Images to start from.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=15, show_default=True, help="Images after each.")
-@seed_option
-@temperature_option
-@force_option
-@device_option
-@json_option
 def command(
     model: str,
     directory: Path,
@@ -38,15 +32,11 @@ def command(
     """
     import numpy as np
 
-    from acncodec import bundled
-    from acncodec.analysis.evaluation import images_for
     from acncodec.analysis.samples import Dice, daydream
     from acncodec.analysis.sheets import sheet
 
-    chosen = bundled.find(model)
-    chosen.networks.to(choose_device(device))
-    images = images_for(chosen, directory)
-    images = images[:: max(1, len(images) // count)][:count]
+    chosen = find_model(model, device)
+    images = images_of(chosen, directory, count)
     dream = [images, *islice(daydream(chosen, images, Dice(seed, temperature)), steps)]
     if output.suffix.lower() in MOVING:
         save([sheet(frame, chosen.arch.levels) for frame in dream], output, force, as_json)

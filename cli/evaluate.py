@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FILE, choose_device, device_option, json_option
+from .options import FILE, device_option, find_model, json_option
 
 if TYPE_CHECKING:
     from acncodec.analysis.evaluation import Evaluation
@@ -24,13 +24,11 @@ def command(model: str, directory: Path, device: str, as_json: bool) -> None:
     Of the images that the model is for, those of the size that most have. KL is what latents cost, in order of how much Bob
     knows of an image before it: one of its nearest neighbours, the one before on a tour, nothing.
     """
-    from acncodec import bundled
     from acncodec.analysis.evaluation import evaluate, images_for
 
     from .progress import Bars
 
-    chosen = bundled.find(model)
-    chosen.networks.to(choose_device(device))
+    chosen = find_model(model, device)
     images = images_for(chosen, directory)
     with Bars() as bars:
         found = evaluate(chosen, images, bars)
@@ -50,6 +48,8 @@ def _figures(found: "Evaluation") -> dict[str, object]:
 
 
 def _text(found: "Evaluation") -> str:
+    from acncodec.analysis.costs import NATS
+
     costs = found.costs
     rows = [("residual", costs.residual)]
     rows += [(f"KL from one of the {k} nearest", kl) for k, kl in costs.kl_neighbours.items()]
@@ -64,5 +64,5 @@ def _text(found: "Evaluation") -> str:
     lines = [f"{costs.images:,} images of {costs.dims:,} values", f"{'':34}{'nats an image':>14}{'bits a value':>14}"]
     lines += [f"{name:34}{nats:>14.3f}{costs.bits_a_dim(nats):>14.5f}" for name, nats in rows]
     archive = found.archive_bits / costs.images
-    lines.append(f"{'a real archive without names':34}{archive * 0.6931471805599453:>14.3f}{archive / costs.dims:>14.5f}")
+    lines.append(f"{'a real archive without names':34}{archive * NATS:>14.3f}{archive / costs.dims:>14.5f}")
     return "\n".join(lines)

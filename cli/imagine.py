@@ -1,32 +1,56 @@
 """What acncodec sample, reconstruct and daydream share: options, and how a sheet is written."""
 
 import json
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .options import FILE
+from .options import FILE, device_option, force_option, json_option
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
+
+    from acncodec.nets.model import Model
 
 FRAME_MILLISECONDS = 250
 MOVING = (".gif", ".webp", ".apng")
 
-output_option = click.option("-o", "--output", type=FILE, required=True, help="Picture to write.")
 count_option = click.option("--count", type=click.IntRange(1, 4096), default=64, show_default=True, help="Images.")
-seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another, other images."
+_OPTIONS = (
+    click.argument("model", metavar="NAME|FILE"),
+    click.option("-o", "--output", type=FILE, required=True, help="Picture to write."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another, other images."),
+    click.option(
+        "--temperature",
+        type=click.FloatRange(0, 2),
+        default=1.0,
+        show_default=True,
+        help="Below 1 what is likely comes more often than it should, at 0 always the likeliest.",
+    ),
+    force_option,
+    device_option,
+    json_option,
 )
-temperature_option = click.option(
-    "--temperature",
-    type=click.FloatRange(0, 2),
-    default=1.0,
-    show_default=True,
-    help="Below 1 what is likely comes more often than it should, at 0 always the likeliest.",
-)
+directory_argument = click.argument("directory", type=FILE)
+
+
+def draws(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that draws from a model and writes a picture: its first argument and what all such commands take."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def images_of(model: "Model", directory: Path, count: int) -> "np.ndarray":
+    """So many of the images that a model is for, spread evenly: uint8 [N, H, W, colours]. Raises InputError."""
+    from acncodec.analysis.evaluation import images_for
+
+    images = images_for(model, directory)
+    return images[:: max(1, len(images) // count)][:count]
 
 
 def save(frames: "list[Image.Image]", output: Path, overwrite: bool, as_json: bool) -> None:

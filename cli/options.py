@@ -9,6 +9,8 @@ import click
 if TYPE_CHECKING:
     import torch
 
+    from acncodec.nets.model import Model
+
 FILE = click.Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -52,3 +54,12 @@ def choose_device(name: str) -> "torch.device":
     for warning in caught:
         click.echo(f"acncodec: {warning.message}", err=True)
     return device
+
+
+def find_model(name: str, device: str) -> "Model":
+    """The model of that name or file, its networks on that device. Raises InputError, ModelError, UsageError."""
+    from acncodec import bundled
+
+    found = bundled.find(name)
+    found.networks.to(choose_device(device))
+    return found

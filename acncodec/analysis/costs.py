@@ -12,7 +12,7 @@ from acncodec.coding.protocol import encode
 from acncodec.coding.theory import kl_bits, unconditional_kl_bits
 from acncodec.exact.precision import full_precision
 from acncodec.nets.model import Model
-from acncodec.planning.neighbours import nearest
+from acncodec.planning.neighbours import nearest_others
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 
@@ -78,11 +78,9 @@ def costs(model: Model, images: np.ndarray, effort: int = DEFAULT_EFFORT) -> Cos
 
 def kl_to_neighbours(model: Model, codes: np.ndarray, counts: tuple[int, ...]) -> dict[int, float]:
     """Mean KL of codes int16 [N, D] from the K nearest others, by K: nats an image."""
-    most = min(max(counts), len(codes) - 1)
-    _, found = nearest(codes, codes, most + 1)
-    others = np.stack([row[row != i][:most] for i, row in enumerate(found)])
     children = np.arange(len(codes))
-    by_rank = [_mean_kl(model, codes, children, others[:, rank]) for rank in range(most)]
+    others = nearest_others(codes, children, max(counts))
+    by_rank = [_mean_kl(model, codes, children, parents) for parents in others.T]
     return {k: float(np.mean(by_rank[:k])) for k in counts}
 
 

@@ -15,19 +15,19 @@ LEAST_SHARE = 0.1  # of all samples, below which a model is left as it is
 
 
 def choose_adapted(
-    pricing: Pricing, count: int, models: list[Model], minutes: float, progress: Progress
+    pricing: Pricing, models: list[Model], minutes: float, progress: Progress
 ) -> tuple[list[Choice], list[Model], dict[bytes, bytes]]:
-    """As `Pricing.choose` for `count` contents, and with models adapted in so many minutes if that is smaller, with what
+    """As `Pricing.choose`, and with models adapted in so many minutes if that is smaller, with what
     is sent of them.
 
     Returns the choices, the models that they mean, and the adapted ones packed, by sha256.
     """
-    choices, bits = pricing.choose(models, progress("price", count))
+    choices, bits = pricing.choose(models, progress("price", pricing.count))
     adapted = _adapt(pricing, models, minutes, progress)
     if not adapted:
         return choices, models, {}
     more = [*models, *(each.model for each in adapted)]
-    again, bits_again = pricing.choose(more, progress("price again", count))
+    again, bits_again = pricing.choose(more, progress("price again", pricing.count))
     used = {plane.model for choice in again for plane in choice.kind.planes}
     packed = {each.model.sha256: each.packed for i, each in enumerate(adapted, len(models)) if i in used}
     if bits_again + 8 * sum(map(len, packed.values())) >= bits:

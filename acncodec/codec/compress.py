@@ -76,12 +76,12 @@ def compress(root: Path, target: Path, models: list[Model], options: Options, pr
     samples = sum(c.picture.samples.size for c in found.contents if c.picture)
     if len(found.names) > MAX_ENTRIES or samples > MAX_ALL_PIXELS:
         raise InputError("there are more files or pixels than one archive may hold; compress parts of the directory")
-    pricing, count = Pricing([(c.size, c.picture) for c in found.contents]), len(found.contents)
+    pricing = Pricing([(c.size, c.picture) for c in found.contents])
     packed: dict[bytes, bytes] = {}
     if options.adapt:
-        choices, models, packed = choose_adapted(pricing, count, models, options.adapt, progress)
+        choices, models, packed = choose_adapted(pricing, models, options.adapt, progress)
     else:
-        choices, _ = pricing.choose(models, progress("price", count))
+        choices, _ = pricing.choose(models, progress("price", pricing.count))
     choices, used = _number_models(choices, models)
     classes, sequence = _classes(choices)
     folders = sorted({folder_of(name) for name in found.names}) if options.names == head.NAMES_FOLDERS else []

@@ -16,7 +16,7 @@ from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METH
 from acncodec.archive.store import pack_blob
 from acncodec.codec.codings import Coding, Forms, best_coding
 from acncodec.images.picture import Layout, Picture, expand, layout
-from acncodec.images.strips import pack_strips
+from acncodec.images.strips import raw_bytes
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
 
@@ -71,7 +71,7 @@ class Pricing:
     """
 
     def __init__(self, contents: Sequence[tuple[int, Picture | None]]) -> None:
-        self._count = len(contents)
+        self.count = len(contents)
         pictures = {i: (size, picture) for i, (size, picture) in enumerate(contents) if picture is not None}
         self._priced = {i: _Priced(picture, expand(picture), 8.0 * size) for i, (size, picture) in pictures.items()}
         kinds: dict[tuple[int, ...], Kind] = {}
@@ -86,7 +86,7 @@ class Pricing:
 
         `advance` is called with the number of contents done.
         """
-        advance(self._count - len(self._priced))
+        advance(self.count - len(self._priced))
         forms: set[bytes] = set()
         left: list[tuple[Kind, Coding | None]] = []  # of kinds that are better raw, by all that their samples tell
         for kind in self._kinds:
@@ -103,7 +103,7 @@ class Pricing:
                 _offer(rest, coding, forms)
             saved = self._raw_if_smaller(hopeful)
         bits = sum(each.bits for each in self._priced.values()) - saved
-        return [self._priced[i].best if i in self._priced else FILE for i in range(self._count)], bits
+        return [self._priced[i].best if i in self._priced else FILE for i in range(self.count)], bits
 
     def elements_by_model(self, models: list[Model], limit: int) -> dict[int, list[np.ndarray]]:
         """What each model would code if no other codec were smaller: by its index uint8 [N, H, W, colours], a size each.
@@ -142,8 +142,8 @@ class Pricing:
         for each in hopeful:
             height, width, _ = each.picture.samples.shape
             kind = Class(METHOD_RAW, height, width, each.picture.form, ())
-            strips = _raw(each.picture) if _in_strips(each.picture) else None
-            each.best = Choice(kind, each.picture.samples if strips is None else None, strips)
+            samples, kept = each.picture.samples, _raw(each.picture)
+            each.best = Choice(kind, samples) if len(kept) == samples.size else Choice(kind, data=kept)
         return before - bits
 
     def _raw_bytes(self, run: Kind) -> int:
@@ -220,10 +220,4 @@ def _form_bits(form: bytes, forms: set[bytes]) -> float:
 
 
 def _raw(picture: Picture) -> bytes:
-    """A picture's samples as a general compressor likes them."""
-    return pack_strips(picture.samples) if _in_strips(picture) else picture.samples.tobytes()
-
-
-def _in_strips(picture: Picture) -> bool:
-    """Bilevel pictures, but for those of one column: strips are told from samples by their size."""
-    return layout(picture.form) == Layout.BILEVEL and picture.samples.shape[1] > 1
+    return raw_bytes(picture.samples, layout(picture.form) == Layout.BILEVEL)

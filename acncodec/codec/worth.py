@@ -7,7 +7,7 @@ from torch import Tensor
 
 from acncodec.archive.store import pack_blob
 from acncodec.codec.pricing import RAW_MAX
-from acncodec.images.strips import pack_strips
+from acncodec.images.strips import raw_bytes
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
 from acncodec.training.data import TrainingSet
@@ -46,7 +46,8 @@ def worth(model: Model, others: list[Model], data: TrainingSet) -> Worth:
     count = data.count + data.held_out_count
     ways = {f"the model '{each.name}'": _bits(each, data) for each in others if _alike(each, model)}
     ways["lossless WebP"] = _mean([_webp_bits(group) for group in data.held_out], data.held_out)
-    raw = b"".join(_raw(each, model.arch.levels == 2) for group in [*data.train, *data.held_out] for each in group.numpy())
+    groups, bilevel = [*data.train, *data.held_out], model.arch.levels == 2
+    raw = b"".join(raw_bytes(each, bilevel) for group in groups for each in group.numpy())
     if len(raw) <= RAW_MAX:
         ways["raw samples under LZMA"] = 8 * len(pack_blob(raw)) / count
     other = min(ways, key=lambda way: ways[way])
@@ -60,11 +61,6 @@ def _alike(first: Model, second: Model) -> bool:
 
 def _bits(model: Model, data: TrainingSet) -> float:
     return _mean([bits_of(model, group) for group in data.held_out], data.held_out)
-
-
-def _raw(samples: np.ndarray, bilevel: bool) -> bytes:
-    """Samples uint8 [H, W, C] as they are kept raw."""
-    return pack_strips(samples) if bilevel else samples.tobytes()
 
 
 def _mean(values: list[float], groups: list[Tensor]) -> float:

@@ -7,6 +7,14 @@ quarter less than of rows of bytes, and a third less than of a byte a pixel (doc
 import numpy as np
 
 
+def raw_bytes(samples: np.ndarray, bilevel: bool) -> bytes:
+    """Samples uint8 [H, W, C] as they are kept raw and a general compressor likes them.
+
+    Bilevel ones in strips, but for a single column: strips are told from samples by their size.
+    """
+    return pack_strips(samples) if bilevel and samples.shape[1] > 1 else samples.tobytes()
+
+
 def strips_size(height: int, width: int) -> int:
     """Bytes of a picture's strips."""
     return height * -(-width // 8)

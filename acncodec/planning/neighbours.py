@@ -20,6 +20,17 @@ def nearest(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray,
     return np.take_along_axis(distances, order, 1), np.take_along_axis(indices, order, 1)
 
 
+def nearest_others(codes: np.ndarray, indices: np.ndarray, k: int) -> np.ndarray:
+    """The k nearest of `codes` [M, D] to each of those at `indices` int64 [N], itself left out: indices int64 [N, k].
+
+    From near to far; fewer if there are not so many others.
+    """
+    _, found = nearest(codes[indices], codes, k + 1)
+    own = found == indices[:, None]
+    own[:, -1] |= ~own.any(1)  # if ties hid its own entry, the farthest goes
+    return found[~own].reshape(len(indices), -1)
+
+
 class Shrinking:
     """A set of codes, int8/int16 [N, D], that is searched and taken from; ties go by index and never by faiss."""
 

@@ -21,7 +21,7 @@ from acncodec.errors import BoundError
 from acncodec.nets.model import Model, dump_model, parse_model
 from acncodec.nets.networks import Networks
 from acncodec.nets.product import WEIGHT_MAX, Product
-from acncodec.planning.neighbours import nearest
+from acncodec.planning.neighbours import nearest_others
 from acncodec.training.data import MIN_GROUP, TrainingSet, batch_length
 from acncodec.training.start import choose_batch
 from acncodec.training.trainer import ALONE, CPU, Budget, Report, Trainer
@@ -78,8 +78,7 @@ class _Sample:
         self.count = len(group)
         codes = torch.cat([base.networks.encode(part) for part in group.split(batch_length(group))])
         chosen = torch.arange(len(group))[:: -(-len(group) // SAMPLE)]
-        _, found = nearest(codes[chosen].to(torch.int16).numpy(), codes.to(torch.int16).numpy(), 2)
-        others = torch.from_numpy(np.where(found[:, 0] == chosen.numpy(), found[:, 1], found[:, 0]))
+        others = torch.from_numpy(nearest_others(codes.to(torch.int16).numpy(), chosen.numpy(), 1)[:, 0])
         self.pixels, self.codes, self.parents = group[chosen], codes[chosen], codes[others]
         self.z = (self.codes + posterior_offsets(self.codes.shape)).to(torch.int16)
 

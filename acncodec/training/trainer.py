@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
-from acncodec.planning.neighbours import nearest
+from acncodec.planning.neighbours import nearest_others
 from acncodec.training.data import TrainingSet, batch_length
 from acncodec.training.objective import Objective, sample_offsets
 from acncodec.training.world import World
@@ -206,11 +206,7 @@ def neighbours(codes: Tensor, indices: Tensor, picks: Tensor) -> Tensor:
 
     `codes` int8 [N, code] are all items'; `picks` [B], below 1, say which neighbour, from near to far.
     """
-    _, found = nearest(codes[indices].numpy(), codes.numpy(), NEIGHBOURS + 1)
-    table = torch.from_numpy(found)
-    own = table == indices[:, None]
-    own[:, -1] |= ~own.any(1)  # if ties hid its own entry, the farthest goes
-    others = table[~own].view(len(indices), -1)
+    others = torch.from_numpy(nearest_others(codes.numpy(), indices.numpy(), NEIGHBOURS))
     pick = (picks[:, None] * others.shape[1]).long()
     return codes[others.gather(1, pick).squeeze(1)].float()
 

@@ -28,7 +28,6 @@ RESULTS = Path(__file__).parent.parent / "results" / "paper"
 RUNS = Path(__file__).parent.parent.parent / "runs" / "paper"
 COUNTS = (100, 300, 1000, 3000, 10_000, 30_000, 60_000)
 CONTEXT_IMAGES = 20_000
-IMAGENET = (20_000, 5000)
 
 
 class Run:
