@@ -104,6 +104,7 @@ class Pricing:
 
     def __init__(self, contents: list[tuple[int, Picture | None]]) -> None:
         self._pictures = [picture for _, picture in contents]
+        self.count = len(contents)
 
     def choose(self, models: list[Model], advance: Advance) -> tuple[list[Choice], float]:
         return [FILE if picture is None else _choice(expand(picture) or picture) for picture in self._pictures], 0.0
