@@ -33,7 +33,8 @@ from acncodec.archive.block import Block
 from acncodec.archive.classes import Class
 from acncodec.archive.container import FEATURE_MODELS, write_container
 from acncodec.codec import reader
-from acncodec.codec.block import Advance, Order
+from acncodec.codec.block import Order
+from acncodec.codec.progress import Advance
 from acncodec.errors import AcnError
 from acncodec.nets.model import Model
 from benchmarks.fuzz_cases import Material, make_material, mutate

@@ -13,10 +13,10 @@ from acncodec.archive.classes import METHOD_CODED, METHOD_RAW, METHOD_WEBP, Clas
 from acncodec.archive.store import PLAIN, unpack_blob
 from acncodec.archive.wire import MAX_VARINT, Reader, Writer
 from acncodec.codec import reader
-from acncodec.codec.block import Advance
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.plan import Way
 from acncodec.codec.pricing import FILE, Choice
+from acncodec.codec.progress import Advance
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.errors import DamagedError
 from acncodec.exact.grids import FREQUENCY_BITS, WIDTHS

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from acncodec.coding.pixels import residual_prices
-from acncodec.coding.prices import posterior_offsets
+from acncodec.coding.prices import parent_bits, posterior_offsets
 from acncodec.coding.protocol import encode
-from acncodec.coding.theory import kl_bits, unconditional_kl_bits
+from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.exact.precision import full_precision
 from acncodec.nets.model import Model
 from acncodec.planning.neighbours import nearest_others
@@ -90,9 +90,5 @@ def kl_along(model: Model, codes: np.ndarray, order: np.ndarray) -> float:
 
 
 def _mean_kl(model: Model, codes: np.ndarray, children: np.ndarray, parents: np.ndarray) -> float:
-    device, total = model.networks.device, 0.0
-    for start in range(0, len(children), BATCH):
-        part = slice(start, start + BATCH)
-        child, parent = (torch.from_numpy(codes[index[part]]).to(device, torch.float32) for index in (children, parents))
-        total += float(kl_bits(child, model.networks.mixture(parent)).sum())
-    return total * NATS / len(children)
+    known, asked = torch.from_numpy(codes[parents]), torch.from_numpy(codes[children])
+    return parent_bits(model.networks, asked, known) * NATS / len(children)

@@ -1,7 +1,6 @@
 """A model on a directory of images: what theory says that they cost, and what a real archive takes."""
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from PIL import Image
 from acncodec.analysis.costs import Costs, costs
 from acncodec.archive import header as head
 from acncodec.codec.compress import Options, compress
+from acncodec.codec.progress import Progress
 from acncodec.errors import InputError
 from acncodec.nets.model import Model
 from acncodec.planning.tour import DEFAULT_EFFORT
 from acncodec.training.pictures import KINDS, read_pictures
-
-Progress = Callable[[str, int], Callable[[int], None]]
 
 
 @dataclass(frozen=True)

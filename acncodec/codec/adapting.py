@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 from acncodec.codec.pricing import Choice, Pricing
+from acncodec.codec.progress import Advance, Progress
 from acncodec.nets.model import Model
 from acncodec.training.adapt import Adapted, adapt
 from acncodec.training.trainer import Report
-
-Progress = Callable[[str, int], Callable[[int], None]]
 
 SAMPLES = 1 << 28  # of all pictures that are trained on
 SECONDS = 60
@@ -49,7 +48,7 @@ def _adapt(pricing: Pricing, models: list[Model], minutes: float, progress: Prog
     return found
 
 
-def _reporter(advance: Callable[[int], None], seconds: float) -> Callable[[Report], None]:
+def _reporter(advance: Advance, seconds: float) -> Callable[[Report], None]:
     """What tells `advance` of the seconds that have gone by."""
     told = 0
 

@@ -1,7 +1,6 @@
 """A block: pictures that are coded together and need nothing else of the archive but its header, classes and models."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,14 +13,13 @@ from acncodec.archive.limits import MAX_FOLDERS, MAX_STEP_PIXELS
 from acncodec.archive.wire import Reader, Writer
 from acncodec.codec.elements import count, cut, join
 from acncodec.codec.plan import BlockPlan, Way, plan_block
+from acncodec.codec.progress import Advance
 from acncodec.coding.order import order_bits, pack_order, unpack_order
 from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, bob
 from acncodec.coding.stack import Stack
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)

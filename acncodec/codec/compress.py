@@ -1,6 +1,6 @@
 """Directory in, one file out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,12 @@ from acncodec.codec.directory import Directory, folder_of, list_directory, pack_
 from acncodec.codec.elements import cells
 from acncodec.codec.plan import Way
 from acncodec.codec.pricing import Choice, Pricing
+from acncodec.codec.progress import Advance, Progress
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import pack_model
 from acncodec.errors import InputError
 from acncodec.nets.model import Model
 from acncodec.planning.tour import DEFAULT_EFFORT
-
-Progress = Callable[[str, int], Callable[[int], None]]  # (what is done, how many units) -> called with units done
 
 BLOCK_PICTURES = 16384  # of a block, unless told otherwise
 BLOCK_SAMPLES = 1 << 26  # of a block, whatever one is told: it is decoded as a whole
@@ -140,7 +139,7 @@ class _Archive:
         each = {i: len(cells(kind)) for i, kind in enumerate(self.classes) if kind.method == METHOD_CODED}
         return sum(each.get(i, 0) for i in self.sequence.tolist())
 
-    def code(self, models: list[Model], advance: Callable[[int], None]) -> None:
+    def code(self, models: list[Model], advance: Advance) -> None:
         """All blocks of pictures."""
         keep = self.options.names == head.NAMES_KEEP
         index = {folder: i for i, folder in enumerate(self.folders)}

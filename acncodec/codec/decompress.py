@@ -7,8 +7,8 @@ from os import fsencode
 from pathlib import Path
 
 from acncodec.archive.atomic import DirectoryWriter
-from acncodec.codec.compress import Progress
 from acncodec.codec.directory import Entry
+from acncodec.codec.progress import Progress
 from acncodec.codec.reader import Archive
 from acncodec.errors import DamagedError, InputError
 

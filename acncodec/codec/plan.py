@@ -7,14 +7,12 @@ import numpy as np
 import torch
 
 from acncodec.codec.elements import Group
-from acncodec.coding.prices import posterior_offsets
+from acncodec.coding.prices import BATCH, parent_bits, posterior_offsets
 from acncodec.coding.protocol import encode
-from acncodec.coding.theory import kl_bits, unconditional_kl_bits
+from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, choose_lanes
 from acncodec.planning.tour import plan_tour
-
-BATCH = 1024
 
 
 class Way(Enum):
@@ -121,8 +119,4 @@ def latent_bits(plan: GroupPlan, way: Way) -> float:
         z = c + posterior_offsets(c.shape)
         total += float(unconditional_kl_bits(c, z, plan.model.unconditional).sum())
     children = np.flatnonzero(parents >= 0)
-    device = plan.model.networks.device
-    for chunk in np.array_split(children, max(1, -(-len(children) // BATCH))):
-        mixture = plan.model.networks.mixture(codes[parents[chunk]].to(device, torch.float32))
-        total += float(kl_bits(codes[chunk].to(device), mixture).sum())
-    return total
+    return total + parent_bits(plan.model.networks, codes[children], codes[parents[children]])

@@ -22,6 +22,7 @@ from acncodec.codec.ahead import Ahead
 from acncodec.codec.block import Order, decode_block, read_order
 from acncodec.codec.directory import Directory, Entry, entries, unpack_directory
 from acncodec.codec.elements import cells, channels, check
+from acncodec.codec.progress import Advance, ignore
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import names_of
 from acncodec.errors import DamagedError, InputError, ModelError, UnsupportedError
@@ -35,12 +36,6 @@ MANY = ("BLCK", "FILE")
 MODELS = "MODL"  # with FEATURE_MODELS any number
 SIDE_BY_SIDE = 8  # blocks on CUDA, of up to 512 lanes each: fewer leave it waiting for one small kernel after the other
 LOST = ".lost"  # the suffix of a picture of which nothing is known
-
-Advance = Callable[[int], None]
-
-
-def ignore(_: int) -> None:
-    """An `Advance` for those who do not watch."""
 
 
 class Archive:

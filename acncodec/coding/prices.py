@@ -5,10 +5,12 @@ import torch
 
 from acncodec.coding.pixels import residual_prices
 from acncodec.coding.protocol import encode
-from acncodec.coding.theory import unconditional_kl_bits
+from acncodec.coding.theory import kl_bits, unconditional_kl_bits
 from acncodec.exact.grids import LATENT_BITS, OFFSET_MAX
 from acncodec.nets.model import Model
+from acncodec.nets.networks import Networks
 
+BATCH = 1024  # codes whose KL is computed at a time
 SAMPLE_SEED = 0  # of the posterior samples
 
 
@@ -26,3 +28,12 @@ def element_bits(model: Model, elements: np.ndarray) -> np.ndarray:
     return (
         residual_prices(elements, z.numpy(), model.networks) + unconditional_kl_bits(codes, z, model.unconditional).numpy()
     )
+
+
+def parent_bits(networks: Networks, codes: torch.Tensor, parents: torch.Tensor) -> float:
+    """The KL of codes [N, D] given their parents' [N, D], integers of any type, summed over all: bits."""
+    total = 0.0
+    for child, parent in zip(codes.split(BATCH), parents.split(BATCH), strict=True):
+        mixture = networks.mixture(parent.to(networks.device, torch.float32))
+        total += float(kl_bits(child.to(networks.device), mixture).sum())
+    return total

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from acncodec.coding.pixels import residual_prices
-from acncodec.coding.prices import posterior_offsets
-from acncodec.coding.theory import kl_bits
+from acncodec.coding.prices import parent_bits, posterior_offsets
 from acncodec.coding.weights import pack_model
 from acncodec.errors import BoundError
 from acncodec.nets.model import Model, dump_model, parse_model
@@ -89,8 +88,7 @@ class _Sample:
             residual_prices(pixels.numpy(), z.numpy(), networks).sum()
             for pixels, z in zip(self.pixels.split(size), self.z.split(size), strict=True)
         )
-        kl = float(kl_bits(self.codes, networks.mixture(self.parents)).sum())
-        return (float(residual) + kl) * self.count / len(self.pixels)
+        return (float(residual) + parent_bits(networks, self.codes, self.parents)) * self.count / len(self.pixels)
 
 
 @torch.no_grad()

@@ -7,19 +7,18 @@ import torch
 from torch import Tensor
 
 from acncodec.coding.pixels import residual_prices
-from acncodec.coding.theory import kl_bits
+from acncodec.coding.prices import parent_bits
 from acncodec.nets.networks import Networks
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import plan_tour
 from acncodec.training.data import batch_length
 from acncodec.training.objective import sample_offsets
 
-TOUR_BATCH = 1024
 _NATS = math.log(2)
 
 
 def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, float]:
-    """Mean residual, and mean KL along the greedy tour through these images, in nats.
+    """Mean residual, and mean KL along a tour through these images, in nats.
 
     `groups` are images uint8 [N, H, W, colours]; a tour's first image, which has no parent, is left out of the KL.
     """
@@ -35,7 +34,6 @@ def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, floa
             codes.append(c)
         tour = torch.cat(codes)
         tour = tour[plan_tour(tour.numpy().astype(np.int16), Schedule(len(tour), 1))]
-        for child, parent in zip(tour[1:].split(TOUR_BATCH), tour[:-1].split(TOUR_BATCH), strict=True):
-            kl += float(kl_bits(child, networks.mixture(parent)).sum())
+        kl += parent_bits(networks, tour[1:], tour[:-1])
         children += len(tour) - 1
     return residual * _NATS / sum(map(len, groups)), kl * _NATS / max(1, children)
