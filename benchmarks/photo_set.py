@@ -3,8 +3,8 @@
     python -m benchmarks.photo_set DIRECTORY
     acncodec train DIRECTORY -o runs/photo-rgb.safetensors --from photo-rgb --minutes 240
 
-Training images of CIFAR-10 and of the stand-in for ImageNet 32x32; nothing of a test split. Needs `cifar10/` and
-`imagenet32/` in the folder that ACNCODEC_DATA names.
+Training images of CIFAR-10 and of the stand-in for ImageNet 32x32, the latter mirrored too, since they are fewer; nothing
+of a test split. Needs `cifar10/` and `imagenet32/` in the folder that ACNCODEC_DATA names.
 """
 
 from pathlib import Path
@@ -23,7 +23,9 @@ def main(directory: Path) -> None:
     directory.mkdir(parents=True)
     count = int(np.load(data_folder() / "imagenet32" / "train_count.npy"))
     write_pngs(cifar10("train")[0], None, directory / "cifar10", bilevel=False)
-    write_pngs(sheets("imagenet32", "train")[:count], None, directory / "imagenet32", bilevel=False)
+    photographs = sheets("imagenet32", "train")[:count]
+    write_pngs(photographs, None, directory / "imagenet32", bilevel=False)
+    write_pngs(photographs[:, :, ::-1], None, directory / "imagenet32-mirrored", bilevel=False)
 
 
 if __name__ == "__main__":

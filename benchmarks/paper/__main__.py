@@ -1,8 +1,9 @@
 """Rebuild every table and figure: python -m benchmarks.paper [--budget 5] [--size ours|paper] [--only STEP]...
 
-The budget is minutes of training for each model of Figure 2. Trained models and finished steps are kept, so an interrupted
-run goes on. Needs `mnist/`, `cifar10/` and `imagenet32/` in the folder that ACNCODEC_DATA names. Writes CSV, PNG and one
-tables.md to benchmarks/results/paper/; models and checkpoints go to the folder `runs/paper`.
+The budget is minutes of training for each model of Figure 2, turned into steps once and for all. Trained models and
+finished steps are kept, so an interrupted run goes on. Needs `mnist/`, `cifar10/` and `imagenet32/` in the folder that
+ACNCODEC_DATA names. Writes CSV, PNG and one tables.md to benchmarks/results/paper/; models and checkpoints go to the
+folder `runs/paper`.
 """
 
 import json
@@ -21,7 +22,7 @@ from acncodec.training.data import TrainingSet, split
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, mnist_labels
 from benchmarks.directory_sets import cifar10, data_folder, sheets
 from benchmarks.paper import figures, orders, tables
-from benchmarks.paper.models import ACN, SIZES, VARIANTS, trained
+from benchmarks.paper.models import ACN, SIZES, VARIANTS, steps_within, trained
 from benchmarks.provenance import provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "paper"
@@ -33,9 +34,10 @@ CONTEXT_IMAGES = 20_000
 class Run:
     """What the steps share; images are read when they are first asked for."""
 
-    def __init__(self, minutes: float, size: str, images: int | None, out: Path) -> None:
+    def __init__(self, minutes: float, size: str, images: int | None, out: Path, steps: int | None) -> None:
         self.minutes, self.size, self.limit, self.out = minutes, size, images, out
         self._data: dict[str, Any] = {}
+        self.steps = steps or steps_within(minutes, self.training_set(), size)
 
     def digits(self, part: Any) -> tuple[np.ndarray, np.ndarray]:
         """1-bit digits uint8 [N, 28, 28, 1] and their labels."""
@@ -51,7 +53,7 @@ class Run:
         """A variant's model and the ages of its codes."""
         if name not in self._data:
             folder = RUNS if self.out == RESULTS else self.out / "runs"
-            self._data[name] = trained(name, self.training_set(), self.minutes, self.size, folder, _tell)
+            self._data[name] = trained(name, self.training_set(), self.steps, self.size, folder, _tell)
         return self._data[name]
 
 
@@ -67,7 +69,7 @@ def costs(run: Run) -> str:
         rows.append(tables.measured(run.model(name)[0], variant, test))
         _tell(f"{name}: {rows[-1]['unordered']:.2f} nats unordered")
     figures.bars(rows, run.out / "costs.png")
-    note = f"Nats an image, {len(test):,} test digits; {run.minutes:g} minutes of training each."
+    note = f"Nats an image, {len(test):,} test digits; {run.minutes:g} minutes, or {run.steps:,} steps, of training each."
     return tables.write([*rows, tables.paper_row()], run.out / "costs", "Costs of 1-bit digits", note)
 
 
@@ -211,7 +213,9 @@ def main(budget: float, size: str, only: tuple[str, ...], images: int | None, ou
     done = json.loads(state.read_text()) if state.exists() else {}
     if done.get("settings") != settings:
         done = {"settings": settings, "steps": {}}
-    run = Run(budget, size, images, out)
+    run = Run(budget, size, images, out, done.get("training steps"))
+    done["training steps"] = run.steps
+    state.write_text(json.dumps(done, indent=1) + "\n")
     for name, step in STEPS.items():
         if (name in done["steps"] and name not in only) or (only and name not in only):
             continue

@@ -1,4 +1,4 @@
-"""The models that Figure 2 and Table 3 compare: one decoder, other latents, the same time to train."""
+"""The models that Figure 2 and Table 3 compare: one decoder, other latents, the same steps of training."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -21,6 +21,7 @@ from benchmarks.patches import Patches, replaced
 from benchmarks.variants import FEED_FORWARD, OWN_CODE_TOO, WITHOUT_LATENTS, WITHOUT_PARENT, neighbours
 
 CHECKPOINT_SECONDS = 60
+TIMED_STEPS = 40
 SIZES = {  # of 1-bit digits; ours can be trained here, the paper's needs a GPU
     "ours": {"levels": 2, "channels": 16, "features": 32},
     "paper": {"levels": 2, "channels": 128, "features": 256, "blocks": 12, "hidden": 512, "encoder_features": 64},
@@ -55,11 +56,23 @@ VARIANTS = {
 ACN = "acn-5"  # the one of which samples and maps are made
 
 
+def steps_within(minutes: float, data: TrainingSet, size: str) -> int:
+    """How many steps an ACN takes here in so long, at the pace of the fastest of a few.
+
+    Every variant gets as many: a budget in steps is the same whatever else the machine does, and goes on exactly.
+    """
+    rates: list[float] = []
+    trainer = Trainer(Architecture(**SIZES[size]), data, Budget(steps=TIMED_STEPS))
+    for _ in trainer.run(lambda report: rates.append(report.images_per_second), every=0):
+        pass
+    return max(1, round(60 * minutes * max(rates) / trainer.batch))
+
+
 def trained(
-    name: str, data: TrainingSet, minutes: float, size: str, folder: Path, tell: Callable[[str], None]
+    name: str, data: TrainingSet, steps: int, size: str, folder: Path, tell: Callable[[str], None]
 ) -> tuple[Model, dict[str, float]]:
     """A variant's model and how its codes aged, trained now or before; an interrupted training goes on."""
-    target = folder / f"{name}-{size}-{minutes:g}min.safetensors"
+    target = folder / f"{name}-{size}-{steps}.safetensors"
     checkpoint = target.with_suffix(".checkpoint")
     if target.exists():
         model = bundled.load(target)
@@ -67,7 +80,7 @@ def trained(
     folder.mkdir(parents=True, exist_ok=True)
     arch = Architecture(**SIZES[size])
     with VARIANTS[name].within():
-        trainer = Trainer(arch, data, Budget(minutes))
+        trainer = Trainer(arch, data, Budget(steps=steps))
         if checkpoint.exists():
             trainer.load_state(load_checkpoint(checkpoint)[0])
         saved = trainer.seconds
@@ -84,7 +97,7 @@ def trained(
         record: dict[str, object] = {"held_out_residual_nats": residual, "held_out_kl_nats": kl, **staleness(trainer)}
         write_atomically(target, [bundled.model_file(export(trainer, exact, name, record))], overwrite=True)
     checkpoint.unlink(missing_ok=True)
-    return trained(name, data, minutes, size, folder, tell)
+    return trained(name, data, steps, size, folder, tell)
 
 
 @torch.no_grad()
