@@ -19,7 +19,7 @@ from acncodec import bundled
 from acncodec.training import trainer as training
 from acncodec.training.trainer import Trainer
 from benchmarks.paper import __main__ as paper
-from benchmarks.paper import orders
+from benchmarks.paper import context
 from benchmarks.paper.models import SIZES, VARIANTS, staleness
 
 STEPS = ("costs", "classification", "algorithm", "order", "context")
@@ -43,7 +43,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in VARIANTS if name in ("acn-10", "acn-50", "acn-100", "acn-1000")]:
         monkeypatch.delitem(VARIANTS, name)
     monkeypatch.setattr(paper, "COUNTS", (20, 60))
-    monkeypatch.setattr(orders, "STEPS", 20)
+    monkeypatch.setattr(context, "STEPS", 20)
 
 
 def invoke(out: Path, *arguments: str) -> Any:
@@ -105,17 +105,17 @@ def test_codes_age_only_while_networks_learn() -> None:
 
 def test_nearest_earlier_codes_were_sent_before_the_parent() -> None:
     codes = np.random.default_rng(0).integers(-60, 61, (80, 4)).astype(np.int16)
-    found = orders._nearest_earlier(codes)
-    for child in range(orders.KEPT, len(codes)):
-        parent, near = child - 1, found[child - orders.KEPT]
+    found = context.nearest_earlier(codes)
+    for child in range(context.KEPT, len(codes)):
+        parent, near = child - 1, found[child - context.KEPT]
         squares = np.square(codes[:parent].astype(int) - codes[parent]).sum(1)
         assert (near < parent).all()
-        assert sorted(squares[near]) == sorted(squares)[: orders.KEPT - 1]
+        assert sorted(squares[near]) == sorted(squares)[: context.KEPT - 1]
 
 
 def test_contexts_are_what_came_before() -> None:
     codes = np.arange(40).reshape(20, 2).astype(np.int16)
-    found = orders.contexts(codes)
+    found = context.contexts(codes)
     assert (found["the one before"] == codes[2:-1]).all()
     assert (found["the 3 before"][0] == [4, 5, 2, 3, 0, 1]).all()
     assert all(len(context) == 17 for context in found.values())
