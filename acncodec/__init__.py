@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from acncodec.access import AcnDataset, Images
     from acncodec.access import open_images as open
+    from acncodec.api import Compressed, Model, compress, decompress
 
 __version__ = "0.1.0"
-__all__ = ["AcnDataset", "Images", "open"]
+__all__ = ["AcnDataset", "Compressed", "Images", "Model", "compress", "decompress", "open"]
 
 
 def __getattr__(name: str) -> Any:
-    """`open`, `Images` and `AcnDataset`, imported when they are asked for: torch takes seconds to load."""
+    """What programs use, imported when it is asked for: torch takes seconds to load."""
     if name not in __all__:
         raise AttributeError(f"module 'acncodec' has no attribute '{name}'")
-    from acncodec import access
+    from acncodec import access, api
 
-    return getattr(access, {"open": "open_images"}.get(name, name))
+    return access.open_images if name == "open" else getattr(access if hasattr(access, name) else api, name)

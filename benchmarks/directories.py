@@ -8,134 +8,46 @@ made and unpacked by the command line in processes of their own, and compared by
 of acncodec. What was run is merged into directories.json in benchmarks/results/, and directories.md is written anew.
 """
 
-import io
 import json
-import lzma
 import os
 import shutil
-import tarfile
 import tempfile
-import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import click
-import imagecodecs
-import numpy as np
 from PIL import Image
 
+from acncodec.analysis import peers
+from acncodec.api import unwatched
+from acncodec.archive.limits import MAX_ENTRIES
 from benchmarks.commands import acncodec
 from benchmarks.compare import content, differences, paths
 from benchmarks.directory_sets import SETS, make
 from benchmarks.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
-XZ = 9 | lzma.PRESET_EXTREME
 ROWS = {"named": "keep", "folders": "folders", "set": "drop"}  # of the table: --names
-CHECK_EVERY = 50  # images: one of so many is decoded and compared
 PREAMBLE = """# Whole directories
 
 Bits are those of the whole directory, its other files included, over its images and over their samples (an index into a
 palette is one sample). The rows of image codecs add up bare streams, without names, metadata and the order of palettes, and
 all other files, JPEGs among them, each under xz -9e by itself: no archive, which would take more. Raw samples are a tar of
-each image's mode, size, palette and samples, bilevel ones eight a byte, and of the other files, under xz -9e. The large
+each image's mode, size, palette and samples, bilevel ones eight a byte, and of the other files. The large
 image in `mixed` is CIFAR-10 images blown up, with noise: no photograph. acncodec's models are not in its files. Seconds are
 by the clock, memory is the peak of the process.
 """
-PLAIN_MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}  # what image codecs are given
-
-
-# Classical codecs
 
 
 def opened(path: Path) -> Image.Image | None:
-    """A file's picture as Pillow decodes it; None for what is no image, is damaged, or is a JPEG, which stays one."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image if image.format != "JPEG" and image.mode in PLAIN_MODES else None
-    except Exception:  # Pillow raises many kinds
-        return None
-
-
-def tar_xz(root: Path, raw: bool) -> bytes:
-    """All files in a tar, by name, under xz; `raw`: images as a line of mode and size, their palette and their samples."""
-    out = io.BytesIO()
-    with lzma.open(out, "wb", preset=XZ) as stream, tarfile.open(fileobj=stream, mode="w|") as tar:
-        for path in sorted(root.rglob("*")):
-            image = opened(path) if raw and path.is_file() else None
-            data = path.read_bytes() if path.is_file() and image is None else b""
-            if image is not None:
-                palette = bytes(image.palette.palette) if image.palette else b""
-                mask = repr(image.info.get("transparency", ""))
-                data = f"{image.mode} {image.size} {mask}\n".encode() + palette + image.tobytes()
-            entry = tarfile.TarInfo(str(path.relative_to(root)))
-            entry.type, entry.size = (tarfile.DIRTYPE if path.is_dir() else tarfile.REGTYPE), len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
-
-
-def zipped(root: Path) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for path in sorted(root.rglob("*")):
-            archive.write(path, path.relative_to(root))
-    return out.getvalue()
-
-
-def samples(image: Image.Image) -> np.ndarray:
-    """What image codecs are given: uint8 [H, W] or [H, W, C]; palettes as the colours that they mean."""
-    mode = PLAIN_MODES[image.mode]
-    if image.mode == "1":
-        return np.asarray(image).astype(np.uint8)
-    return np.asarray(image.convert("RGB" if mode == "RGBA" and not image.has_transparency_data else mode))
-
-
-def webp(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    colours = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    colours.save(out, "WEBP", lossless=True, quality=100, method=6, exact=True)
-    return out.getvalue()
-
-
-def jpeg_xl(image: Image.Image) -> bytes:
-    bits = 1 if image.mode == "1" else 8
-    options: dict[str, Any] = {"effort": 7, "lossless": True, "usecontainer": False, "numthreads": 1}
-    code = imagecodecs.jpegxl_encode(samples(image), bitspersample=bits, **options)
-    return bytes(code)
-
-
-def check_codecs(image: Image.Image) -> None:
-    """Raise RuntimeError unless both image codecs give back what they were given."""
-    colours = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    back = Image.open(io.BytesIO(webp(image)))
-    if back.convert(colours.mode).tobytes() != colours.tobytes():
-        raise RuntimeError("WebP did not give back the pixels it was given.")
-    given = samples(image)
-    if not np.array_equal(np.asarray(imagecodecs.jpegxl_decode(jpeg_xl(image))).reshape(given.shape), given):
-        raise RuntimeError("JPEG XL did not give back the pixels it was given.")
+    """A file's picture, or None."""
+    return peers.opened(path.read_bytes())
 
 
 def classical(root: Path) -> dict[str, int]:
-    """Bytes by method."""
-    sizes = {"zip, deflate 9": len(zipped(root)), "tar.xz of the files": len(tar_xz(root, raw=False))}
-    per_image: Counter[str] = Counter()
-    rest = images = 0
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        image = opened(path)
-        if image is None:
-            rest += len(lzma.compress(path.read_bytes(), preset=XZ))
-            continue
-        images += 1
-        if images % CHECK_EVERY == 1:
-            check_codecs(image)
-        per_image["WebP"] += len(webp(image))
-        per_image["JPEG XL"] += len(jpeg_xl(image))
-    sizes["WebP lossless of each image"] = per_image["WebP"] + rest
-    sizes["JPEG XL e7 of each image"] = per_image["JPEG XL"] + rest
-    sizes["tar.xz of the raw samples"] = len(tar_xz(root, raw=True))
-    return sizes
+    """Bytes by method, of all images."""
+    return {each.name: each.size for each in peers.peers(root, unwatched, sample=MAX_ENTRIES)}
 
 
 # acncodec
@@ -169,7 +81,7 @@ def verify(source: Path, restored: Path, names: str) -> None:
 def modelled(root: Path, names: str, work: Path) -> dict[str, Any]:
     """Compress, unpack and compare one directory."""
     archive, restored = work / f"{names}.acn", work / f"{names}-restored"
-    described, encode_seconds, encode_rss = acncodec("compress", "--names", names, "--json", root, archive)
+    described, encode_seconds, encode_rss = acncodec("compress", "--names", names, "--no-verify", "--json", root, archive)
     _, decode_seconds, decode_rss = acncodec("decompress", archive, restored)
     verify(root, restored, names)
     shutil.rmtree(restored)

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from acncodec import bundled
+from acncodec.analysis import classical
 from acncodec.analysis.costs import NATS, NEIGHBOURS, kl_to_neighbours
 from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP
 from acncodec.codec.compress import Options, compress
@@ -31,7 +32,6 @@ from acncodec.codec.plan import GroupPlan, Way, latent_bits, plan_block
 from acncodec.codec.reader import Archive
 from acncodec.nets.model import Model
 from acncodec.planning.tour import DEFAULT_EFFORT
-from benchmarks import classical
 from benchmarks.data import BINARISE_SEEDS, DATA_VARIABLE, binarise, mnist, mnist_labels, write_pngs
 from benchmarks.directory_sets import cifar10
 from benchmarks.floor import matmul_rate, operations
@@ -179,6 +179,8 @@ def run_set(images: np.ndarray, labels: np.ndarray, model: Model, skip_classical
                 "arrangement": peer.arrangement,
                 "bits_per_image": peer.bits / count,
                 "bits_per_sub_pixel": peer.bits / count / dims,
+                "encode_images_per_second": count / peer.encode_seconds,
+                "decode_images_per_second": count / peer.decode_seconds,
                 "measured_on": peer.measured_on,
             }
             for peer in peers
@@ -218,12 +220,17 @@ def markdown(results: dict[str, Any]) -> str:
         lines += ["", "| theory | bits/image | nats/image |", "|---|---|---|"]
         lines += [f"| {k} | {v:.3f} | {v * np.log(2):.3f} |" for k, v in result["theory_bits_per_image"].items()]
         if result["classical"]:
-            lines += ["", "| classical codec | arrangement | bits/image | bits/sub-pixel |", "|---|---|---|---|"]
+            lines += [
+                "",
+                "| classical codec | arrangement | bits/image | bits/sub-pixel | encode images/s | decode images/s |",
+                "|---" * 6 + "|",
+            ]
             for peer in sorted(result["classical"], key=lambda p: p["bits_per_image"]):
                 sampled = f" (measured on {peer['measured_on']:,})" if peer["measured_on"] < result["images"] else ""
                 lines.append(
                     f"| {peer['codec']} | {peer['arrangement']}{sampled} | {peer['bits_per_image']:.2f} "
-                    f"| {peer['bits_per_sub_pixel']:.4f} |"
+                    f"| {peer['bits_per_sub_pixel']:.4f} | {peer['encode_images_per_second']:,.0f} "
+                    f"| {peer['decode_images_per_second']:,.0f} |"
                 )
         if result["classical_missing"]:
             lines += ["", *(f"- {note}" for note in result["classical_missing"])]

@@ -19,7 +19,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from benchmarks.classical import jpeg_xl_mosaic
+from acncodec.analysis.classical import jpeg_xl_mosaic
 from benchmarks.commands import acncodec
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs
 from benchmarks.directory_sets import cifar10, sheets

@@ -1,17 +1,32 @@
 """acncodec compress"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from acncodec.errors import EXIT_UNMODELLED
 
-from .options import FILE, choose_device, device_option, force_option, json_option
+from .console import Bars, say, settings, warn
+from .options import FILE, choose_device, device_option, force_option, json_option, work_options
+from .report import show
+from .streams import STREAM, writable
+
+if TYPE_CHECKING:
+    from acncodec.api import Compressed
+    from acncodec.images.source import Source
 
 
 @click.command("compress")
-@click.argument("directory", type=FILE)
-@click.argument("archive", type=FILE)
+@click.argument("paths", type=FILE, nargs=-1, required=True, metavar="[DIRECTORY] ARCHIVE")
+@click.option(
+    "--dataset",
+    metavar="torchvision:NAME",
+    help="Compress a data set of torchvision instead of a directory, its images in folders by split and class.",
+)
+@click.option("--root", type=FILE, help="Where torchvision keeps the data set.")
+@click.option("--split", help="Of the data set: 'train' or 'test' alone, or what else torchvision calls one.")
+@click.option("--download", is_flag=True, help="Let torchvision download the data set if it is not there.")
 @click.option(
     "--names",
     type=click.Choice(["keep", "folders", "drop"]),
@@ -60,13 +75,23 @@ from .options import FILE, choose_device, device_option, force_option, json_opti
     help="How long to look for a good order of the images, 5 unless given; from 6 on each step takes several times as long "
     "for some 0.1 % of small images' bits.",
 )
+@click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Decode the finished archive and check every hash before it appears.",
+)
 @click.option("--strict", is_flag=True, help="End with exit code 3 if any file was stored unmodelled or could not be read.")
 @force_option
 @device_option
 @json_option
+@work_options
 def command(
-    directory: Path,
-    archive: Path,
+    paths: tuple[Path, ...],
+    dataset: str | None,
+    root: Path | None,
+    split: str | None,
+    download: bool,
     names: str,
     exact_files: bool,
     models: tuple[str, ...],
@@ -74,51 +99,64 @@ def command(
     adapt: float | None,
     block_size: int | None,
     effort: int | None,
+    verify: bool,
     strict: bool,
     force: bool,
     device: str,
     as_json: bool,
 ) -> int:
-    """Compress DIRECTORY into the file ARCHIVE.
+    """Compress DIRECTORY into the file ARCHIVE, or - for standard output.
 
     Every file comes back. Images come back with identical pixels, mode, palette and metadata in a file that is written
     anew; with --exact-files, and whatever is not an image, byte for byte. What the networks do not code smaller than WebP
     or the file itself is kept that way. Symbolic links and special files are not stored, and are reported.
     """
-    from acncodec import bundled
-    from acncodec.codec.compress import BLOCK_PICTURES, Options, compress
-    from acncodec.codec.info import NAMES, describe
-    from acncodec.codec.reader import Archive
-    from acncodec.images.scan import collisions
+    if len(paths) != (1 if dataset else 2):
+        raise click.UsageError("give a directory and an archive, or --dataset and an archive")
+    if bool(dataset) != bool(root) or ((split or download) and not dataset):
+        raise click.UsageError("--dataset and --root belong together, --split and --download to them")
+    archive = paths[-1]
+    if archive == STREAM and as_json:
+        raise click.UsageError("standard output takes the archive or --json, not both")
+
+    from acncodec.api import AUTO, compress
+    from acncodec.codec.compress import BLOCK_PICTURES
+    from acncodec.codec.datasets import open_dataset
+    from acncodec.images.source import Folder
     from acncodec.planning.tour import DEFAULT_EFFORT
 
-    from .progress import Bars
-    from .report import show
+    source: Source = Folder(paths[0])
+    if dataset and root:
+        source = open_dataset(dataset, root, split, download)
+    with writable(archive) as target:
+        with Bars() as bars:
+            done = compress(
+                source,
+                target,
+                names=names,
+                exact_files=exact_files,
+                models=models or (AUTO,),
+                embed_model=carry,
+                adapt=adapt or 0.0,
+                block_size=block_size or BLOCK_PICTURES,
+                effort=effort or DEFAULT_EFFORT,
+                verify=verify,
+                overwrite=force,
+                device=choose_device(device).type,
+                progress=bars,
+            )
+        _report(done, archive)
+        if as_json or settings.level >= 0:
+            show(done.info, as_json, err=archive == STREAM)
+    return EXIT_UNMODELLED if strict and (done.unmodelled or done.unreadable) else 0
 
-    chosen = bundled.candidates([name for name in models if name != "auto"], auto=not models or "auto" in models)
-    for model in chosen:
-        model.networks.to(choose_device(device))
-    options = Options(
-        names={name: number for number, name in NAMES.items()}[names],
-        exact_files=exact_files,
-        block=block_size or BLOCK_PICTURES,
-        effort=effort or DEFAULT_EFFORT,
-        overwrite=force,
-        carry=carry,
-        adapt=adapt or 0.0,
-    )
-    with Bars() as bars:
-        done = compress(directory, archive, chosen, options, bars)
-    for path, reason in done.collection.skipped + done.collection.unreadable:
-        click.echo(f"acncodec: not stored: {path.decode(errors='backslashreplace')} ({reason})", err=True)
-    if pair := collisions(done.collection.names):
-        first, second = (name.decode(errors="backslashreplace") for name in pair)
-        click.echo(f"acncodec: '{first}' and '{second}' are one name to a file system that folds case", err=True)
-    click.echo(
-        f"acncodec: {len(done.collection.names):,} files of {done.collection.source_bytes:,} bytes "
-        f"-> {done.size:,} bytes in '{archive}'",
-        err=True,
-    )
-    with Archive(archive) as opened:
-        show(describe(opened, [Path(m) for m in models if m.endswith(".safetensors")]), as_json)
-    return EXIT_UNMODELLED if strict and (done.stored or done.collection.unreadable) else 0
+
+def _report(done: "Compressed", archive: Path) -> None:
+    """What was left out, and how small the rest became."""
+    for path, reason in done.not_stored:
+        warn(f"not stored: {path.decode(errors='backslashreplace')} ({reason})")
+    if done.collision:
+        first, second = (name.decode(errors="backslashreplace") for name in done.collision)
+        warn(f"'{first}' and '{second}' are one name to a file system that folds case")
+    place = "standard output" if archive == STREAM else f"'{archive}'"
+    say(f"{done.files:,} files of {done.source_bytes:,} bytes -> {done.size:,} bytes in {place}")

@@ -5,8 +5,19 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, choose_device, device_option, force_option, json_option, keep_going_option, models_option
+from .console import Bars, say
+from .options import (
+    FILE,
+    choose_device,
+    device_option,
+    force_option,
+    json_option,
+    keep_going_option,
+    models_option,
+    work_options,
+)
 from .report import outcome_code
+from .streams import readable
 
 
 @click.command("decompress")
@@ -17,11 +28,12 @@ from .report import outcome_code
 @force_option
 @device_option
 @json_option
+@work_options
 def command(**options: object) -> int:
     """Restore the directory of ARCHIVE as DIRECTORY.
 
-    All is decoded and every hash checked before the first file appears. With --force files are put into a directory that
-    exists, over those of the same name.
+    ARCHIVE may be - for standard input. All is decoded and every hash checked before the first file appears. With --force
+    files are put into a directory that exists, over those of the same name.
     """
     return restore(patterns=(), **options)  # type: ignore[arg-type]
 
@@ -40,11 +52,13 @@ def restore(
     from acncodec.codec.decompress import decompress
     from acncodec.codec.reader import Archive
 
-    from .progress import Bars
-
-    with Archive(archive, models, choose_device(device), tolerant=keep_going) as opened, Bars() as bars:
+    with (
+        readable(archive) as path,
+        Archive(path, models, choose_device(device), tolerant=keep_going) as opened,
+        Bars() as bars,
+    ):
         outcome = decompress(opened, directory, patterns=patterns, keep_going=keep_going, overwrite=force, progress=bars)
-    click.echo(f"acncodec: {outcome.files:,} files in '{directory}'", err=True)
+    say(f"{outcome.files:,} files in '{directory}'")
     if as_json:
         click.echo(json.dumps({"files": outcome.files, "directory": str(directory), "lost": len(outcome.lost)}))
     return outcome_code(outcome)

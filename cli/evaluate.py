@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FILE, device_option, find_model, json_option
+from .console import Bars
+from .options import FILE, device_option, find_model, json_option, work_options
 
 if TYPE_CHECKING:
     from acncodec.analysis.evaluation import Evaluation
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 @click.argument("directory", type=FILE)
 @device_option
 @json_option
+@work_options
 def command(model: str, directory: Path, device: str, as_json: bool) -> None:
     """Tell what the images in DIRECTORY cost under a model, term by term, and what a real archive of them takes.
 
@@ -25,8 +27,6 @@ def command(model: str, directory: Path, device: str, as_json: bool) -> None:
     knows of an image before it: one of its nearest neighbours, the one before on a tour, nothing.
     """
     from acncodec.analysis.evaluation import evaluate, images_for
-
-    from .progress import Bars
 
     chosen = find_model(model, device)
     images = images_for(chosen, directory)

@@ -3,7 +3,7 @@
 import click
 
 from .decompress import restore
-from .options import FILE, device_option, force_option, json_option, keep_going_option, models_option
+from .options import FILE, device_option, force_option, json_option, keep_going_option, models_option, work_options
 
 
 @click.command("extract")
@@ -15,6 +15,7 @@ from .options import FILE, device_option, force_option, json_option, keep_going_
 @force_option
 @device_option
 @json_option
+@work_options
 def command(**options: object) -> int:
     """Restore into DIRECTORY those files of ARCHIVE that a path, a folder or a glob names.
 

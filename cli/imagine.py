@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FILE, device_option, force_option, json_option
+from .console import say
+from .options import FILE, device_option, force_option, json_option, work_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,7 @@ _OPTIONS = (
     force_option,
     device_option,
     json_option,
+    work_options,
 )
 directory_argument = click.argument("directory", type=FILE)
 
@@ -72,4 +74,4 @@ def save(frames: "list[Image.Image]", output: Path, overwrite: bool, as_json: bo
     if as_json:
         click.echo(json.dumps({"picture": str(output), "width": width, "height": height, "frames": len(frames)}))
     else:
-        click.echo(f"acncodec: '{output}', {width}x{height} pixels", err=True)
+        say(f"'{output}', {width}x{height} pixels")

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, json_option, models_option
+from .options import FILE, json_option, models_option, talk_options
+from .streams import readable
 
 
 @click.command("info")
 @click.argument("archive", type=FILE)
 @models_option
 @json_option
+@talk_options
 def command(archive: Path, models: tuple[Path, ...], as_json: bool) -> None:
     """Show what ARCHIVE holds and where every one of its bits goes, without decoding it."""
     from acncodec.codec.info import describe
@@ -18,5 +20,5 @@ def command(archive: Path, models: tuple[Path, ...], as_json: bool) -> None:
 
     from .report import show
 
-    with Archive(archive) as opened:
+    with readable(archive) as path, Archive(path) as opened:
         show(describe(opened, list(models)), as_json)

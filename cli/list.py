@@ -5,19 +5,21 @@ from pathlib import Path
 
 import click
 
-from .options import FILE
+from .options import FILE, talk_options
+from .streams import readable
 
 
 @click.command("list")
 @click.argument("archive", type=FILE)
 @click.option("-l", "--long", is_flag=True, help="Also show how each file is kept, its mode and its size in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout.")
+@talk_options
 def command(archive: Path, long: bool, as_json: bool) -> None:
     """List the files of ARCHIVE, by name, without decoding any image."""
     from acncodec.codec.info import METHODS, mode
     from acncodec.codec.reader import Archive
 
-    with Archive(archive) as opened:
+    with readable(archive) as path, Archive(path) as opened:
         for entry in opened.entries:
             name = entry.name.decode(errors="backslashreplace")
             if not (long or as_json):

@@ -17,11 +17,14 @@ COMMANDS = {
     "info": "Show what an archive holds and where its bits go.",
     "test": "Decode an archive and check every hash, writing nothing.",
     "train": "Train a model on a directory of images.",
+    "bench": "Compare archives of a directory with other tools.",
     "evaluate": "Tell what images cost under a model, term by term.",
     "sample": "Draw images from a model.",
     "reconstruct": "Show what a model's codes keep of images.",
     "daydream": "Let a model go on from images.",
+    "models": "List the models that are found, or show one.",
     "selftest": "Check that this machine's arithmetic is exact.",
+    "completion": "Print what makes a shell complete commands.",
 }
 
 
@@ -53,6 +56,7 @@ def cli() -> None:
     \b
     Exit codes:
       0    done
+      1    whoever reads standard output closed it before all was written
       2    wrong usage, or input or output that cannot be used
       3    done, but under --strict: some files were stored unmodelled or could not be read
       4    the archive is damaged; with --keep-going: some files were lost

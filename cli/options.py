@@ -1,10 +1,13 @@
 """Options that several commands share."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from .console import PROGRESS, settings, warn
 
 if TYPE_CHECKING:
     import torch
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from acncodec.nets.model import Model
 
 FILE = click.Path(path_type=Path)
+Command = Callable[..., Any]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite what is there already.")
@@ -35,6 +39,71 @@ models_option = click.option(
 )
 
 
+def _set_quiet(_: click.Context, __: click.Parameter, quiet: bool) -> None:
+    settings.level = -1 if quiet else 0
+
+
+def _set_verbose(_: click.Context, __: click.Parameter, verbose: bool) -> None:
+    if verbose and settings.level < 0:
+        raise click.UsageError("-q and -v exclude each other")
+    settings.level += verbose
+
+
+def _set_progress(_: click.Context, __: click.Parameter, progress: str) -> None:
+    settings.progress = progress
+
+
+def _set_threads(_: click.Context, __: click.Parameter, threads: int | None) -> None:
+    if threads is None:
+        return
+    import faiss
+    import torch
+
+    torch.set_num_threads(threads)
+    faiss.omp_set_num_threads(threads)
+
+
+# Eager, in this order: -v looks at what -q has set.
+_quiet = click.option(
+    "-q", "--quiet", is_flag=True, is_eager=True, expose_value=False, callback=_set_quiet, help="Say only what went wrong."
+)
+_verbose = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_verbose,
+    help="Say how long each stage took, and more.",
+)
+_progress = click.option(
+    "--progress",
+    type=click.Choice(PROGRESS),
+    default="auto",
+    show_default=True,
+    expose_value=False,
+    callback=_set_progress,
+    help="How far it is: 'auto' draws a bar if stderr is a terminal, 'plain' writes lines.",
+)
+_threads = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    expose_value=False,
+    callback=_set_threads,
+    help="Threads to compute with; as many as there are cores unless given. Results are the same bits.",
+)
+
+
+def talk_options(command: Command) -> Command:
+    """-q and -v, which all commands take."""
+    return _quiet(_verbose(command))
+
+
+def work_options(command: Command) -> Command:
+    """What commands take that compute for long."""
+    return talk_options(_progress(_threads(command)))
+
+
 def choose_device(name: str) -> "torch.device":
     """The torch device of that name; 'auto' takes CUDA where it passes the self-test, and says if it does not.
 
@@ -52,7 +121,7 @@ def choose_device(name: str) -> "torch.device":
         warnings.simplefilter("always")
         device = trusted_device()
     for warning in caught:
-        click.echo(f"acncodec: {warning.message}", err=True)
+        warn(str(warning.message))
     return device
 
 

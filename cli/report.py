@@ -7,6 +7,8 @@ import click
 
 from acncodec.errors import EXIT_DAMAGED
 
+from .console import warn
+
 if TYPE_CHECKING:
     from acncodec.codec.decompress import Outcome
 
@@ -29,9 +31,9 @@ METHODS = {"coded": "modelled", "webp": "kept as WebP", "raw": "kept as raw samp
 SHOWN = 6  # kinds
 
 
-def show(description: dict[str, Any], as_json: bool) -> None:
-    """Print a description as one JSON object or as a report."""
-    click.echo(json.dumps(description) if as_json else text(description))
+def show(description: dict[str, Any], as_json: bool, err: bool = False) -> None:
+    """Print a description as one JSON object or as a report, on stdout or on stderr."""
+    click.echo(json.dumps(description) if as_json else text(description), err=err)
 
 
 def text(d: dict[str, Any]) -> str:
@@ -76,5 +78,5 @@ def _extras(d: dict[str, Any]) -> str:
 def outcome_code(outcome: "Outcome") -> int:
     """Say what was lost, and the exit code for it."""
     for name, reason in outcome.lost:
-        click.echo(f"acncodec: lost: {name.decode(errors='backslashreplace')} ({reason})", err=True)
+        warn(f"lost: {name.decode(errors='backslashreplace')} ({reason})")
     return EXIT_DAMAGED if outcome.lost else 0

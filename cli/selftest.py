@@ -4,12 +4,14 @@ import json
 
 import click
 
-from .options import choose_device, device_option, json_option
+from .console import write
+from .options import choose_device, device_option, json_option, talk_options
 
 
 @click.command("selftest")
 @device_option
 @json_option
+@talk_options
 def command(device: str, as_json: bool) -> None:
     """Check that this machine computes exactly what every other does, and time it.
 
@@ -24,14 +26,14 @@ def command(device: str, as_json: bool) -> None:
     on, results = choose_device(device), []
     for name, passed in checks(on):
         results.append({"check": name, "ok": passed})
-        click.echo(f"{'ok    ' if passed else 'FAILED'}  {name}", err=True)
+        write(f"{'ok    ' if passed else 'FAILED'}  {name}")
     failed = [r["check"] for r in results if not r["ok"]]
     times = []
     if not failed:
-        click.echo(f"\n{'28x28 images a second':24}{'lanes':>8}{'encoded':>10}{'decoded':>10}", err=True)
+        write(f"\n{'28x28 images a second':24}{'lanes':>8}{'encoded':>10}{'decoded':>10}")
         for row in timings(on):
             times.append(row._asdict())
-            click.echo(f"{row.model:24}{row.lanes:8}{row.encoded:10.0f}{row.decoded:10.0f}", err=True)
+            write(f"{row.model:24}{row.lanes:8}{row.encoded:10.0f}{row.decoded:10.0f}")
     if as_json:
         click.echo(json.dumps({"ok": not failed, "checks": results, "timings": times}))
     if failed:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FILE, choose_device, device_option, force_option, json_option
+from .console import say, shows_progress, write
+from .options import FILE, choose_device, device_option, force_option, json_option, work_options
 
 if TYPE_CHECKING:
     from acncodec.codec.worth import Worth
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @force_option
 @device_option
 @json_option
+@work_options
 def command(
     directory: Path, output: Path, minutes: float, start: str, resume: bool, force: bool, device: str, as_json: bool
 ) -> None:
@@ -46,31 +48,20 @@ def command(
     --no-python --nproc-per-node 2 acncodec train ...
     """
     from acncodec import bundled
+    from acncodec.api import wish_for
     from acncodec.codec.worth import worth
-    from acncodec.errors import InputError
-    from acncodec.training.session import Wish, train
-    from acncodec.training.trainer import Budget
+    from acncodec.images.source import Folder
+    from acncodec.training.session import train
     from acncodec.training.world import World
 
-    if output.suffix != ".safetensors":
-        raise InputError(f"the model's file name must end in .safetensors, '{output}' does not")
-    others = bundled.candidates([], auto=True)
-    wish = Wish(
-        root=directory,
-        output=output,
-        budget=Budget(minutes),
-        start=None if start in ("auto", "none") else bundled.find(start),
-        models=others if start == "auto" else (),
-        resume=resume,
-        overwrite=force,
-        device=choose_device(device),
-    )
+    source, begin = Folder(directory), None if start == "none" else start
+    wish = wish_for(source, output, minutes, begin, resume, force, choose_device(device).type)
     done = train(wish, _Printer())
     if not World.join(wish.device).leads:
         return
-    value = worth(done.model, others, done.data)
-    click.echo(f"acncodec: '{output}', {done.model.size:,} bytes, sha256 {done.model.sha256.hex()}", err=True)
-    click.echo(f"acncodec: {_words(value)}", err=True)
+    value = worth(done.model, bundled.candidates([], auto=True), done.data)
+    say(f"'{output}', {done.model.size:,} bytes, sha256 {done.model.sha256.hex()}")
+    say(_words(value))
     if as_json:
         result = {"model": str(output), "bytes": done.model.size, "sha256": done.model.sha256.hex()}
         nats = {"residual_nats": done.residual, "kl_nats": done.kl}
@@ -90,19 +81,19 @@ class _Printer:
 
     def begin(self, start: "Model | None", batch: int) -> None:
         source = f"the weights of '{start.name}'" if start else "random weights"
-        click.echo(f"acncodec: from {source}, {batch} images a step", err=True)
+        say(f"from {source}, {batch} images a step")
 
     def report(self, report: "Report") -> None:
-        click.echo(
-            f"{report.progress:6.1%}  epoch {report.epoch:3}  {report.images_per_second:6.0f} images/s  training batches: "
-            f"residual {report.residual:8.2f} + KL {report.kl:6.2f} nats an image",
-            err=True,
-        )
+        if shows_progress():
+            left = report.seconds * (1 / report.progress - 1) / 60 if report.progress else 0.0
+            write(
+                f"{report.progress:6.1%}  {left:4.0f} min left  epoch {report.epoch:3}  {report.images_per_second:6.0f} "
+                f"images/s  training batches: residual {report.residual:8.2f} + KL {report.kl:6.2f} nats an image"
+            )
 
     def held_out(self, residual: float, kl: float) -> None:
-        click.echo(
-            f"        held out, exact, along their tour: residual {residual:.2f} + KL {kl:.2f} nats an image", err=True
-        )
+        if shows_progress():
+            write(f"        held out, exact, along their tour: residual {residual:.2f} + KL {kl:.2f} nats an image")
 
 
 def _words(value: "Worth") -> str:

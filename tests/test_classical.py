@@ -1,5 +1,6 @@
-"""Tests of benchmarks/classical.py and benchmarks/data.py on tiny synthetic images."""
+"""Tests of acncodec/analysis/classical.py and benchmarks/data.py on tiny synthetic images."""
 
+import time
 from pathlib import Path
 
 import click
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import classical
+from acncodec.analysis import classical
 from benchmarks.data import binarise, mnist, mnist_labels, write_pngs
 
 
@@ -27,26 +28,59 @@ def test_measure_covers_every_codec_and_arrangement(bilevel: bool) -> None:
     expected |= {(c.name, a) for c in classical.picture_codecs() for a in ("per image", "mosaic")}
     assert covered == expected
     assert {"xz 9e", "bz2 9", "PNG", "WebP"} <= {r.codec for r in results}
-    assert all(r.bits > 0 and r.seconds >= 0 for r in results)
+    assert all(r.bits > 0 and r.encode_seconds > 0 and r.decode_seconds > 0 for r in results)
     sampled = {r.codec: r.measured_on for r in results if r.arrangement == "per image"}
     assert (sampled["PNG"], sampled["WebP"]) == (30, 10)
     assert all(r.measured_on == 30 for r in results if r.arrangement != "per image")
 
 
 def test_a_sampled_figure_is_scaled_to_the_whole_set() -> None:
-    same = np.repeat(blobs(1), 20, axis=0)
+    same = [classical.picture_of(blobs(1)[0], False)] * 20
     for codec in classical.picture_codecs():
-        part, whole = (classical._per_image(codec, same, False, sample) for sample in (5, 20))
+        part, whole = (classical.per_image(codec, same, sample) for sample in (5, 20))
         assert (part.measured_on, whole.measured_on) == (5, 20)
-        assert part.bits == whole.bits == 20 * 8 * len(codec.encode(same[0], False))
+        assert part.bits == whole.bits == 20 * 8 * len(codec.encode(same[0]))
+
+
+def test_decoding_is_timed_apart_from_encoding_and_scaled() -> None:
+    honest = classical.picture_codecs()[0]
+
+    def decode(code: bytes, mode: str) -> Image.Image:
+        time.sleep(0.01)
+        return honest.decode(code, mode)
+
+    slow = classical.PictureCodec("slow", honest.encode, decode)
+    result = classical.per_image(slow, [classical.picture_of(image, False) for image in blobs(20)], 5)
+    assert result.decode_seconds >= 20 * 0.01 > result.encode_seconds
+
+
+@pytest.mark.parametrize("mode", classical.PLAIN_MODES)
+def test_every_mode_comes_back(mode: str) -> None:
+    picture = classical.picture_of(np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8), False).convert(mode)
+    for codec in classical.picture_codecs():
+        assert classical.per_image(codec, [picture], 1).bits > 0
+
+
+@pytest.mark.parametrize(("mode", "mask", "colours"), [("L", 3, 2), ("RGB", (0, 1, 2), 4), ("P", 0, 4)])
+def test_what_a_mask_hides_comes_back_hidden(mode: str, mask: int | tuple[int, ...], colours: int) -> None:
+    picture = classical.picture_of(blobs(1)[0], False).convert(mode)
+    picture.info["transparency"] = mask
+    assert classical.samples_of(picture).shape == (9, 7, colours)
+    for codec in classical.picture_codecs():
+        assert classical.per_image(codec, [picture], 1).bits > 0
 
 
 def test_a_codec_that_loses_a_pixel_is_refused() -> None:
     honest = classical.picture_codecs()[0]
-    lossy = classical.PictureCodec("lossy", lambda picture, _: honest.encode(picture // 2, False), honest.decode)
-    for arrangement in (classical._mosaic, lambda *a: classical._per_image(*a, 4)):
-        with pytest.raises(RuntimeError, match="lossy did not give back"):
-            arrangement(lossy, blobs(4), False)
+    lossy = classical.PictureCodec("lossy", lambda p: honest.encode(p.point(lambda value: value // 2)), honest.decode)
+    with pytest.raises(RuntimeError, match="lossy did not give back"):
+        classical.mosaic(lossy, blobs(4), False)
+    # The last image alone is wrong: all are compared.
+    late = classical.PictureCodec("late", honest.encode, lambda code, _: honest.decode(codes.get(code, code), "L"))
+    pictures = [classical.picture_of(image, False) for image in blobs(40)]
+    codes = {honest.encode(pictures[-1]): honest.encode(pictures[0])}
+    with pytest.raises(RuntimeError, match="late did not give back"):
+        classical.per_image(late, pictures, 40)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 9, 30])

@@ -18,6 +18,7 @@ from acncodec.coding.theory import residual_bits
 from acncodec.errors import InputError, OutputError
 from acncodec.exact.grids import LOGIT_MAX, SPREAD_MAX, SPREAD_MIN
 from acncodec.images.picture import Layout
+from acncodec.images.source import Folder
 from acncodec.nets.heads import Logistics, Softmax
 from acncodec.nets.model import Model, parse_model
 from acncodec.nets.networks import Networks
@@ -239,14 +240,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_model_of_other_images_is_no_start(folder: Path, tmp_path: Path) -> None:
-    wish = Wish(folder, tmp_path / "m.safetensors", Budget(steps=1), start=tiny_model(256))
-    with pytest.raises(InputError, match="for other images"):
+    wish = Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), start=tiny_model(256))
+    with pytest.raises(InputError, match="images of another kind"):
         train(wish, Watcher())
     assert not wish.output.exists()
 
 
 def test_session_writes_a_model_and_removes_its_checkpoint(folder: Path, tmp_path: Path) -> None:
-    wish, watcher = Wish(folder, tmp_path / "m.safetensors", Budget(steps=3)), Watcher()
+    wish, watcher = Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=3)), Watcher()
     done = train(wish, watcher)
     model = bundled.load(wish.output)
     assert (model.name, model.plain, model.size) == ("m", done.model.plain, done.model.size)
@@ -262,22 +263,23 @@ def test_session_writes_a_model_and_removes_its_checkpoint(folder: Path, tmp_pat
 
 def test_the_nearest_model_is_the_start(folder: Path, tmp_path: Path) -> None:
     """Not one that is for other images, nor one under which these are larger."""
-    own = train(Wish(folder, tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
+    own = train(Wish(Folder(folder), tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
     watcher = Watcher()
     models = [tiny_model(2), own, tiny_model(256)]
-    done = train(Wish(folder, tmp_path / "m.safetensors", Budget(steps=1), models=models), watcher)
+    done = train(Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), models=models), watcher)
     assert watcher.started == [(own, BATCH)]
     assert done.model.record["from"] == own.sha256.hex()
     assert done.model.arch == own.arch
     watcher = Watcher()
-    train(Wish(folder, tmp_path / "n.safetensors", Budget(steps=1), models=[tiny_model(256)]), watcher)
+    train(Wish(Folder(folder), tmp_path / "n.safetensors", Budget(steps=1), models=[tiny_model(256)]), watcher)
     assert watcher.started == [(None, BATCH)]
 
 
 def test_an_interrupted_session_goes_on_exactly(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acncodec.training.session.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("acncodec.training.session.LOOKS", 1e9)
     monkeypatch.setattr(Trainer.run, "__defaults__", (0.0,))
-    whole = train(Wish(folder, tmp_path / "whole.safetensors", Budget(steps=6)), Watcher())
+    whole = train(Wish(Folder(folder), tmp_path / "whole.safetensors", Budget(steps=6)), Watcher())
 
     class Stop(Watcher):
         def held_out(self, residual: float, kl: float) -> None:
@@ -285,7 +287,7 @@ def test_an_interrupted_session_goes_on_exactly(folder: Path, tmp_path: Path, mo
             if len(self.looks) == 4:
                 raise KeyboardInterrupt
 
-    wish = Wish(folder, tmp_path / "whole-.safetensors", Budget(steps=6))
+    wish = Wish(Folder(folder), tmp_path / "whole-.safetensors", Budget(steps=6))
     with pytest.raises(KeyboardInterrupt):
         train(wish, Stop())
     with pytest.raises(OutputError, match="unfinished training"):
@@ -322,7 +324,7 @@ def test_large_pictures_are_trained_on_in_tiles() -> None:
 
 
 def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
-    done = train(Wish(folder, tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
+    done = train(Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
     value = worth(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
     assert value.images == 100
     assert value.bits == pytest.approx((done.residual + done.kl) / np.log(2), rel=0.3)

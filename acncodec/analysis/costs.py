@@ -91,4 +91,4 @@ def kl_along(model: Model, codes: np.ndarray, order: np.ndarray) -> float:
 
 def _mean_kl(model: Model, codes: np.ndarray, children: np.ndarray, parents: np.ndarray) -> float:
     known, asked = torch.from_numpy(codes[parents]), torch.from_numpy(codes[children])
-    return parent_bits(model.networks, asked, known) * NATS / len(children)
+    return float(parent_bits(model.networks, asked, known).sum()) * NATS / len(children)

@@ -12,6 +12,7 @@ from acncodec.archive import header as head
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.progress import Progress
 from acncodec.errors import InputError
+from acncodec.images.source import Folder, Images
 from acncodec.nets.model import Model
 from acncodec.planning.tour import DEFAULT_EFFORT
 from acncodec.training.pictures import KINDS, read_pictures
@@ -33,7 +34,7 @@ def images_for(model: Model, root: Path) -> np.ndarray:
     wanted = model.arch.levels, model.arch.colours
     kind = next(kind for kind, sizes in KINDS.items() if (sizes["levels"], sizes.get("colours", 1)) == wanted)
     groups: dict[tuple[int, ...], list[np.ndarray]] = {}
-    for samples in read_pictures(root)[kind]:
+    for samples in read_pictures(Folder(root))[kind]:
         groups.setdefault(samples.shape, []).append(samples)
     largest = max(groups.values(), key=len, default=[])
     if len(largest) < 2:
@@ -44,11 +45,10 @@ def images_for(model: Model, root: Path) -> np.ndarray:
 def evaluate(model: Model, images: np.ndarray, progress: Progress, effort: int = DEFAULT_EFFORT) -> Evaluation:
     """Costs and archive of images uint8 [N, H, W, colours], N at least 2. Raises ExactnessError."""
     with tempfile.TemporaryDirectory() as folder:
-        root, target = Path(folder, "images"), Path(folder, "archive")
-        root.mkdir()
-        for number, image in enumerate(images):
-            as_picture(image, model.arch.levels).save(root / f"{number:08}.png")
-        size = compress(root, target, [model], Options(names=head.NAMES_DROP, effort=effort), progress).size
+        source = Images(as_picture(image, model.arch.levels) for image in images)
+        size = compress(
+            source, Path(folder, "archive"), [model], Options(names=head.NAMES_DROP, effort=effort), progress
+        ).size
     return Evaluation(costs(model, images, effort), 8 * size)
 
 

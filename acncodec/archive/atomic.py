@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -24,12 +24,15 @@ MAX_DEPTH = 255  # directories within the target; the library function that remo
 UNSYNCABLE = (errno.EACCES, errno.EINVAL, errno.ENOTSUP)
 
 
-def write_atomically(path: Path, chunks: Iterable[bytes], overwrite: bool) -> int:
+def write_atomically(
+    path: Path, chunks: Iterable[bytes], overwrite: bool, inspect: Callable[[Path], None] | None = None
+) -> int:
     """Write a file of all `chunks` in order and return its length in bytes.
 
-    Whatever goes wrong, an interrupt or the loss of power included, `path` is left as it was or is complete.
+    `inspect` may read the file, whole and on the disk, before it is put into its place. Whatever goes wrong, an interrupt
+    or the loss of power included, `path` is left as it was or is complete.
     Raises OutputError if `path` exists and `overwrite` is not set, if it is no regular file, or if the system
-    refuses; what iterating `chunks` raises comes through as it is.
+    refuses; what iterating `chunks` and `inspect` raise comes through as it is.
     """
     refuse_occupied(path, overwrite)
     temp = _temp_name(path)
@@ -51,6 +54,9 @@ def write_atomically(path: Path, chunks: Iterable[bytes], overwrite: bool) -> in
             raise
         with _reported(path):
             os.close(descriptor)  # some file systems tell of a full disk only here
+        if inspect:
+            inspect(temp)
+        with _reported(path):
             _publish(temp, path, overwrite)
     finally:
         _remove(temp)

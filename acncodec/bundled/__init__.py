@@ -22,6 +22,7 @@ from acncodec.nets.model import MAX_MODEL_BYTES, METADATA_KEY, Model, descriptio
 FOLDER = Path(__file__).parent
 SAMPLE = FOLDER / "sample"  # some hundred MNIST digits as PNG files
 PACKED = "packed"
+SUFFIX = ".safetensors"
 
 
 def user_folder() -> Path:
@@ -31,7 +32,7 @@ def user_folder() -> Path:
 
 def model_files() -> list[Path]:
     """All model files that can be found without being told where: bundled ones first."""
-    return sorted(FOLDER.glob("*.safetensors")) + sorted(user_folder().glob("*.safetensors"))
+    return sorted(FOLDER.glob(f"*{SUFFIX}")) + sorted(user_folder().glob(f"*{SUFFIX}"))
 
 
 def model_file(plain: bytes, base: bytes = b"") -> bytes:
@@ -77,12 +78,17 @@ def _name_of(data: bytes) -> bytes:
 
 def find(name: str) -> Model:
     """A model by path or by name (its file's name without suffix). Raises InputError if there is none."""
+    return load(locate(name))
+
+
+def locate(name: str) -> Path:
+    """Where `find` finds a model. Raises InputError if there is none of that name."""
     path = Path(name)
-    if path.suffix == ".safetensors":
-        return load(path)
+    if path.suffix == SUFFIX:
+        return path
     for candidate in model_files():
         if candidate.stem == name:
-            return load(candidate)
+            return candidate
     known = ", ".join(p.stem for p in model_files())
     raise InputError(f"there is no model '{name}'; known are {known}, or give the path of a .safetensors file")
 

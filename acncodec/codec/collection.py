@@ -1,4 +1,4 @@
-"""What a directory holds, read once: which files there are, and what distinct contents they have."""
+"""What a source holds, read once: which files there are, and what distinct contents they have."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from acncodec.errors import InputError
 from acncodec.images.picture import Picture, exact, layout, read_picture
-from acncodec.images.scan import read_file, scan
+from acncodec.images.source import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,13 +22,13 @@ class Content:
 
 @dataclass
 class Collection:
-    """A directory's regular files: `names` sorted by bytes, `contents` by first appearance.
+    """A source's regular files: `names` sorted by bytes, `contents` by first appearance.
 
     `content_of[i]` is the content of file i. `skipped` lists what is no regular file, `unreadable` what could not be read,
     both with reasons; `empty` the empty directories.
     """
 
-    root: Path
+    source: Source
     names: list[bytes]
     contents: list[Content]
     content_of: list[int]
@@ -39,28 +39,28 @@ class Collection:
 
     def read(self, content: Content) -> bytes:
         """A content's file, read again. Raises InputError if it is gone or has changed in size."""
-        data = read_file(self.root, self.names[content.entry])
+        data = self.source.read(self.names[content.entry])
         if len(data) != content.size:
             raise InputError(f"'{os.fsdecode(self.names[content.entry])}' was changed while it was being compressed")
         return data
 
 
-def collect(root: Path, target: Path, exact_files: bool, advance: Callable[[int], None]) -> Collection:
-    """Read a directory; `advance` is called with 1 for every file. Raises InputError.
+def collect(source: Source, target: Path, exact_files: bool, advance: Callable[[int], None]) -> Collection:
+    """Read all of a source; `advance` is called with 1 for every file. Raises InputError.
 
     With `exact_files` only images whose file comes back byte for byte are taken apart. An archive that is to be overwritten
     at `target`, within the directory, is left out and reported as skipped.
     """
-    listing = scan(root)
-    found = Collection(root, [], [], [], listing.empty, list(listing.skipped), list(listing.unreadable), 0)
+    listing = source.listing()
+    found = Collection(source, [], [], [], listing.empty, list(listing.skipped), list(listing.unreadable), 0)
     known: dict[bytes, int] = {}
     for name in listing.files:
         advance(1)
-        if target.exists() and (root / os.fsdecode(name)).samefile(target):
+        if source.holds(name, target):
             found.skipped.append((name, "the archive to be written"))
             continue
         try:
-            data = read_file(root, name)
+            data = source.read(name)
         except InputError as error:
             found.unreadable.append((name, str(error)))
             continue

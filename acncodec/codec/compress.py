@@ -1,6 +1,6 @@
-"""Directory in, one file out."""
+"""Directory, or images at hand, in; one file out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from acncodec.codec.progress import Advance, Progress
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import pack_model
 from acncodec.errors import InputError
+from acncodec.images.source import Folder, Source
 from acncodec.nets.model import Model
 from acncodec.planning.tour import DEFAULT_EFFORT
 
@@ -63,15 +64,24 @@ class Compressed:
     size: int
 
 
-def compress(root: Path, target: Path, models: list[Model], options: Options, progress: Progress) -> Compressed:
-    """Compress the directory `root` into the file `target`, with those of `models` that make it smallest.
+def compress(
+    source: Path | Source,
+    target: Path,
+    models: list[Model],
+    options: Options,
+    progress: Progress,
+    inspect: Callable[[Path], None] | None = None,
+) -> Compressed:
+    """Compress a directory, or another source, into the file `target`, with those of `models` that make it smallest.
 
-    Raises InputError, OutputError, ExactnessError; the target is written whole or not at all.
+    `inspect` gets the path of the finished file before it appears as `target`; if it raises nothing appears. Raises
+    InputError, OutputError, ExactnessError; the target is written whole or not at all.
     """
     for model in models:
         quick_selftest(model.networks.device)
     refuse_occupied(target, options.overwrite)  # now, not after hours of work
-    found = collect(root, target, options.exact_files, progress("read", 0))
+    source = Folder(source) if isinstance(source, Path) else source
+    found = collect(source, target, options.exact_files, progress("read", 0))
     samples = sum(c.picture.samples.size for c in found.contents if c.picture)
     if len(found.names) > MAX_ENTRIES or samples > MAX_ALL_PIXELS:
         raise InputError("there are more files or pixels than one archive may hold; compress parts of the directory")
@@ -108,7 +118,8 @@ def compress(root: Path, target: Path, models: list[Model], options: Options, pr
     sections += pack_directory(directory)
     sections += [("BLCK", data) for data in archive.blocks] + [("FILE", data) for data in archive.stores]
     features = FEATURE_MODELS if carried else 0
-    size = write_atomically(target, write_container([s for s in sections if s[1]], features), options.overwrite)
+    chunks = write_container([s for s in sections if s[1]], features)
+    size = write_atomically(target, chunks, options.overwrite, inspect)
     return Compressed(found, sum(choice.kind.method != METHOD_CODED for choice in choices), size)
 
 

@@ -1,16 +1,18 @@
 """One file in, directory out: all of it or a part; and the same without writing anything, as a test."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from os import fsencode
 from pathlib import Path
 
+import torch
+
 from acncodec.archive.atomic import DirectoryWriter
 from acncodec.codec.directory import Entry
 from acncodec.codec.progress import Progress
 from acncodec.codec.reader import Archive
-from acncodec.errors import DamagedError, InputError
+from acncodec.errors import DamagedError, ExactnessError, InputError
 
 
 @dataclass
@@ -52,6 +54,24 @@ def check(archive: Archive, *, keep_going: bool = False, progress: Progress) -> 
     for _ in _files(archive, archive.entries, keep_going, outcome, progress):
         pass
     return outcome
+
+
+def verifier(models: list[Path], device: torch.device, progress: Progress) -> Callable[[Path], None]:
+    """What makes sure of a new archive: reads it from the disk and decodes all of it, looking for models as a reader does.
+
+    It raises ExactnessError if that fails.
+    """
+
+    def verify(path: Path) -> None:
+        try:
+            with Archive(path, models, device) as opened:
+                check(opened, progress=progress)
+        except DamagedError as error:
+            raise ExactnessError(
+                f"the new archive did not decode to what was compressed, and was removed: {error}; run 'acncodec selftest'"
+            ) from error
+
+    return verify
 
 
 def _files(

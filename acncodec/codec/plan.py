@@ -119,4 +119,4 @@ def latent_bits(plan: GroupPlan, way: Way) -> float:
         z = c + posterior_offsets(c.shape)
         total += float(unconditional_kl_bits(c, z, plan.model.unconditional).sum())
     children = np.flatnonzero(parents >= 0)
-    return total + parent_bits(plan.model.networks, codes[children], codes[parents[children]])
+    return total + float(parent_bits(plan.model.networks, codes[children], codes[parents[children]]).sum())

@@ -238,13 +238,16 @@ class Archive:
         decoded = self._ahead.take(index) or self._task(index, advance)()
         return [decoded[position] for position in self.order(index).positions]
 
+    def samples(self, content: int, advance: Advance = ignore) -> np.ndarray:
+        """Samples uint8 [H, W, C] of a coded picture. Raises as `read`."""
+        section, offset = self._place(content)
+        return self._pictures(section, advance)[offset]
+
     def read(self, content: int, advance: Advance = ignore) -> bytes:
         """The file with this content; its block is decoded and kept for the next call. Raises DamagedError and others."""
         section, offset = self._place(content)
         if section < len(self.header.blocks):
-            samples = self._pictures(section, advance)[offset]
-            order = self.order(section)
-            return write_picture(self.classes[order.classes[order.positions[offset]]].form, samples)
+            return write_picture(self.kind(content).form, self.samples(content, advance))
         number, data = self._store(section - len(self.header.blocks))[offset]
         return restore(self.classes[number], data)
 

@@ -30,10 +30,11 @@ def element_bits(model: Model, elements: np.ndarray) -> np.ndarray:
     )
 
 
-def parent_bits(networks: Networks, codes: torch.Tensor, parents: torch.Tensor) -> float:
-    """The KL of codes [N, D] given their parents' [N, D], integers of any type, summed over all: bits."""
-    total = 0.0
-    for child, parent in zip(codes.split(BATCH), parents.split(BATCH), strict=True):
-        mixture = networks.mixture(parent.to(networks.device, torch.float32))
-        total += float(kl_bits(child.to(networks.device), mixture).sum())
-    return total
+def parent_bits(networks: Networks, codes: torch.Tensor, parents: torch.Tensor) -> np.ndarray:
+    """The KL of codes [N, D] given their parents' [N, D], integers of any type: float64 [N], bits."""
+    found = np.empty(len(codes))
+    for start in range(0, len(codes), BATCH):
+        part = slice(start, start + BATCH)
+        mixture = networks.mixture(parents[part].to(networks.device, torch.float32))
+        found[part] = kl_bits(codes[part].to(networks.device), mixture).cpu().numpy()
+    return found

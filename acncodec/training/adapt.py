@@ -88,7 +88,9 @@ class _Sample:
             residual_prices(pixels.numpy(), z.numpy(), networks).sum()
             for pixels, z in zip(self.pixels.split(size), self.z.split(size), strict=True)
         )
-        return (float(residual) + parent_bits(networks, self.codes, self.parents)) * self.count / len(self.pixels)
+        return (
+            (float(residual) + float(parent_bits(networks, self.codes, self.parents).sum())) * self.count / len(self.pixels)
+        )
 
 
 @torch.no_grad()

@@ -34,6 +34,6 @@ def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, floa
             codes.append(c)
         tour = torch.cat(codes)
         tour = tour[plan_tour(tour.numpy().astype(np.int16), Schedule(len(tour), 1))]
-        kl += parent_bits(networks, tour[1:], tour[:-1])
+        kl += float(parent_bits(networks, tour[1:], tour[:-1]).sum())
         children += len(tour) - 1
     return residual * _NATS / sum(map(len, groups)), kl * _NATS / max(1, children)

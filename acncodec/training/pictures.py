@@ -1,11 +1,9 @@
-"""The pictures of a directory that networks can model, by their layout."""
-
-from pathlib import Path
+"""The pictures of a source that networks can model, by their layout."""
 
 import numpy as np
 
 from acncodec.images.picture import Layout, expand, layout, read_picture
-from acncodec.images.scan import read_file, scan
+from acncodec.images.source import Source
 from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
 
 COLOURS = {"colours": 3, "logistics": 8, "channels": 32, "features": 48}
@@ -17,11 +15,11 @@ KINDS = {  # what a model of pictures of this layout is like
 }
 
 
-def read_pictures(root: Path) -> dict[Layout, list[np.ndarray]]:
-    """Samples uint8 [H, W, C] of all pictures below `root`, by name, palettes expanded. Raises InputError."""
+def read_pictures(source: Source) -> dict[Layout, list[np.ndarray]]:
+    """Samples uint8 [H, W, C] of all pictures of a source, by name, palettes expanded. Raises InputError."""
     found: dict[Layout, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    for name in scan(root).files:
-        picture = read_picture(read_file(root, name))
+    for name in source.listing().files:
+        picture = read_picture(source.read(name))
         if picture is not None:
             picture = expand(picture) or picture
             found.get(layout(picture.form), []).append(picture.samples)

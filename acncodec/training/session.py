@@ -1,4 +1,4 @@
-"""One training from a directory to a model file, with checkpoints and exact resume."""
+"""One training from images to a model file, with checkpoints and exact resume."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ import torch
 from acncodec.archive.atomic import write_atomically
 from acncodec.bundled import model_file
 from acncodec.errors import InputError, OutputError
+from acncodec.images.source import Source
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, parse_model
 from acncodec.training.best import Best
@@ -23,28 +24,28 @@ from acncodec.training.trainer import CPU, Budget, Report, Trainer
 from acncodec.training.world import World
 
 CHECKPOINT_SECONDS = 180
-LOOKS = 12  # at the held-out images, at least, where the budget is a time
+LOOKS = 12  # at the held-out images within a budget of minutes: a learning rate that is still high shows no gain for long
 
 
-def read_training_set(root: Path) -> tuple[Architecture, TrainingSet]:
-    """The pictures of the layout that most in a directory have, large ones in tiles, and what a model of them is like.
+def read_training_set(source: Source) -> tuple[Architecture, TrainingSet]:
+    """The pictures of the layout that most of a source have, large ones in tiles, and what a model of them is like.
 
     Raises InputError.
     """
-    found = read_pictures(root)
+    found = read_pictures(source)
     kind = max(found, key=lambda k: len(found[k]))
     return Architecture(**KINDS[kind]), split([part for samples in found[kind] for part in elements(samples)])
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be trained: on the images below `root`, to the model file `output`, within so many minutes or steps.
+    """What is to be trained: on the images of `source`, to the model file `output`, within so many minutes or steps.
 
     `start` is a model to start from, of the kind that most of the images are of; without one the one of `models` that
     suits them best is taken, or random weights if there is none.
     """
 
-    root: Path
+    source: Source
     output: Path
     budget: Budget
     start: Model | None = None
@@ -97,11 +98,11 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
     """
     world = World.join(wish.device)
     wish.check()
-    arch, data = read_training_set(wish.root)
+    arch, data = read_training_set(wish.source)
     start = wish.start or nearest(list(wish.models), arch, data)
     if start is not None:
         if (start.arch.levels, start.arch.colours) != (arch.levels, arch.colours):
-            raise InputError(f"the model '{start.name}' is for other images than most of '{wish.root}' are")
+            raise InputError(f"the model '{start.name}' is for images of another kind than most here are")
         arch = start.arch
     stored: dict[str, Any] = {}
     if wish.resume:
@@ -144,16 +145,22 @@ def _run(trainer: Trainer, best: Best, wish: Wish, settings: dict[str, object], 
         residual, kl = held_out_nats(trainer.exact_networks(), trainer.data.held_out)
         if world.leads:
             watcher.held_out(residual, kl)
-        worthwhile = best.offer(trainer.averaged, residual + kl)
+        return best.offer(trainer.averaged, residual + kl)
+
+    def save() -> None:
         if world.leads:
             save_checkpoint(wish.checkpoint, trainer.state() | best.state(), settings)
-        return worthwhile
 
-    every = min(CHECKPOINT_SECONDS, 60 * (wish.budget.minutes or 1) / LOOKS)
-    looked = trainer.seconds
+    every = 60 * (wish.budget.minutes or 1) / LOOKS
+    looked = saved = trainer.seconds
     for _ in trainer.run(watcher.report if world.leads else lambda report: None):
         if trainer.seconds - looked >= every:
-            if not look():
-                return
-            looked = trainer.seconds
-    look()
+            worthwhile, looked = look(), trainer.seconds
+            if not worthwhile:
+                break
+        if trainer.seconds - saved >= CHECKPOINT_SECONDS:
+            saved = trainer.seconds
+            save()
+    else:
+        look()
+    save()

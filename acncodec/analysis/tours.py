@@ -1,0 +1,93 @@
+"""What an archive's networks have coded, element by element along a tour: costs, codes on a plane, and how each looks."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from acncodec.archive.classes import Class
+from acncodec.codec.elements import Group, cells
+from acncodec.codec.reader import Archive
+from acncodec.coding.pixels import residual_prices
+from acncodec.coding.prices import element_bits, parent_bits, posterior_offsets
+from acncodec.coding.protocol import encode
+from acncodec.exact.precision import full_precision
+from acncodec.nets.model import Model
+from acncodec.planning.schedule import Schedule
+from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
+
+BATCH = 512
+PLANE = 2  # axes
+
+
+@dataclass(frozen=True)
+class Toured:
+    """N elements of one size under one model, in the order of a tour.
+
+    `images` uint8 [N, H, W, colours]; `residual` and `latent` float64 [N], bits, the latent given the element before;
+    `plane` float64 [N, 2], codes on their first two principal axes, and `variance` the shares of it that these have.
+    `unordered` is what an element costs on average without the one before, in bits.
+    """
+
+    model: Model
+    names: list[str]
+    images: np.ndarray
+    residual: np.ndarray
+    latent: np.ndarray
+    plane: np.ndarray
+    variance: tuple[float, float]
+    unordered: float
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def toured(archive: Archive) -> list[Toured]:
+    """The elements that an archive's networks have coded, by group, the largest first; groups of one are left out."""
+    names: dict[Group, list[str]] = {}
+    elements: dict[Group, list[np.ndarray]] = {}
+    first = {entry.content: entry.name for entry in reversed(archive.entries)}
+    for content in range(sum(archive.header.blocks)):
+        samples, name = archive.samples(content), os.fsdecode(first[content])
+        for label, (group, rows, columns, part) in _labelled(archive.kind(content), name):
+            names.setdefault(group, []).append(label)
+            elements.setdefault(group, []).append(samples[rows, columns, part])
+    found = [_along(archive.models[g.model], names[g], np.stack(elements[g])) for g in sorted(names) if len(names[g]) > 1]
+    return sorted(found, key=len, reverse=True)
+
+
+def _labelled(kind: Class, name: str) -> list[tuple[str, tuple[Group, slice, slice, slice]]]:
+    """A picture's elements with names: its own, or where in it they lie."""
+    parts = cells(kind)
+    if len(parts) == 1:
+        return [(name, parts[0])]
+    return [(f"{name} at {part[2].start}, {part[1].start}", part) for part in parts]
+
+
+@full_precision()
+def _along(model: Model, names: list[str], images: np.ndarray) -> Toured:
+    codes = encode(model, images)
+    tour = plan_tour(codes, Schedule(len(codes), 1), DEFAULT_EFFORT)
+    names, images, codes = [names[i] for i in tour], images[tour], codes[tour]
+    alone = element_bits(model, images)
+    held = torch.from_numpy(codes)
+    z = (held + posterior_offsets(held.shape)).numpy()
+    parts = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
+    residual = np.concatenate([residual_prices(images[part], z[part], model.networks) for part in parts])
+    latent = parent_bits(model.networks, held[1:], held[:-1])
+    centred = codes - codes.mean(0, dtype=np.float64)
+    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
+    # A code of one dimension has one axis.
+    spread, axes = np.append(spread, 0.0), np.vstack([axes, np.zeros_like(axes[:1])])
+    shares = spread**2 / max(float((spread**2).sum()), np.finfo(float).tiny)
+    return Toured(
+        model=model,
+        names=names,
+        images=images,
+        residual=residual,
+        latent=np.concatenate([alone[:1] - residual[:1], latent]),
+        plane=centred @ axes[:PLANE].T,
+        variance=(float(shares[0]), float(shares[1])),
+        unordered=float(alone.mean()),
+    )

@@ -1,0 +1,272 @@
+"""acncodec for programs: `compress`, `decompress` and `Model`; beside `open` and `AcnDataset` in access.py."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from acncodec import bundled
+from acncodec.analysis.samples import Dice, reconstruct, sample
+from acncodec.codec import compress as codec
+from acncodec.codec import decompress as restoring
+from acncodec.codec.info import NAMES, describe
+from acncodec.codec.progress import Progress, ignore
+from acncodec.codec.reader import Archive
+from acncodec.coding.prices import element_bits
+from acncodec.coding.protocol import encode
+from acncodec.coding.selftest import trusted_device
+from acncodec.errors import InputError
+from acncodec.exact.grids import LATENT_BITS
+from acncodec.images.scan import collisions
+from acncodec.images.source import Folder, Images, Source
+from acncodec.nets import model as nets
+from acncodec.planning.tour import DEFAULT_EFFORT
+from acncodec.training.session import Trained, Watcher, Wish
+from acncodec.training.session import train as run_training
+from acncodec.training.trainer import Budget, Report
+
+PathLike = str | os.PathLike[str]
+AUTO = "auto"
+
+
+def unwatched(stage: str, total: int) -> Callable[[int], None]:
+    """A `Progress` for those who do not watch."""
+    return ignore
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A finished archive of `size` bytes, from `files` of `source_bytes`; `info` is what `acncodec info --json` says of it.
+
+    `not_stored` lists what was left out or could not be read, as (path, reason); `unreadable` counts the latter.
+    `unmodelled` counts contents that no network codes. `collision` is a pair of paths that a file system which folds case
+    takes for one.
+    """
+
+    size: int
+    files: int
+    source_bytes: int
+    unmodelled: int
+    unreadable: int
+    not_stored: list[tuple[bytes, str]]
+    collision: tuple[bytes, bytes] | None
+    info: dict[str, Any]
+
+
+def as_source(images: PathLike | Source | Mapping[str, Any] | Iterable[Any]) -> Source:
+    """Where images come from: the directory at a path, or the images themselves. Raises InputError."""
+    if isinstance(images, str | os.PathLike):
+        return Folder(Path(images))
+    if isinstance(images, Folder | Images):
+        return images
+    return Images(images)  # type: ignore[arg-type]
+
+
+def device_of(name: str) -> torch.device:
+    """'cpu', 'cuda', or with 'auto' CUDA where it passes the self-test. Raises InputError for one that is not there."""
+    if name == AUTO:
+        return trusted_device()
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here that torch can use; take the CPU")
+    return torch.device(name)
+
+
+def models_of(names: Sequence[str], device: torch.device) -> list[nets.Model]:
+    """The models to choose among, by names and files, 'auto' for all that are found. Raises InputError, ModelError."""
+    found = bundled.candidates([name for name in names if name != AUTO], auto=AUTO in names)
+    for model in found:
+        model.networks.to(device)
+    return found
+
+
+def compress(
+    images: PathLike | Source | Mapping[str, Any] | Iterable[Any],
+    archive: PathLike,
+    *,
+    names: str = "keep",
+    exact_files: bool = False,
+    models: Sequence[str] = (AUTO,),
+    embed_model: bool = False,
+    adapt: float = 0.0,
+    block_size: int = codec.BLOCK_PICTURES,
+    effort: int = DEFAULT_EFFORT,
+    verify: bool = True,
+    overwrite: bool = False,
+    device: str = AUTO,
+    progress: Progress = unwatched,
+) -> Compressed:
+    """Compress the directory at a path, or images, into the file `archive`.
+
+    Images are Pillow's or arrays (bool or uint8 [H, W], or uint8 [H, W, C]), in a mapping from paths, in any iterable, or
+    as pairs with labels as torchvision's data sets have them. `models`: names or files, 'auto' for all that are found.
+    `names` is 'keep', 'folders' or 'drop', `adapt` minutes. Everything else is as in `acncodec compress`. Raises
+    InputError, OutputError, ModelError, ExactnessError.
+    """
+    source, target, on = as_source(images), Path(archive), device_of(device)
+    numbers = {name: number for number, name in NAMES.items()}
+    if names not in numbers:
+        raise InputError(f"names are kept by one of {', '.join(numbers)}, not '{names}'")
+    options = codec.Options(
+        names=numbers[names],
+        exact_files=exact_files,
+        block=block_size,
+        effort=effort,
+        overwrite=overwrite,
+        carry=embed_model,
+        adapt=adapt,
+    )
+    files = [Path(name) for name in models if name.endswith(bundled.SUFFIX)]
+    inspect = restoring.verifier(files, on, progress) if verify else None
+    done = codec.compress(source, target, models_of(models, on), options, progress, inspect)
+    with Archive(target) as opened:
+        info = describe(opened, files)
+    found = done.collection
+    return Compressed(
+        size=done.size,
+        files=len(found.names),
+        source_bytes=found.source_bytes,
+        unmodelled=done.stored,
+        unreadable=len(found.unreadable),
+        not_stored=found.skipped + found.unreadable,
+        collision=collisions(found.names),
+        info=info,
+    )
+
+
+def decompress(
+    archive: PathLike,
+    directory: PathLike,
+    *,
+    patterns: Sequence[str] = (),
+    models: Iterable[PathLike] = (),
+    overwrite: bool = False,
+    device: str = AUTO,
+    progress: Progress = unwatched,
+) -> int:
+    """Restore an archive as a directory, or those files that a path, a folder or a glob among `patterns` names.
+
+    Returns how many files came back. `models` are files to look for its models, beside those that are found. Raises
+    InputError, OutputError, DamagedError, UnsupportedError, ExactnessError.
+    """
+    with Archive(Path(archive), map(Path, models), device_of(device)) as opened:
+        outcome = restoring.decompress(
+            opened, Path(directory), patterns=tuple(patterns), overwrite=overwrite, progress=progress
+        )
+    return outcome.files
+
+
+class Model:
+    """A trained model: codes and code lengths of images, and images of its own.
+
+    Images are uint8 [N, H, W] or [N, H, W, C] as the model is for: 0 and 1 (or bool) for one of 1-bit images.
+    """
+
+    def __init__(self, model: nets.Model) -> None:
+        self._model = model
+
+    @classmethod
+    def load(cls, name: PathLike, device: str = AUTO) -> "Model":
+        """The model of that name, or in that .safetensors file. Raises InputError, ModelError."""
+        found = bundled.find(os.fspath(name))
+        found.networks.to(device_of(device))
+        return cls(found)
+
+    @classmethod
+    def train(
+        cls,
+        images: PathLike | Source | Mapping[str, Any] | Iterable[Any],
+        output: PathLike,
+        *,
+        minutes: float = 30.0,
+        start: str | None = AUTO,
+        resume: bool = False,
+        overwrite: bool = False,
+        device: str = AUTO,
+        watcher: Watcher | None = None,
+    ) -> "Model":
+        """Train on images, as `compress` takes them, and write the model file `output`, as `acncodec train` does.
+
+        `start` is a name or a file; 'auto' takes what suits the images best, None random weights. Raises InputError,
+        OutputError, BoundError.
+        """
+        wish = wish_for(as_source(images), Path(output), minutes, start, resume, overwrite, device)
+        return cls(run_training(wish, watcher or _Silent()).model)
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    @property
+    def sha256(self) -> str:
+        """By which archives name it."""
+        return self._model.sha256.hex()
+
+    def codes(self, images: np.ndarray) -> np.ndarray:
+        """Codes float32 [N, D], in units of the posterior's deviation (ACN, section 2)."""
+        return encode(self._model, self._checked(images)).astype(np.float32) * 2.0**-LATENT_BITS
+
+    def bits(self, images: np.ndarray) -> np.ndarray:
+        """What each image would cost by itself, latents under the unconditional prior: float64 [N], bits."""
+        return element_bits(self._model, self._checked(images))
+
+    def sample(self, count: int, height: int, width: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+        """Images from nothing: uint8 [count, height, width, C]."""
+        return sample(self._model, count, height, width, Dice(seed, temperature))
+
+    def reconstruct(self, images: np.ndarray, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+        """What their codes alone keep of images: uint8 [N, H, W, C]."""
+        return reconstruct(self._model, self._checked(images), Dice(seed, temperature))
+
+    def _checked(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, H, W, C]. Raises InputError for what the model is not for."""
+        values = np.asarray(images)
+        values = values[..., None] if values.ndim == 3 else values
+        arch = self._model.arch
+        if (
+            values.dtype not in (np.uint8, np.bool_)
+            or values.ndim != 4
+            or values.shape[3] != arch.colours
+            or not values.size
+        ):
+            raise InputError(
+                f"the model '{self.name}' takes uint8 [N, H, W, {arch.colours}], not {values.dtype} {list(values.shape)}"
+            )
+        values = np.ascontiguousarray(values, np.uint8)
+        if values.max() >= arch.levels:
+            raise InputError(f"the model '{self.name}' is for values below {arch.levels}; here is {values.max()}")
+        return values
+
+
+def wish_for(
+    source: Source, output: Path, minutes: float, start: str | None, resume: bool, overwrite: bool, device: str
+) -> Wish:
+    """What is to be trained. Raises InputError if the file's name is no model's, or `start` is not found."""
+    if output.suffix != bundled.SUFFIX:
+        raise InputError(f"the model's file name must end in {bundled.SUFFIX}, '{output}' does not")
+    return Wish(
+        source=source,
+        output=output,
+        budget=Budget(minutes),
+        start=None if start in (AUTO, None) else bundled.find(start),
+        models=bundled.candidates([], auto=True) if start == AUTO else (),
+        resume=resume,
+        overwrite=overwrite,
+        device=device_of(device),
+    )
+
+
+class _Silent:
+    """Whom a training tells nothing."""
+
+    def begin(self, start: nets.Model | None, batch: int) -> None: ...
+
+    def report(self, report: Report) -> None: ...
+
+    def held_out(self, residual: float, kl: float) -> None: ...
+
+
+__all__ = ["Compressed", "Model", "Trained", "compress", "decompress"]

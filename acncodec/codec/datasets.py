@@ -1,0 +1,49 @@
+"""Data sets of torchvision by name, with all their splits."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from acncodec.errors import InputError
+from acncodec.images.source import Images
+
+PREFIX = "torchvision:"
+SPLITS = ("train", "test")
+
+
+def open_dataset(name: str, root: Path, split: str | None = None, download: bool = False) -> Images:
+    """The images of `torchvision:NAME`, kept below `root`, as `split/class/number`; all of SPLITS unless one is given.
+
+    Raises InputError if there is no such data set, if it is not below `root`, or if it does not give images.
+    """
+    from torchvision import datasets
+
+    kind = getattr(datasets, name.removeprefix(PREFIX), None)
+    if not name.startswith(PREFIX) or not inspect.isclass(kind) or not issubclass(kind, datasets.VisionDataset):
+        raise InputError(f"there is no data set '{name}'; give torchvision's name of one, as in {PREFIX}CIFAR10")
+    wanted = (split,) if split else SPLITS
+    return Images({path: image for each in wanted for path, image in _pictures(kind, root, each, download)})
+
+
+def _pictures(kind: Any, root: Path, split: str, download: bool) -> Iterator[tuple[str, Any]]:
+    """Paths and images of one split."""
+    parameters = inspect.signature(kind).parameters
+    if not {"train", "split"} & set(parameters):
+        raise InputError(f"torchvision's {kind.__name__} has no splits to choose from; compress the directory of its files")
+    options: dict[str, Any] = {"train": split == "train"} if "train" in parameters else {"split": split}
+    if "download" in parameters:
+        options["download"] = download
+    try:
+        data = kind(root, **options)
+        digits = len(str(max(0, len(data) - 1)))
+        for number in range(len(data)):
+            image, label = data[number]
+            yield f"{split}/{_folder(data, label)}/{number:0{digits}}", image
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"torchvision's {kind.__name__} cannot be read from '{root}': {error}") from error
+
+
+def _folder(data: Any, label: Any) -> str:
+    classes = getattr(data, "classes", None)
+    return str(classes[label] if classes is not None else label).replace("/", "_")

@@ -1,0 +1,76 @@
+"""acncodec bench"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .console import Bars, say
+from .options import FILE, choose_device, device_option, force_option, json_option, work_options
+
+
+@click.command("bench")
+@click.argument("directory", type=FILE)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="auto|NAME|FILE",
+    help="Take this model where it beats conventional codecs; may be repeated. 'auto', the default, tries all.",
+)
+@click.option(
+    "--report", type=FILE, metavar="FILE.html", help="Also write a page with charts, the tour and a map of all codes."
+)
+@force_option
+@device_option
+@json_option
+@work_options
+def command(directory: Path, models: tuple[str, ...], report: Path | None, force: bool, device: str, as_json: bool) -> None:
+    """Compare what acncodec makes of DIRECTORY with zip, tar.xz, tar.zst, WebP and JPEG XL, and write no archive.
+
+    Every archive is decoded and checked; zstd and JPEG XL take part if the Python packages zstandard and imagecodecs are
+    installed. Prints a Markdown table.
+    """
+    from acncodec import bundled
+    from acncodec.analysis.bench import bench, report_data
+    from acncodec.api import AUTO, models_of
+    from acncodec.archive.atomic import refuse_occupied, write_atomically
+    from acncodec.report import page
+
+    if report is not None:
+        refuse_occupied(report, force)  # now, not after the work
+    on = choose_device(device)
+    chosen = models_of(models or (AUTO,), on)
+    files = [Path(name) for name in models if name.endswith(bundled.SUFFIX)]
+    with Bars() as bars:
+        found = bench(directory, chosen, files, on, bars)
+    if report is not None:
+        write_atomically(report, [page(report_data(found)).encode("utf-8")], force)
+        say(f"'{report}' shows where the bits go, image by image")
+    click.echo(json.dumps(found.figures) if as_json else _markdown(found.figures))
+
+
+def _markdown(d: dict[str, Any]) -> str:
+    lines = [
+        f"{d['directory']}: {d['files']:,} files of {d['source_bytes']:,} bytes, {d['images']:,} images modelled",
+        "",
+        "| | bytes | with its models | bits an image | encode, s | decode, s | |",
+        "|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for row in sorted(d["table"], key=lambda row: row["bytes"]):
+        name = f"**{row['name']}**" if row["ours"] else row["name"]
+        bits = f"{row['bits_per_image']:,.1f}" if row["bits_per_image"] is not None else ""
+        lines.append(
+            f"| {name} | {row['bytes']:,} | {row['bytes'] + row['model_bytes']:,} | {bits} | {row['encode_seconds']:.1f} "
+            f"| {row['decode_seconds']:.1f} | {row['note']} |"
+        )
+    if d["order"]:
+        order = d["order"]
+        lines += [
+            "",
+            f"By theory a modelled image takes {order['ordered_bits_per_image']:,.1f} bits along the tour and "
+            f"{order['unordered_bits_per_image']:,.1f} without it, of which an order can be worth "
+            f"{order['bound_bits_per_image']:.1f}.",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""What people are told on stderr, how much of it, and how far work is: -q, -v and --progress."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+from tqdm import tqdm
+
+LABELS = {
+    "read": "reading",
+    "price": "pricing",
+    "adapt": "adapting",
+    "price again": "pricing anew",
+    "encode": "encoding",
+    "decode": "decoding",
+    "peers": "other codecs",
+}
+PROGRESS = ("auto", "none", "plain")
+PLAIN_SECONDS = 2.0  # between two lines
+LEAST_SHARE = 0.02  # of the work, below which nobody knows how long the rest takes
+
+
+@dataclass
+class Settings:
+    """How this process's one command talks: set by its options."""
+
+    level: int = 0  # -1 quiet, 1 verbose
+    progress: str = "auto"
+
+
+settings = Settings()
+
+
+def say(words: str) -> None:
+    """What a command has done; not under -q."""
+    if settings.level >= 0:
+        click.echo(f"acncodec: {words}", err=True)
+
+
+def write(line: str) -> None:
+    """A line of a table or of a log; not under -q."""
+    if settings.level >= 0:
+        click.echo(line, err=True)
+
+
+def warn(words: str) -> None:
+    """What was left out or lost; always."""
+    click.echo(f"acncodec: {words}", err=True)
+
+
+def detail(words: str) -> None:
+    """What only -v shows."""
+    if settings.level > 0:
+        click.echo(f"acncodec: {words}", err=True)
+
+
+def shows_progress() -> bool:
+    """Whether a command that reports line by line should."""
+    return settings.level >= 0 and settings.progress != "none"
+
+
+class Bars:
+    """How far stages are, one at a time; call it as the codec's `Progress`. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._stage, self._total, self._done = "", 0, 0
+        self._start = self._last = 0.0
+
+    def __enter__(self) -> "Bars":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+
+    def __call__(self, stage: str, total: int) -> Callable[[int], None]:
+        self._close()
+        self._stage, self._total, self._done = LABELS[stage], total, 0
+        self._start = self._last = time.monotonic()
+        plain = settings.progress == "plain"
+        shown = shows_progress() and not plain and sys.stderr.isatty()
+        self._bar = tqdm(total=total or None, desc=LABELS[stage], unit="", file=sys.stderr, disable=not shown, leave=False)
+        return self._plain if plain and shows_progress() else self._count
+
+    def _count(self, more: int) -> None:
+        self._done += more
+        if self._bar is not None:
+            self._bar.update(more)
+
+    def _plain(self, more: int) -> None:
+        """A line from time to time, for logs."""
+        self._done += more
+        now = time.monotonic()
+        if now - self._last < PLAIN_SECONDS:
+            return
+        self._last = now
+        if not self._total:
+            say(f"{self._stage}: {self._done:,}")
+            return
+        share = self._done / self._total
+        left = f", {(now - self._start) * (1 / share - 1):.0f} s left" if share >= LEAST_SHARE else ""
+        say(f"{self._stage}: {share:.0%} of {self._total:,}{left}")
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+            detail(f"{self._stage}: {self._done:,} in {time.monotonic() - self._start:.1f} s")
