@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from acncodec.coding.frequencies import table
 from acncodec.exact.grids import BASE, LOGIT_BITS, LOGIT_MAX, RELU_BITS, RELU_MAX, STREAM_BITS, STREAM_MAX
-from acncodec.images.picture import Layout
+from acncodec.images.raster import Layout
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.heads import ColourHead, Softmax
 from acncodec.nets.networks import Networks

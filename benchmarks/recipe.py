@@ -16,7 +16,7 @@ from typing import Any
 import click
 import numpy as np
 
-from acncodec.images.picture import Layout
+from acncodec.images.raster import Layout
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.training.data import split

@@ -76,6 +76,23 @@ def test_steps_make_tables_and_figures_once(tmp_path: Path) -> None:
     assert again["steps"]["order"]["text"] == json.loads(before)["steps"]["order"]["text"]  # files are the same bits
 
 
+def test_tables_go_between_the_marks_of_the_page() -> None:
+    step = {"text": "| new |\n", "provenance": {"date": "today", "commit": "abc", "machine": "one"}}
+    page = "a\n<!-- costs -->\n| old |\n<!-- end -->\nb\n<!-- order -->\n| kept |\n<!-- end -->\n"
+    done = paper.filled(page, {"steps": {"costs": step, "context": step}})
+    assert (
+        done
+        == "a\n<!-- costs -->\n\n| new |\n\ntoday, commit abc, one\n\n<!-- end -->\nb\n" + page[page.index("<!-- order") :]
+    )
+    assert paper.filled(done, {"steps": {"costs": step}}) == done
+
+
+def test_the_page_has_a_place_for_every_step() -> None:
+    page = paper.PAGE.read_text()
+    assert all(page.count(f"<!-- {name} -->\n") == 1 for name in paper.STEPS)
+    assert page.count("<!-- end -->") == len(paper.STEPS)
+
+
 def test_a_model_without_pixels_sees_none() -> None:
     """A feed-forward decoder's distributions do not depend on the image, those of the others do."""
     t = trainer(1)

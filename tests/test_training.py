@@ -17,7 +17,7 @@ from acncodec.coding.stack import Stack
 from acncodec.coding.theory import residual_bits
 from acncodec.errors import InputError, OutputError
 from acncodec.exact.grids import LOGIT_MAX, SPREAD_MAX, SPREAD_MIN
-from acncodec.images.picture import Layout
+from acncodec.images.raster import Layout
 from acncodec.images.source import Folder
 from acncodec.nets.heads import Logistics, Softmax
 from acncodec.nets.model import Model, parse_model

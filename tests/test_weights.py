@@ -135,6 +135,14 @@ def test_model_files_of_every_form_are_one_model(levels: int, colours: int, tmp_
         assert bundled.find_sha256("it", sha256, [path]).plain == plain
 
 
+def test_an_earlier_model_is_found_by_its_archives_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = tiny_model_bytes(2, calm=True)
+    (tmp_path / "tiny.safetensors").write_bytes(bundled.model_file(plain))
+    monkeypatch.setattr(bundled, "EARLIER", tmp_path)
+    assert bundled.find_sha256("it", parse_model(plain).sha256, []).plain == plain
+    assert tmp_path / "tiny.safetensors" not in bundled.model_files()
+
+
 def test_a_missing_base_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, plain = tiny_model_bytes(2), tiny_model_bytes(2, calm=True)
     path = tmp_path / "difference.safetensors"

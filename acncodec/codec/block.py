@@ -11,7 +11,7 @@ from acncodec.archive.block import DIGEST_BYTES, Block
 from acncodec.archive.classes import Class
 from acncodec.archive.limits import MAX_FOLDERS, MAX_STEP_PIXELS
 from acncodec.archive.wire import Reader, Writer
-from acncodec.codec.elements import count, cut, join
+from acncodec.codec.elements import Group, count, cut, join
 from acncodec.codec.plan import BlockPlan, Way, plan_block
 from acncodec.codec.progress import Advance
 from acncodec.coding.order import order_bits, pack_order, unpack_order
@@ -100,7 +100,7 @@ def decode_block(
     return pictures
 
 
-def _push(plan: BlockPlan, elements: dict, advance: Advance) -> tuple[np.ndarray, int, Tally]:
+def _push(plan: BlockPlan, elements: dict[Group, np.ndarray], advance: Advance) -> tuple[np.ndarray, int, Tally]:
     """All groups on one stack: the words to store, the words of seed they need, and the tally."""
     schedules = {group: each.schedule(plan.way) for group, each in plan.groups.items()}
     widest = max(schedules[group].lanes * each.model.arch.code for group, each in plan.groups.items())

@@ -10,7 +10,8 @@ import numpy as np
 
 from acncodec.archive.classes import Class
 from acncodec.errors import DamagedError
-from acncodec.images.picture import Layout, layout
+from acncodec.images.picture import layout
+from acncodec.images.raster import Layout
 from acncodec.images.tiles import tiles
 from acncodec.nets.architecture import Architecture
 

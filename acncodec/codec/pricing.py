@@ -15,7 +15,8 @@ import torch
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.archive.store import pack_blob
 from acncodec.codec.codings import Coding, Forms, best_coding
-from acncodec.images.picture import Layout, Picture, expand, layout
+from acncodec.images.picture import Picture, expand, layout
+from acncodec.images.raster import Layout
 from acncodec.images.strips import raw_bytes
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model

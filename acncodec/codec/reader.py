@@ -26,7 +26,8 @@ from acncodec.codec.progress import Advance, ignore
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import names_of
 from acncodec.errors import DamagedError, InputError, ModelError, UnsupportedError
-from acncodec.images.picture import Layout, layout, suffix, write_picture
+from acncodec.images.picture import layout, suffix, write_picture
+from acncodec.images.raster import Layout
 from acncodec.images.strips import strips_size, unpack_strips
 from acncodec.images.webp import unpack_webp
 from acncodec.nets.model import Model

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from acncodec.images.picture import Layout, expand, layout, read_picture
+from acncodec.images.picture import expand, layout, read_picture
+from acncodec.images.raster import Layout
 from acncodec.images.source import Source
 from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
 

@@ -2,8 +2,8 @@
 
 The budget is minutes of training for each model of Figure 2, turned into steps once and for all. Trained models and
 finished steps are kept, so an interrupted run goes on. Needs `mnist/`, `cifar10/` and `imagenet32/` in the folder that
-ACNCODEC_DATA names. Writes CSV, PNG and one tables.md to benchmarks/results/paper/; models and checkpoints go to the
-folder `runs/paper`.
+ACNCODEC_DATA names. Writes CSV, PNG and one tables.md to benchmarks/results/paper/, and the tables into docs/PAPER.md;
+models and checkpoints go to the folder `runs/paper`.
 """
 
 import json
@@ -27,7 +27,9 @@ from benchmarks.paper.models import ACN, SIZES, VARIANTS, steps_within, trained
 from benchmarks.provenance import provenance
 
 RESULTS = Path(__file__).parent.parent / "results" / "paper"
-RUNS = Path(__file__).parent.parent.parent / "runs" / "paper"
+ROOT = Path(__file__).parent.parent.parent
+RUNS = ROOT / "runs" / "paper"
+PAGE = ROOT / "docs" / "PAPER.md"
 COUNTS = (100, 300, 1000, 3000, 10_000, 30_000, 60_000)
 CONTEXT_IMAGES = 20_000
 
@@ -224,14 +226,28 @@ def main(budget: float, size: str, only: tuple[str, ...], images: int | None, ou
         done["steps"][name] = {"text": step(run), "provenance": provenance()}
         state.write_text(json.dumps(done, indent=1) + "\n")
         (out / "tables.md").write_text(_document(done))
+        if out == RESULTS:
+            PAGE.write_text(filled(PAGE.read_text(), done))
+
+
+def _shown(done: dict[str, Any], name: str) -> str:
+    """A step's tables, and when and where they were made."""
+    of = done["steps"][name]["provenance"]
+    return f"{done['steps'][name]['text'].rstrip()}\n\n{of['date']}, commit {of['commit']}, {of['machine']}\n"
+
+
+def filled(page: str, done: dict[str, Any]) -> str:
+    """The page with the tables of all steps between its marks, `<!-- STEP -->` and `<!-- end -->`."""
+    for name in done["steps"]:
+        before, mark, rest = page.partition(f"<!-- {name} -->\n")
+        if mark:
+            page = before + mark + "\n" + _shown(done, name) + "\n" + "<!-- end -->" + rest.partition("<!-- end -->")[2]
+    return page
 
 
 def _document(done: dict[str, Any]) -> str:
     parts = ["# The paper's tables, made anew", ""]
-    for name in STEPS:
-        if name in done["steps"]:
-            of = done["steps"][name]["provenance"]
-            parts += [done["steps"][name]["text"].rstrip(), "", f"{of['date']}, commit {of['commit']}, {of['machine']}", ""]
+    parts += [_shown(done, name) for name in STEPS if name in done["steps"]]
     parts += [f"`python -m benchmarks.paper --budget {done['settings']['budget']:g} --size {done['settings']['size']}`", ""]
     return "\n".join(parts)
 

@@ -18,6 +18,7 @@ from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 
 SHEET_IMAGES = 100
+COOL = 0.7  # the other temperature of samples
 DREAMS, DREAM_STEPS = 12, 19
 QUERIES, LISTED = 10, 9  # of Figure 14
 TOUR_SHEET = 400
@@ -61,18 +62,19 @@ def bars(rows: list[dict[str, Any]], path: Path) -> None:
     pyplot.close(figure)
 
 
-def imagined(model: Model, images: np.ndarray, folder: Path, name: str, temperature: float = 1.0) -> None:
-    """Figures 4 to 13: real images, samples, reconstructions from codes, and daydreams (Figure 1)."""
+def imagined(model: Model, images: np.ndarray, folder: Path, name: str) -> None:
+    """Figures 4 to 13: real images, samples at two temperatures, reconstructions from codes, and daydreams (Figure 1)."""
     _, height, width, _ = images.shape
     levels = model.arch.levels
     sheet(images[:SHEET_IMAGES], levels).save(folder / f"{name}-real.png")
-    drawn = sample(model, SHEET_IMAGES, height, width, Dice(0, temperature))
-    sheet(drawn, levels).save(folder / f"{name}-samples.png")
+    for suffix, temperature in (("", 1.0), ("-cool", COOL)):
+        drawn = sample(model, SHEET_IMAGES, height, width, Dice(0, temperature))
+        sheet(drawn, levels).save(folder / f"{name}-samples{suffix}.png")
     kept = images[: SHEET_IMAGES // 2]
-    pairs = np.stack([kept, reconstruct(model, kept, Dice(1, temperature))], 1).reshape(-1, *images.shape[1:])
+    pairs = np.stack([kept, reconstruct(model, kept, Dice(1))], 1).reshape(-1, *images.shape[1:])
     sheet(pairs, levels, columns=10).save(folder / f"{name}-reconstructions.png")
     first = images[:DREAMS]
-    dream = [first, *islice(daydream(model, first, Dice(2, temperature)), DREAM_STEPS)]
+    dream = [first, *islice(daydream(model, first, Dice(2)), DREAM_STEPS)]
     rows = np.stack(dream, 1).reshape(-1, *images.shape[1:])
     sheet(rows, levels, columns=len(dream)).save(folder / f"{name}-daydreams.png")
 
