@@ -92,7 +92,7 @@ class ColourHead(nn.Module):
                 means, spreads = slice(m, 2 * m), slice(2 * m, None)
                 bias[means] = torch.linspace(-0.5, 0.5, m).masked_fill(copies, 0.0)
                 bias[spreads] = torch.linspace(0.5, 4.0, m)[torch.randperm(m)].masked_fill(copies, -2.0)
-                if colour:  # colours err together
+                if colour and len(weight):  # colours err together
                     weight[arch.features :].zero_()
                     together = 0.75 * 2**RELU_BITS / (ERROR_SCALE * TONE_UNIT)
                     weight[arch.features + 2 * colour - 1, means] = together * ~copies

@@ -23,7 +23,7 @@ from acncodec.exact.grids import (
 )
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
-from acncodec.nets.product import Product
+from acncodec.nets.product import Product, shapes_only
 
 FORMAT = 1
 MAX_MODEL_BYTES = 1 << 28
@@ -124,7 +124,7 @@ def parse_model(data: bytes) -> Model:
         raise ModelError(f"the model has format {version}, this program knows format {FORMAT}; update acncodec")
     if not isinstance(scales, dict) or not isinstance(record, dict) or not isinstance(name, str):
         raise ModelError("this is not an acncodec model: its description has fields of a wrong type")
-    with torch.device("meta"):  # shapes only: a file must hold what it makes this program allocate
+    with shapes_only():  # a file must hold what it makes this program allocate
         shapes = Networks(architecture)
     for key, product in shapes.products():
         _check_map(key, product, tensors.get(f"{key}.weight"), tensors.get(f"{key}.bias"), scales.get(key))
@@ -147,7 +147,7 @@ def _check_map(key: str, product: Product, weight: Tensor | None, bias: Tensor |
     """Raise ModelError unless a file's tensors and scale fit the linear map `product`."""
     if weight is None or bias is None or type(scale) is not int or abs(scale) > 64:
         raise ModelError(f"the model lacks the linear map '{key}'")
-    if weight.shape != product.weight.shape or bias.shape != product.bias.shape:
+    if weight.shape != product.shape or bias.shape != product.shape[1:]:
         raise ModelError(f"the linear map '{key}' has another shape than the model's architecture says")
     if weight.dtype != torch.int8 or bias.dtype != torch.int32:
         raise ModelError(f"the linear map '{key}' is not made of integers")

@@ -4,6 +4,9 @@ Convolutions, dense layers and 1x1 maps are all `Product`s. A library convolutio
 that is not exact, so the exact pass gathers the taps and multiplies; training, which may be fast instead, convolves.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -70,6 +73,19 @@ class Source:
         return self.window.taps * self.channels
 
 
+_shapes_only: ContextVar[bool] = ContextVar("shapes_only", default=False)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Products that are made here have their shapes and no weights. (PyTorch's meta device would load its compiler.)"""
+    before = _shapes_only.set(True)
+    try:
+        yield
+    finally:
+        _shapes_only.reset(before)
+
+
 class Product(nn.Module):
     """y = clamp(round(sum_s gather(x_s) @ W_s + b) * 2^-shift), all integers in float32.
 
@@ -83,10 +99,11 @@ class Product(nn.Module):
     def __init__(self, sources: list[Source], out: int, in_bits: int, out_bits: int, low: int, high: int) -> None:
         super().__init__()
         self.sources, self.in_bits, self.out_bits, self.low, self.high = sources, in_bits, out_bits, low, high
-        rows = sum(s.rows for s in sources)
-        self.weight = nn.Parameter(torch.randn(rows, out) * rows**-0.5)
+        self.shape = sum(s.rows for s in sources), out
+        rows = 0 if _shapes_only.get() else self.shape[0]
+        self.weight = nn.Parameter(torch.randn(rows, out) * self.shape[0] ** -0.5)
         self.bias = nn.Parameter(torch.zeros(out))
-        bounds = torch.cat([torch.full((s.rows,), float(s.bound)) for s in sources])
+        bounds = torch.cat([torch.full((s.rows if rows else 0,), float(s.bound)) for s in sources])
         self.register_buffer("row_bounds", bounds, persistent=False)
         self.register_buffer("scale", torch.ones(()), persistent=False)  # power of two: integer weight = scale * weight
         self.shift: int | None = None  # set once the weights are integers

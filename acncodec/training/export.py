@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from acncodec.exact.grids import LATENT_BITS
@@ -31,6 +30,8 @@ def export(trainer: Trainer, networks: Networks, name: str, record: dict[str, ob
 
 def fit_unconditional(networks: Networks, trainer: Trainer) -> UnconditionalPrior:
     """p(z): a mixture of diagonal Gaussians fitted by EM to posterior samples (ACN, section 3.1)."""
+    from sklearn.mixture import GaussianMixture  # which takes a second to load
+
     generator = torch.Generator().manual_seed(0)
     train = _samples(networks, trainer.data.train, generator)
     held_out = _samples(networks, trainer.data.held_out, generator)
