@@ -312,6 +312,26 @@ def test_training_stops_when_held_out_images_stop_getting_smaller() -> None:
     assert other.offer(networks[1], 3.0)
 
 
+def test_a_training_that_gains_no_more_cools_down_and_ends() -> None:
+    whole = trainer(100)
+    going = whole.run(lambda report: None, every=0)
+    for _ in range(20):
+        next(going)
+    assert whole.progress(0, 20) == 0.2
+    whole.cool()
+    rates = [whole.optimiser.param_groups[0]["lr"]]
+    for _ in going:
+        rates.append(whole.optimiser.param_groups[0]["lr"])
+        whole.cool()  # once begun it goes on
+    assert whole.step == 26
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < rates[-1] < rates[0] / 4
+
+    again = trainer(100)
+    again.load_state(whole.state())
+    assert 0.5 < again.progress(0, 23) == whole.progress(0, 23) < again.progress(0, 26) == 1
+
+
 def test_short_trainings_have_smaller_batches() -> None:
     data, arch = split(stripes(200)), architecture(2, 1, **SMALL_ARCH)
     assert choose_batch(arch, data, 1e-6, None, ALONE, CPU) == LEAST_BATCH

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from acncodec.nets.networks import Networks
 
-PATIENCE = 4  # looks without a gain, after which training ends
+PATIENCE = 4  # looks without a gain, after which the end of training begins
 LEAST_GAIN = 5e-4  # share of the code length that counts as one
 
 

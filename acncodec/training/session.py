@@ -24,7 +24,7 @@ from acncodec.training.trainer import CPU, Budget, Report, Trainer
 from acncodec.training.world import World
 
 CHECKPOINT_SECONDS = 180
-LOOKS = 12  # at the held-out images within a budget of minutes: a learning rate that is still high shows no gain for long
+LOOKS = 12  # at the held-out images within a budget of minutes
 
 
 def read_training_set(source: Source) -> tuple[Architecture, TrainingSet]:
@@ -92,9 +92,9 @@ class Watcher(Protocol):
 def train(wish: Wish, watcher: Watcher) -> Trained:
     """Train and write the model file; a checkpoint lies beside it until then.
 
-    It ends when the budget is spent, or when several looks in a row have shown no gain on held-out images; the best of
-    all looks is what is kept. Under `torchrun` every process calls this, and the first reports and writes. Raises
-    InputError, OutputError, BoundError.
+    It ends when the budget is spent. When several looks in a row have shown no gain on held-out images the learning rate
+    falls to zero soon, and it ends then. The best of all looks is what is kept. Under `torchrun` every process calls this,
+    and the first reports and writes. Raises InputError, OutputError, BoundError.
     """
     world = World.join(wish.device)
     wish.check()
@@ -155,12 +155,11 @@ def _run(trainer: Trainer, best: Best, wish: Wish, settings: dict[str, object], 
     looked = saved = trainer.seconds
     for _ in trainer.run(watcher.report if world.leads else lambda report: None):
         if trainer.seconds - looked >= every:
-            worthwhile, looked = look(), trainer.seconds
-            if not worthwhile:
-                break
+            looked = trainer.seconds
+            if not look():
+                trainer.cool()
         if trainer.seconds - saved >= CHECKPOINT_SECONDS:
             saved = trainer.seconds
             save()
-    else:
-        look()
+    look()
     save()

@@ -1,6 +1,7 @@
 """Algorithm 1 of the ACN paper: neighbours among stored codes, one gradient step a batch, averaged weights."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ NEIGHBOURS = 5  # K of the paper
 LEARNING_RATE = 2e-3  # falls linearly to zero over the budget
 AVERAGING = 0.999  # decay of the averaged weights
 RESCALE_EVERY = 50  # steps between choices of the weights' power-of-two scales
+COOLING = 0.3  # of the time spent so far: how long the learning rate takes to fall to zero in a training that ends early
 ALONE, CPU = World(), torch.device("cpu")
 
 
@@ -32,7 +34,7 @@ class Budget:
     minutes: float | None = None
     steps: int | None = None
 
-    def progress(self, seconds: float, step: int) -> float:
+    def spent(self, seconds: float, step: int) -> float:
         """Share of the budget that is spent, from 0 to 1."""
         if self.steps is not None:
             return min(1.0, step / self.steps)
@@ -95,15 +97,29 @@ class Trainer:
         self._objective: nn.Module = torch.compile(objective) if compiled else objective  # type: ignore[assignment]
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.epoch, self.seconds = 0, 0, 0.0
+        self.cooled_from: float | None = None  # share of the budget that was spent when the end began
         self.position = 0  # of the next batch within its epoch
         self.shuffle = self.generator.get_state()  # from which the epoch's batches are drawn again on resuming
         self.codes = [encode_all(self._kept or self.nets, group) for group in data.train]
+
+    def cool(self) -> None:
+        """Let the end begin: the learning rate falls to zero within COOLING of the time spent so far."""
+        if self.cooled_from is None:
+            self.cooled_from = self.budget.spent(self.seconds, self.step)
+
+    def progress(self, seconds: float, step: int) -> float:
+        """How far the training is, from 0 to 1; the learning rate falls with it."""
+        spent, start = self.budget.spent(seconds, step), self.cooled_from
+        if start is None:
+            return spent
+        end = min(1.0, start * (1 + COOLING))
+        return start + (1 - start) * min(1.0, (spent - start) / (end - start)) if spent < end else 1.0
 
     def run(self, report: Callable[[Report], None], every: float = 10.0) -> Iterator[None]:
         """Train until the budget is spent; report and yield (a chance to checkpoint) about `every` seconds."""
         sums, count = torch.zeros(2, device=self.device), 0
         start = last = self.world.agree(time.monotonic())
-        while (progress := self.budget.progress(self.seconds, self.step)) < 1:
+        while (progress := self.progress(self.seconds, self.step)) < 1:
             self.shuffle = self.generator.get_state() if self.position == 0 else self.shuffle
             shuffler = torch.Generator()
             shuffler.set_state(self.shuffle)
@@ -115,7 +131,7 @@ class Trainer:
                 count += len(indices)
                 self.position += 1
                 now = self.world.agree(time.monotonic())
-                progress = self.budget.progress(self.seconds + now - start, self.step)
+                progress = self.progress(self.seconds + now - start, self.step)
                 if now - last >= every or progress >= 1:
                     self.seconds += now - start
                     residual, kl = (self.world.total(sums) / count).tolist()
@@ -178,7 +194,9 @@ class Trainer:
         tensors |= {f"codes.{g}": codes for g, codes in enumerate(self.codes)}
         tensors |= {f"scales.{name}": product.scale for name, product in self.nets.products()}
         tensors |= {"generator": self.generator.get_state(), "shuffle": self.shuffle}
-        tensors["counters"] = torch.tensor([self.step, self.epoch, self.position, self.seconds], dtype=torch.float64)
+        cooled_from = math.nan if self.cooled_from is None else self.cooled_from
+        counters = [self.step, self.epoch, self.position, self.seconds, cooled_from]
+        tensors["counters"] = torch.tensor(counters, dtype=torch.float64)
         return {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
 
     @torch.no_grad()
@@ -197,7 +215,8 @@ class Trainer:
             product.scale.copy_(tensors[f"scales.{name}"])
         self.generator.set_state(tensors["generator"])
         self.shuffle = tensors["shuffle"]
-        step, epoch, position, self.seconds = tensors["counters"].tolist()
+        step, epoch, position, self.seconds, cooled_from = tensors["counters"].tolist()
+        self.cooled_from = None if math.isnan(cooled_from) else cooled_from
         self.step, self.epoch, self.position = int(step), int(epoch), int(position)
 
 
