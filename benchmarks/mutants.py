@@ -117,7 +117,7 @@ class Mutator(ast.NodeTransformer):
             return ast.Constant(node.value + 1)
         return node
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.value, ast.Call) and self._here(node, f"without {ast.unparse(node)}"):
             return ast.Pass()
@@ -146,7 +146,7 @@ def tests_of(module: str) -> list[str]:
 def noticed(tree: Path, tests: list[str]) -> bool:
     """Whether a test fails in a tree."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    variables = {**os.environ, "PYTHONPATH": str(tree), "HYPOTHESIS_DATABASE_FILE": str(tree / "examples")}
+    variables = {**os.environ, "PYTHONPATH": str(tree)}
     try:
         done = subprocess.run(command, cwd=tree, env=variables, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
