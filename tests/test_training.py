@@ -312,6 +312,15 @@ def test_training_stops_when_held_out_images_stop_getting_smaller() -> None:
     assert other.offer(networks[1], 3.0)
 
 
+def test_the_priors_own_step_moves_the_prior_alone() -> None:
+    t = trainer(10)
+    before = {name: parameter.clone() for name, parameter in t.nets.named_parameters()}
+    t._step_of_prior(t.codes[0])
+    moved = {name for name, parameter in t.nets.named_parameters() if not torch.equal(parameter, before[name])}
+    assert moved
+    assert all(name.startswith("prior.") for name in moved)
+
+
 def test_a_training_that_gains_no_more_cools_down_and_ends() -> None:
     whole = trainer(100)
     going = whole.run(lambda report: None, every=0)

@@ -80,9 +80,13 @@ def code_length(nets: Networks, codes: Tensor, pixels: Tensor, parents: Tensor, 
     """
     z = (codes + offsets).clamp(-LATENT_MAX, LATENT_MAX)
     residual = residual_nats(nets.decode(pixels, nets.map(z, *pixels.shape[1:3], exact=False)), pixels)
-    log_q = -0.5 * (offsets * _STEP) ** 2 - 0.5 * math.log(2 * math.pi)
-    log_p = log_density(z, nets.prior(parents, exact=False))
-    return residual, (log_q - log_p).sum(1)
+    log_q = (-0.5 * (offsets * _STEP) ** 2 - 0.5 * math.log(2 * math.pi)).sum(1)
+    return residual, log_q + prior_nats(nets, z, parents)
+
+
+def prior_nats(nets: Networks, z: Tensor, parents: Tensor) -> Tensor:
+    """-log p(z|c) of latents [N, code] (latent grid) given codes of parents [N, code]: [N], nats."""
+    return -log_density(z.clamp(-LATENT_MAX, LATENT_MAX), nets.prior(parents, exact=False)).sum(1)
 
 
 class Objective(nn.Module):

@@ -14,7 +14,7 @@ from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
 from acncodec.planning.neighbours import nearest_others
 from acncodec.training.data import TrainingSet, batch_length
-from acncodec.training.objective import Objective, sample_offsets
+from acncodec.training.objective import Objective, prior_nats, sample_offsets
 from acncodec.training.world import World
 
 BATCH = 64
@@ -22,6 +22,7 @@ COLOUR_BATCH = 16  # where a pixel has several values, more steps are worth more
 NEIGHBOURS = 5  # K of the paper
 LEARNING_RATE = 2e-3  # falls linearly to zero over the budget
 AVERAGING = 0.999  # decay of the averaged weights
+PRIOR_BATCH = 256  # codes on which the prior network alone makes a step more after each step
 RESCALE_EVERY = 50  # steps between choices of the weights' power-of-two scales
 COOLING = 0.3  # of the time spent so far: how long the learning rate takes to fall to zero in a training that ends early
 ALONE, CPU = World(), torch.device("cpu")
@@ -164,9 +165,25 @@ class Trainer:
         ((residual + kl).sum() * world.size / len(indices)).backward()
         self.optimiser.step()
         codes[indices] = world.gather(new_codes.to(codes.dtype), len(indices)).cpu()
+        if not self._kept:
+            self._step_of_prior(codes)
         self.step += 1
         self._average()
         return torch.stack([residual.detach().sum(), kl.detach().sum()])
+
+    def _step_of_prior(self, codes: Tensor) -> None:
+        """One gradient step of the prior network, on stored codes [N, code]; alike in all processes.
+
+        It learns slowly beside the others, and codes are as dear as it knows little; to train it costs next to nothing.
+        """
+        chosen = torch.randint(len(codes), (min(PRIOR_BATCH, len(codes)),), generator=self.generator)
+        picks = torch.rand(len(chosen), generator=self.generator)
+        parents = neighbours(codes, chosen, picks).to(self.device)
+        known = codes[chosen].float()
+        z = (known + sample_offsets(known, self.generator)).to(self.device)
+        self.optimiser.zero_grad()
+        prior_nats(self.nets, z, parents).mean().backward()
+        self.optimiser.step()
 
     @torch.no_grad()
     def _average(self) -> None:
