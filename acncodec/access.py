@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
 from acncodec.archive.classes import METHOD_FILE
 from acncodec.codec.directory import Entry
 from acncodec.codec.reader import Archive
+from acncodec.coding.selftest import device_of
 
 
 class Images(Sequence[Image.Image]):
@@ -22,9 +22,11 @@ class Images(Sequence[Image.Image]):
     fast and random access costs a block each time. Stored files that Pillow does not take for an image are left out.
     """
 
-    def __init__(self, path: str | os.PathLike[str], models: Iterable[Path] = (), device: str = "cpu") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], models: Iterable[str | os.PathLike[str]] = (), device: str = "auto"
+    ) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
-        self._archive = Archive(Path(path), models, torch.device(device))
+        self._archive = Archive(Path(path), models, device_of(device))
         self._entries = [entry for entry in self._archive.entries if self._is_image(entry)]
         self.names = [os.fsdecode(entry.name) for entry in self._entries]
 
@@ -62,7 +64,9 @@ class Images(Sequence[Image.Image]):
         self._archive.close()
 
 
-def open_images(path: str | os.PathLike[str], models: Iterable[Path] = (), device: str = "cpu") -> Images:
+def open_images(
+    path: str | os.PathLike[str], models: Iterable[str | os.PathLike[str]] = (), device: str = "auto"
+) -> Images:
     """Open an archive's images; `models` are files to look for its models, beside the bundled ones. Raises as `Images`."""
     return Images(path, models, device)
 
@@ -78,7 +82,7 @@ class AcnDataset(Dataset[Any]):
         self,
         path: str | os.PathLike[str],
         transform: Callable[[Image.Image], Any] | None = None,
-        models: Iterable[Path] = (),
+        models: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
         self._path, self._models, self.transform = Path(path), list(models), transform

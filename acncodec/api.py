@@ -11,6 +11,7 @@ import torch
 
 from acncodec import bundled
 from acncodec.analysis.samples import Dice, reconstruct, sample
+from acncodec.archive.atomic import refuse_occupied
 from acncodec.codec import compress as codec
 from acncodec.codec import decompress as restoring
 from acncodec.codec.info import NAMES, describe
@@ -18,14 +19,14 @@ from acncodec.codec.progress import Progress, ignore
 from acncodec.codec.reader import Archive
 from acncodec.coding.prices import element_bits
 from acncodec.coding.protocol import encode
-from acncodec.coding.selftest import trusted_device
+from acncodec.coding.selftest import device_of
 from acncodec.errors import InputError
 from acncodec.exact.grids import LATENT_BITS
 from acncodec.images.scan import collisions
 from acncodec.images.source import Folder, Images, Source
 from acncodec.nets import model as nets
 from acncodec.planning.tour import DEFAULT_EFFORT
-from acncodec.training.session import Trained, Watcher, Wish
+from acncodec.training.session import Watcher, Wish
 from acncodec.training.session import train as run_training
 from acncodec.training.trainer import Budget, Report
 
@@ -61,18 +62,12 @@ def as_source(images: PathLike | Source | Mapping[str, Any] | Iterable[Any]) -> 
     """Where images come from: the directory at a path, or the images themselves. Raises InputError."""
     if isinstance(images, str | os.PathLike):
         return Folder(Path(images))
-    if isinstance(images, Folder | Images):
-        return images
-    return Images(images)  # type: ignore[arg-type]
+    return images if isinstance(images, Source) else Images(images)
 
 
-def device_of(name: str) -> torch.device:
-    """'cpu', 'cuda', or with 'auto' CUDA where it passes the self-test. Raises InputError for one that is not there."""
-    if name == AUTO:
-        return trusted_device()
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("there is no CUDA device here that torch can use; take the CPU")
-    return torch.device(name)
+def _all(names: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
+    """Names or paths, or one of them, as text."""
+    return (os.fspath(names),) if isinstance(names, str | os.PathLike) else tuple(os.fspath(name) for name in names)
 
 
 def models_of(names: Sequence[str], device: torch.device) -> list[nets.Model]:
@@ -89,7 +84,7 @@ def compress(
     *,
     names: str = "keep",
     exact_files: bool = False,
-    models: Sequence[str] = (AUTO,),
+    models: PathLike | Iterable[PathLike] = (AUTO,),
     embed_model: bool = False,
     adapt: float = 0.0,
     block_size: int = codec.BLOCK_PICTURES,
@@ -106,7 +101,8 @@ def compress(
     `names` is 'keep', 'folders' or 'drop', `adapt` minutes. Everything else is as in `acncodec compress`. Raises
     InputError, OutputError, ModelError, ExactnessError.
     """
-    source, target, on = as_source(images), Path(archive), device_of(device)
+    target, on, wanted = Path(archive), device_of(device), _all(models)
+    refuse_occupied(target, overwrite)  # now, not after all images have been read
     numbers = {name: number for number, name in NAMES.items()}
     if names not in numbers:
         raise InputError(f"names are kept by one of {', '.join(numbers)}, not '{names}'")
@@ -119,9 +115,9 @@ def compress(
         carry=embed_model,
         adapt=adapt,
     )
-    files = [Path(name) for name in models if name.endswith(bundled.SUFFIX)]
+    files = [Path(name) for name in wanted if name.endswith(bundled.SUFFIX)]
     inspect = restoring.verifier(files, on, progress) if verify else None
-    done = codec.compress(source, target, models_of(models, on), options, progress, inspect)
+    done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect)
     with Archive(target) as opened:
         info = describe(opened, files)
     found = done.collection
@@ -141,8 +137,8 @@ def decompress(
     archive: PathLike,
     directory: PathLike,
     *,
-    patterns: Sequence[str] = (),
-    models: Iterable[PathLike] = (),
+    patterns: str | Iterable[str] = (),
+    models: PathLike | Iterable[PathLike] = (),
     overwrite: bool = False,
     device: str = AUTO,
     progress: Progress = unwatched,
@@ -152,9 +148,9 @@ def decompress(
     Returns how many files came back. `models` are files to look for its models, beside those that are found. Raises
     InputError, OutputError, DamagedError, UnsupportedError, ExactnessError.
     """
-    with Archive(Path(archive), map(Path, models), device_of(device)) as opened:
+    with Archive(Path(archive), _all(models), device_of(device)) as opened:
         outcome = restoring.decompress(
-            opened, Path(directory), patterns=tuple(patterns), overwrite=overwrite, progress=progress
+            opened, Path(directory), patterns=_all(patterns), overwrite=overwrite, progress=progress
         )
     return outcome.files
 
@@ -214,7 +210,9 @@ class Model:
         return element_bits(self._model, self._checked(images))
 
     def sample(self, count: int, height: int, width: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
-        """Images from nothing: uint8 [count, height, width, C]."""
+        """Images from nothing: uint8 [count, height, width, C]. Raises InputError."""
+        if min(count, height, width) < 1 or temperature < 0:
+            raise InputError("samples have a count, a height and a width from 1 on, and a temperature from 0 on")
         return sample(self._model, count, height, width, Dice(seed, temperature))
 
     def reconstruct(self, images: np.ndarray, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
@@ -223,17 +221,12 @@ class Model:
 
     def _checked(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, H, W, C]. Raises InputError for what the model is not for."""
-        values = np.asarray(images)
-        values = values[..., None] if values.ndim == 3 else values
-        arch = self._model.arch
-        if (
-            values.dtype not in (np.uint8, np.bool_)
-            or values.ndim != 4
-            or values.shape[3] != arch.colours
-            or not values.size
-        ):
+        given, arch = np.asarray(images), self._model.arch
+        values = given[..., None] if given.ndim == 3 else given
+        fits = values.ndim == 4 and values.shape[3] == arch.colours and values.size
+        if values.dtype not in (np.uint8, np.bool_) or not fits:
             raise InputError(
-                f"the model '{self.name}' takes uint8 [N, H, W, {arch.colours}], not {values.dtype} {list(values.shape)}"
+                f"the model '{self.name}' takes uint8 [N, H, W, {arch.colours}], not {given.dtype} {list(given.shape)}"
             )
         values = np.ascontiguousarray(values, np.uint8)
         if values.max() >= arch.levels:
@@ -245,6 +238,8 @@ def wish_for(
     source: Source, output: Path, minutes: float, start: str | None, resume: bool, overwrite: bool, device: str
 ) -> Wish:
     """What is to be trained. Raises InputError if the file's name is no model's, or `start` is not found."""
+    if minutes <= 0:
+        raise InputError("a training takes more than 0 minutes")
     if output.suffix != bundled.SUFFIX:
         raise InputError(f"the model's file name must end in {bundled.SUFFIX}, '{output}' does not")
     return Wish(
@@ -269,4 +264,4 @@ class _Silent:
     def held_out(self, residual: float, kl: float) -> None: ...
 
 
-__all__ = ["Compressed", "Model", "Trained", "compress", "decompress"]
+__all__ = ["Compressed", "Model", "compress", "decompress"]

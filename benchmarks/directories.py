@@ -47,7 +47,7 @@ def opened(path: Path) -> Image.Image | None:
 
 def classical(root: Path) -> dict[str, int]:
     """Bytes by method, of all images."""
-    return {each.name: each.size for each in peers.peers(root, unwatched, sample=MAX_ENTRIES)}
+    return {each.name: each.size for each in peers.peers(root, unwatched, sample=MAX_ENTRIES)[0]}
 
 
 # acncodec

@@ -45,10 +45,10 @@ def command(directory: Path, models: tuple[str, ...], report: Path | None, force
     files = [Path(name) for name in models if name.endswith(bundled.SUFFIX)]
     with Bars() as bars:
         found = bench(directory, chosen, files, on, bars)
+    click.echo(json.dumps(found.figures) if as_json else _markdown(found.figures))
     if report is not None:
         write_atomically(report, [page(report_data(found)).encode("utf-8")], force)
         say(f"'{report}' shows where the bits go, image by image")
-    click.echo(json.dumps(found.figures) if as_json else _markdown(found.figures))
 
 
 def _markdown(d: dict[str, Any]) -> str:
@@ -65,6 +65,7 @@ def _markdown(d: dict[str, Any]) -> str:
             f"| {name} | {row['bytes']:,} | {row['bytes'] + row['model_bytes']:,} | {bits} | {row['encode_seconds']:.1f} "
             f"| {row['decode_seconds']:.1f} | {row['note']} |"
         )
+    lines += ["", *d["left_out"]] if d["left_out"] else []
     if d["order"]:
         order = d["order"]
         lines += [

@@ -120,34 +120,34 @@ def command(
         raise click.UsageError("standard output takes the archive or --json, not both")
 
     from acncodec.api import AUTO, compress
+    from acncodec.archive.atomic import refuse_occupied
     from acncodec.codec.compress import BLOCK_PICTURES
     from acncodec.codec.datasets import open_dataset
     from acncodec.images.source import Folder
     from acncodec.planning.tour import DEFAULT_EFFORT
 
-    source: Source = Folder(paths[0])
-    if dataset and root:
-        source = open_dataset(dataset, root, split, download)
-    with writable(archive) as target:
-        with Bars() as bars:
-            done = compress(
-                source,
-                target,
-                names=names,
-                exact_files=exact_files,
-                models=models or (AUTO,),
-                embed_model=carry,
-                adapt=adapt or 0.0,
-                block_size=block_size or BLOCK_PICTURES,
-                effort=effort or DEFAULT_EFFORT,
-                verify=verify,
-                overwrite=force,
-                device=choose_device(device).type,
-                progress=bars,
-            )
-        _report(done, archive)
-        if as_json or settings.level >= 0:
-            show(done.info, as_json, err=archive == STREAM)
+    if archive != STREAM:
+        refuse_occupied(archive, force)  # now, not after a data set has been read
+    source: Source = open_dataset(dataset, root, split, download) if dataset and root else Folder(paths[0])
+    with writable(archive) as target, Bars() as bars:
+        done = compress(
+            source,
+            target,
+            names=names,
+            exact_files=exact_files,
+            models=models or (AUTO,),
+            embed_model=carry,
+            adapt=adapt or 0.0,
+            block_size=block_size or BLOCK_PICTURES,
+            effort=effort or DEFAULT_EFFORT,
+            verify=verify,
+            overwrite=force,
+            device=choose_device(device).type,
+            progress=bars,
+        )
+    _report(done, archive)
+    if as_json or settings.level >= 0:
+        show(done.info, as_json, err=archive == STREAM)
     return EXIT_UNMODELLED if strict and (done.unmodelled or done.unreadable) else 0
 
 

@@ -79,6 +79,9 @@ def main() -> None:
     except AcnError as error:
         _complain(str(error))
         code = error.exit_code
+    except OSError as error:  # standard output, or a temporary file: everything else has its own words
+        _complain(f"cannot write: {error.strerror or error}")
+        code = EXIT_USAGE
     except MemoryError:
         _complain("not enough memory for these images on this machine")
         code = EXIT_USAGE

@@ -105,28 +105,19 @@ def work_options(command: Command) -> Command:
 
 
 def choose_device(name: str) -> "torch.device":
-    """The torch device of that name; 'auto' takes CUDA where it passes the self-test, and says if it does not.
+    """The torch device of that name, and words if 'auto' does not trust one that there is. Raises InputError."""
+    from acncodec.coding.selftest import device_of
 
-    Raises UsageError for one that is not there.
-    """
-    import torch
-
-    from acncodec.coding.selftest import trusted_device
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise click.UsageError("there is no CUDA device here that torch can use; take --device cpu")
-    if name != "auto":
-        return torch.device(name)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        device = trusted_device()
+        device = device_of(name)
     for warning in caught:
         warn(str(warning.message))
     return device
 
 
 def find_model(name: str, device: str) -> "Model":
-    """The model of that name or file, its networks on that device. Raises InputError, ModelError, UsageError."""
+    """The model of that name or file, its networks on that device. Raises InputError, ModelError."""
     from acncodec import bundled
 
     found = bundled.find(name)

@@ -23,8 +23,8 @@ def readable(archive: Path) -> Iterator[Path]:
     if archive != STREAM:
         yield archive
         return
-    if sys.stdin.isatty():
-        raise click.UsageError("standard input is a terminal; send an archive through it, or give a path")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise click.UsageError("standard input is closed or a terminal; send an archive through it, or give a path")
     with tempfile.NamedTemporaryFile(suffix=".acn") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()
@@ -37,7 +37,7 @@ def writable(archive: Path) -> Iterator[Path]:
     if archive != STREAM:
         yield archive
         return
-    if sys.stdout.isatty():
+    if sys.stdout is None or sys.stdout.isatty():
         raise click.UsageError("an archive is not written to a terminal; redirect standard output, or give a path")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "archive.acn")

@@ -100,6 +100,35 @@ def test_what_is_no_image_is_refused(images: Any, words: str, tmp_path: Path) ->
     assert not (tmp_path / "a.acn").exists()
 
 
+@pytest.mark.parametrize("images", [5, None, Image.new("L", (2, 2)), [(Image.new("L", (2, 2)), 1, 2)], {3: None}])
+def test_what_are_no_images_are_refused(images: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        acncodec.compress(images, tmp_path / "a.acn")
+
+
+@pytest.mark.parametrize("wrong", [{"effort": 0}, {"block_size": 0}, {"adapt": -1.0}, {"device": "gpu"}])
+def test_numbers_out_of_range_are_refused(wrong: dict[str, Any], digits: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        acncodec.compress(digits, tmp_path / "a.acn", **wrong)
+
+
+def test_names_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
+    image = np.zeros((2, 2), np.uint8)
+    with pytest.raises(InputError, match="cannot both"):
+        acncodec.compress({"a": image, "a.png/b": image}, tmp_path / "a.acn")
+
+
+def test_paths_and_models_as_text_or_paths(digits: np.ndarray, tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(bundled.locate("mnist-1bit").read_bytes())
+    acncodec.compress({Path("a"): digits[0], Path("b/c.png"): digits[1]}, tmp_path / "a.acn", models=own)
+    for models in ([own], [str(own)]):
+        with acncodec.open(tmp_path / "a.acn", models=models) as images:
+            assert images.names == ["a.png", "b/c.png"]
+            assert (np.asarray(images[1]) == digits[1]).all()
+    assert acncodec.decompress(tmp_path / "a.acn", tmp_path / "out", patterns="a.png", models=str(own)) == 1
+
+
 def test_unknown_words_are_refused(digits: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one of"):
         acncodec.compress(digits, tmp_path / "a.acn", names="some")
@@ -191,6 +220,8 @@ def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match="no data set"):
             open_dataset(name, tmp_path)
+    with pytest.raises(InputError, match="none called 'valid'"):
+        open_dataset("torchvision:CIFAR10", tmp_path, "valid")
     with pytest.raises(InputError, match="no splits"):
         open_dataset("torchvision:ImageFolder", tmp_path)
 

@@ -122,7 +122,8 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_drawings_scale_and_say_what_they_show(path: Path) -> None:
     root = ET.parse(path).getroot()
     _, _, width, height = map(float, root.attrib["viewBox"].split())
-    assert (root.findtext(f"{SVG}title"), root.findtext(f"{SVG}desc")) > ("", "")
+    assert root.findtext(f"{SVG}title")
+    assert root.findtext(f"{SVG}desc")
     for text in root.iter(f"{SVG}text"):
         assert 0 <= float(text.attrib["x"]) <= width
         assert 0 <= float(text.attrib["y"]) <= height

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import faiss
 import pytest
 import torch
 from conftest import snapshot
@@ -118,6 +119,7 @@ def test_threads_change_no_bit(digits: Path, archive: Path, tmp_path: Path) -> N
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+        faiss.omp_set_num_threads(before)
     assert (tmp_path / "a.acn").read_bytes() == archive.read_bytes()
 
 

@@ -339,6 +339,9 @@ def test_a_training_that_gains_no_more_cools_down_and_ends() -> None:
     again = trainer(100)
     again.load_state(whole.state())
     assert 0.5 < again.progress(0, 23) == whole.progress(0, 23) < again.progress(0, 26) == 1
+    longer = Trainer(again.nets.arch, again.data, Budget(steps=1000))
+    longer.load_state(whole.state())  # more budget does not undo the end
+    assert longer.progress(0, 23) == pytest.approx(whole.progress(0, 23))
 
 
 def test_short_trainings_have_smaller_batches() -> None:

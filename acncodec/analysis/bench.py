@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -69,21 +70,23 @@ def bench(root: Path, models: list[Model], model_files: list[Path], device: torc
                     groups = toured(archive)
             table.append(_row(f"acncodec, {name}", info, encode_seconds, decode_seconds))
     assert described is not None
-    for peer in peers(root, progress):
+    found, left_out = peers(root, progress)
+    for peer in found:
         times = {"encode_seconds": peer.encode_seconds, "decode_seconds": peer.decode_seconds}
         table.append({"name": peer.name, "ours": False, "bytes": peer.size, **times, "model_bytes": 0, "note": peer.note})
     images = described["images"]
     for row in table:
         row["bits_per_image"] = 8 * row["bytes"] / images if images else None
     figures = {
-        "directory": root.resolve().name,
+        "directory": os.fsencode(root.resolve().name).decode(errors="backslashreplace"),
         "version": __version__,
         "files": described["files"],
         "images": images,
         "source_bytes": collected.collection.source_bytes,
         "image_bytes_found": _image_bytes(collected),
         "table": table,
-        "order": _order(groups),
+        "order": _order(groups, images),
+        "left_out": left_out,
         "ledger": described["ledger"],
     }
     return Bench(figures, groups)
@@ -105,12 +108,12 @@ def _row(name: str, info: dict[str, Any], encode_seconds: float, decode_seconds:
 def _image_bytes(done: Compressed) -> int:
     """Bytes of the files, as they were found, that are images which could be taken apart."""
     found = done.collection
-    return sum(found.contents[content].size for content in found.content_of if found.contents[content].picture)
+    files = zip(found.sizes, found.content_of, strict=True)
+    return sum(size for size, content in files if found.contents[content].picture)
 
 
-def _order(groups: list[Toured]) -> dict[str, float] | None:
-    """Means over all modelled elements, in bits: along the tour, without it, and the most that an order can be worth."""
-    count = sum(map(len, groups))
+def _order(groups: list[Toured], count: int) -> dict[str, float] | None:
+    """Bits of modelled images on average: along the tour, without it, and the most that an order can be worth."""
     if not count:
         return None
     ordered = sum(float((group.residual + group.latent).sum()) for group in groups)
@@ -133,8 +136,9 @@ def _group(group: Toured) -> dict[str, Any]:
     _, height, width, _ = group.images.shape
     kind = "1-bit" if group.model.arch.levels == 2 else "8-bit"
     cells = [_thumbnail(group.images[i], group.model.arch.levels) for i in chosen]
+    what = "images" if group.whole else "tiles"
     return {
-        "title": f"{len(group):,} images of {width}x{height}, {kind}, under {group.model.name}",
+        "title": f"{len(group):,} {what} of {width}x{height}, {kind}, under {group.model.name}",
         "count": len(group),
         "width": width,
         "height": height,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from acncodec.coding.pixels import residual_prices
-from acncodec.coding.prices import parent_bits, posterior_offsets
+from acncodec.coding.prices import element_residuals, parent_bits, posterior_offsets
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.exact.precision import full_precision
@@ -18,7 +17,6 @@ from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 
 NEIGHBOURS = (1, 5, 10)  # K of Table 1
 GREEDY = 1  # the effort whose tour is the paper's: always to the nearest that is left
-BATCH = 512
 NATS = math.log(2)  # in a bit
 
 
@@ -62,8 +60,7 @@ def costs(model: Model, images: np.ndarray, effort: int = DEFAULT_EFFORT) -> Cos
     """The costs of images uint8 [N, H, W, colours], N at least 2; `effort` is the improved tour's."""
     codes = encode(model, images)
     z = (codes + posterior_offsets(torch.Size(codes.shape)).numpy()).astype(np.int16)
-    parts = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
-    residual = sum(float(residual_prices(images[part], z[part], model.networks).sum()) for part in parts)
+    residual = float(element_residuals(model, images, z).sum())
     unconditional = unconditional_kl_bits(torch.from_numpy(codes), torch.from_numpy(z), model.unconditional)
     return Costs(
         images=len(images),

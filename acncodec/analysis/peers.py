@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from acncodec.analysis.classical import PLAIN_MODES, per_image, picture_codecs, raw_samples, stream_codecs
+from acncodec.analysis.classical import PLAIN_MODES, missing, per_image, picture_codecs, raw_samples, stream_codecs
 from acncodec.codec.progress import Progress
 from acncodec.errors import InputError
 from acncodec.images.scan import read_file, scan
@@ -70,11 +70,12 @@ def zipped(root: Path) -> bytes:
     return out.getvalue()
 
 
-def peers(root: Path, progress: Progress, sample: int = SAMPLE) -> list[Peer]:
-    """All tools that this machine has, every one's output decoded and compared. Raises RuntimeError if one fails.
+def peers(root: Path, progress: Progress, sample: int = SAMPLE) -> tuple[list[Peer], list[str]]:
+    """All tools that this machine has, every one's output decoded and compared; and why one that failed is left out.
 
     Image codecs are tried on about `sample` images, evenly spaced, and scaled up.
     """
+    failed = missing()
     solid = [codec for codec in stream_codecs() if codec.name in STREAM_CODECS]
     single = [codec for codec in picture_codecs() if codec.name in PICTURE_CODECS]
     advance = progress("peers", 2 + 2 * len(solid) + len(single))
@@ -92,12 +93,17 @@ def peers(root: Path, progress: Progress, sample: int = SAMPLE) -> list[Peer]:
     kept, seconds = _timed(lambda: sum(len(lzma.compress(data, preset=XZ)) for data in rest))
     advance(1)
     for picture_codec in single if pictures else []:
-        result = per_image(picture_codec, pictures, sample)
+        try:
+            result = per_image(picture_codec, pictures, sample)
+        except (OSError, RuntimeError, ValueError) as error:  # as WebP of what is wider than it can be
+            failed.append(f"{picture_codec.name} is left out: {error}")
+            advance(1)
+            continue
         note = f"measured on {result.measured_on:,} images, " if result.measured_on < len(pictures) else ""
         note += "bare streams without names" + (f"; {len(rest):,} other files under xz" if rest else "")
         size, name = result.bits // 8 + kept, f"{picture_codec.name}, image by image"
         found.append(done(Peer(name, size, result.encode_seconds + seconds, result.decode_seconds, note)))
-    return found
+    return found, failed
 
 
 def _files(root: Path) -> Iterator[tuple[str, bytes]]:

@@ -9,16 +9,16 @@ import torch
 from acncodec.archive.classes import Class
 from acncodec.codec.elements import Group, cells
 from acncodec.codec.reader import Archive
-from acncodec.coding.pixels import residual_prices
-from acncodec.coding.prices import element_bits, parent_bits, posterior_offsets
+from acncodec.coding.prices import element_residuals, parent_bits, posterior_offsets
 from acncodec.coding.protocol import encode
+from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.exact.precision import full_precision
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 
-BATCH = 512
 PLANE = 2  # axes
+PLACE = " at "  # before where in its image an element lies
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,14 @@ class Toured:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def whole(self) -> bool:
+        """Whether elements are images, and not parts of them."""
+        return not any(PLACE in name for name in self.names)
+
 
 def toured(archive: Archive) -> list[Toured]:
-    """The elements that an archive's networks have coded, by group, the largest first; groups of one are left out."""
+    """The elements that an archive's networks have coded, by group, the largest first."""
     names: dict[Group, list[str]] = {}
     elements: dict[Group, list[np.ndarray]] = {}
     first = {entry.content: entry.name for entry in reversed(archive.entries)}
@@ -53,7 +58,7 @@ def toured(archive: Archive) -> list[Toured]:
         for label, (group, rows, columns, part) in _labelled(archive.kind(content), name):
             names.setdefault(group, []).append(label)
             elements.setdefault(group, []).append(samples[rows, columns, part])
-    found = [_along(archive.models[g.model], names[g], np.stack(elements[g])) for g in sorted(names) if len(names[g]) > 1]
+    found = [_along(archive.models[g.model], names[g], np.stack(elements[g])) for g in sorted(names)]
     return sorted(found, key=len, reverse=True)
 
 
@@ -62,19 +67,18 @@ def _labelled(kind: Class, name: str) -> list[tuple[str, tuple[Group, slice, sli
     parts = cells(kind)
     if len(parts) == 1:
         return [(name, parts[0])]
-    return [(f"{name} at {part[2].start}, {part[1].start}", part) for part in parts]
+    return [(f"{name}{PLACE}{part[2].start}, {part[1].start}", part) for part in parts]
 
 
 @full_precision()
 def _along(model: Model, names: list[str], images: np.ndarray) -> Toured:
     codes = encode(model, images)
-    tour = plan_tour(codes, Schedule(len(codes), 1), DEFAULT_EFFORT)
+    tour = plan_tour(codes, Schedule(len(codes), 1), DEFAULT_EFFORT) if len(codes) > 1 else np.zeros(1, np.int64)
     names, images, codes = [names[i] for i in tour], images[tour], codes[tour]
-    alone = element_bits(model, images)
     held = torch.from_numpy(codes)
-    z = (held + posterior_offsets(held.shape)).numpy()
-    parts = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
-    residual = np.concatenate([residual_prices(images[part], z[part], model.networks) for part in parts])
+    z = held + posterior_offsets(held.shape)
+    residual = element_residuals(model, images, z.numpy())
+    alone = residual + unconditional_kl_bits(held, z, model.unconditional).numpy()
     latent = parent_bits(model.networks, held[1:], held[:-1])
     centred = codes - codes.mean(0, dtype=np.float64)
     _, spread, axes = np.linalg.svd(centred, full_matrices=False)

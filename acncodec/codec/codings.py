@@ -7,7 +7,6 @@ import numpy as np
 
 from acncodec.archive.classes import METHOD_CODED, Class, PlaneCoding
 from acncodec.codec.elements import PLANES, fits, planes
-from acncodec.coding.pixels import BATCH_PIXELS
 from acncodec.coding.prices import element_bits
 from acncodec.exact.precision import full_precision
 from acncodec.images.picture import Picture, layout
@@ -98,8 +97,6 @@ def plane_bits(model: Model, samples: np.ndarray, tile: int) -> np.ndarray:
     total, pixels = np.zeros(len(samples)), 0
     for rows, columns in cells:
         elements = np.ascontiguousarray(samples[:, rows, columns])
-        size = elements.shape[1] * elements.shape[2]
-        pixels += size
-        batch = max(1, BATCH_PIXELS // size)
-        total += np.concatenate([element_bits(model, elements[i : i + batch]) for i in range(0, len(elements), batch)])
+        pixels += elements.shape[1] * elements.shape[2]
+        total += element_bits(model, elements)
     return total * (samples.shape[1] * samples.shape[2] / pixels)

@@ -24,18 +24,22 @@ class Content:
 class Collection:
     """A source's regular files: `names` sorted by bytes, `contents` by first appearance.
 
-    `content_of[i]` is the content of file i. `skipped` lists what is no regular file, `unreadable` what could not be read,
-    both with reasons; `empty` the empty directories.
+    `content_of[i]` is the content of file i and `sizes[i]` its bytes. `skipped` lists what is no regular file, `unreadable`
+    what could not be read, both with reasons; `empty` the empty directories.
     """
 
     source: Source
     names: list[bytes]
     contents: list[Content]
     content_of: list[int]
+    sizes: list[int]
     empty: list[bytes]
     skipped: list[tuple[bytes, str]]
     unreadable: list[tuple[bytes, str]]
-    source_bytes: int
+
+    @property
+    def source_bytes(self) -> int:
+        return sum(self.sizes)
 
     def read(self, content: Content) -> bytes:
         """A content's file, read again. Raises InputError if it is gone or has changed in size."""
@@ -52,7 +56,7 @@ def collect(source: Source, target: Path, exact_files: bool, advance: Callable[[
     at `target`, within the directory, is left out and reported as skipped.
     """
     listing = source.listing()
-    found = Collection(source, [], [], [], listing.empty, list(listing.skipped), list(listing.unreadable), 0)
+    found = Collection(source, [], [], [], [], listing.empty, list(listing.skipped), list(listing.unreadable))
     known: dict[bytes, int] = {}
     for name in listing.files:
         advance(1)
@@ -73,7 +77,7 @@ def collect(source: Source, target: Path, exact_files: bool, advance: Callable[[
             found.contents.append(Content(len(found.names), len(data), picture))
         found.content_of.append(known[key])
         found.names.append(name)
-        found.source_bytes += len(data)
+        found.sizes.append(len(data))
     return found
 
 

@@ -29,6 +29,7 @@ from acncodec.images.source import Folder, Source
 from acncodec.nets.model import Model
 from acncodec.planning.tour import DEFAULT_EFFORT
 
+MAX_EFFORT = 9
 BLOCK_PICTURES = 16384  # of a block, unless told otherwise
 BLOCK_SAMPLES = 1 << 26  # of a block, whatever one is told: it is decoded as a whole
 STORE_BYTES = 1 << 26  # of files in a section; LZMA sees as far
@@ -53,6 +54,13 @@ class Options:
     overwrite: bool = False
     carry: bool = False
     adapt: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for numbers out of range."""
+        if not 1 <= self.effort <= MAX_EFFORT or self.block < 1 or self.adapt < 0:
+            raise InputError(
+                f"effort is 1 to {MAX_EFFORT}, a block holds an image or more, adapting takes 0 minutes or more"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Data sets of torchvision by name, with all their splits."""
+"""Data sets of torchvision by name, for training and for testing."""
 
 import inspect
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from acncodec.errors import InputError
-from acncodec.images.source import Images
+from acncodec.images.source import Images, folder_of_label
 
 PREFIX = "torchvision:"
 SPLITS = ("train", "test")
@@ -31,6 +31,8 @@ def _pictures(kind: Any, root: Path, split: str, download: bool) -> Iterator[tup
     parameters = inspect.signature(kind).parameters
     if not {"train", "split"} & set(parameters):
         raise InputError(f"torchvision's {kind.__name__} has no splits to choose from; compress the directory of its files")
+    if "split" not in parameters and split not in SPLITS:
+        raise InputError(f"torchvision's {kind.__name__} has the splits {' and '.join(SPLITS)}, none called '{split}'")
     options: dict[str, Any] = {"train": split == "train"} if "train" in parameters else {"split": split}
     if "download" in parameters:
         options["download"] = download
@@ -39,11 +41,6 @@ def _pictures(kind: Any, root: Path, split: str, download: bool) -> Iterator[tup
         digits = len(str(max(0, len(data) - 1)))
         for number in range(len(data)):
             image, label = data[number]
-            yield f"{split}/{_folder(data, label)}/{number:0{digits}}", image
-    except (OSError, RuntimeError, ValueError) as error:
+            yield f"{split}/{folder_of_label(data, label)}/{number:0{digits}}", image
+    except (OSError, RuntimeError, ValueError, TypeError, ImportError) as error:
         raise InputError(f"torchvision's {kind.__name__} cannot be read from '{root}': {error}") from error
-
-
-def _folder(data: Any, label: Any) -> str:
-    classes = getattr(data, "classes", None)
-    return str(classes[label] if classes is not None else label).replace("/", "_")

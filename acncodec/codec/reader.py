@@ -1,6 +1,7 @@
 """An archive that is open for reading: what it lists, and any of its files, block by block as they are asked for."""
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -45,7 +46,13 @@ class Archive:
     With `tolerant` a truncated archive opens too. Raises InputError, DamagedError, UnsupportedError.
     """
 
-    def __init__(self, path: Path, models: Iterable[Path] = (), device: torch.device | None = None, tolerant: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        models: Iterable[str | os.PathLike[str]] = (),
+        device: torch.device | None = None,
+        tolerant: bool = False,
+    ):
         try:
             self._file = path.open("rb")
         except OSError as error:
@@ -53,7 +60,7 @@ class Archive:
         try:
             self.container: Container = read_container(self._file, tolerant)
             self._tolerant = tolerant
-            self._paths, self._device = list(models), device or torch.device("cpu")
+            self._paths, self._device = list(map(Path, models)), device or torch.device("cpu")
             self._ahead = Ahead(self._task, SIDE_BY_SIDE if self._device.type == "cuda" else 1)
             self._sections = self._index()
             self.header = head.decode(self._once("HEAD"))

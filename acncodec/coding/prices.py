@@ -11,6 +11,7 @@ from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
 
 BATCH = 1024  # codes whose KL is computed at a time
+PIXELS = 128 * 28 * 28  # of elements that are priced at a time: some 500 MB where there is no kernel
 SAMPLE_SEED = 0  # of the posterior samples
 
 
@@ -25,9 +26,15 @@ def element_bits(model: Model, elements: np.ndarray) -> np.ndarray:
     """Residual and unconditional latents of elements uint8 [n, H, W, C] on one posterior sample each: float64 [n], bits."""
     codes = torch.from_numpy(encode(model, elements))
     z = codes + posterior_offsets(codes.shape)
-    return (
-        residual_prices(elements, z.numpy(), model.networks) + unconditional_kl_bits(codes, z, model.unconditional).numpy()
-    )
+    latents = unconditional_kl_bits(codes, z, model.unconditional).numpy()
+    return element_residuals(model, elements, z.numpy()) + latents
+
+
+def element_residuals(model: Model, elements: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """What pixels of elements uint8 [n, H, W, C] cost given latents int16 [n, D], so many at a time: float64 [n], bits."""
+    size = max(1, PIXELS // (elements.shape[1] * elements.shape[2]))
+    parts = [slice(start, start + size) for start in range(0, len(elements), size)]
+    return np.concatenate([residual_prices(elements[part], z[part], model.networks) for part in parts])
 
 
 def parent_bits(networks: Networks, codes: torch.Tensor, parents: torch.Tensor) -> np.ndarray:

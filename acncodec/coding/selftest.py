@@ -18,7 +18,7 @@ import torch
 
 from acncodec.coding.frequencies import latent_frequencies, table
 from acncodec.coding.steps import Steps, split
-from acncodec.errors import ExactnessError
+from acncodec.errors import ExactnessError, InputError
 from acncodec.exact import tables
 from acncodec.exact.grids import BASE, CODE_MAX, LATENT_MAX
 from acncodec.exact.precision import full_precision
@@ -28,6 +28,7 @@ from acncodec.kernel.team import instructions
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 
+DEVICES = ("auto", "cpu", "cuda")
 TABLES_SHA256 = "50e8662c61599edd799ebb45be890ee5ed0568a184bcb396fd20b174402fda06"
 FREQUENCIES_SHA256 = "56ea5ace848d0f2c03693f091312389984bf04fa63b93a9141d312b69da8362f"
 TINY = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
@@ -198,6 +199,15 @@ def trusted_device() -> torch.device:
     except (ExactnessError, RuntimeError) as error:  # PyTorch raises RuntimeError for a device that does not work
         warnings.warn(f"CUDA is not used: {error}", stacklevel=2)
     return torch.device("cpu")
+
+
+def device_of(name: str) -> torch.device:
+    """'cpu', 'cuda', or with 'auto' the `trusted_device`. Raises InputError for what is none, or is not there."""
+    if name not in DEVICES:
+        raise InputError(f"a device is one of {', '.join(DEVICES)}, not '{name}'")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA device here that torch can use; take the CPU")
+    return trusted_device() if name == "auto" else torch.device(name)
 
 
 @cache

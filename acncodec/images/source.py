@@ -1,21 +1,23 @@
 """Where the files of an archive come from: a directory, or images that a program has at hand."""
 
 import io
+import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from acncodec.errors import DamagedError, InputError
-from acncodec.images.scan import Listing, read_file, safe_path, scan
+from acncodec.images.scan import Listing, collisions, read_file, safe_path, scan
 
 SUFFIX = ".png"
 CHANNELS = (1, 2, 3, 4)  # of arrays: grey, grey with alpha, RGB, RGBA
 
 
+@runtime_checkable
 class Source(Protocol):
     """Files by raw relative path, each of which can be read again."""
 
@@ -42,7 +44,10 @@ class Folder:
         return read_file(self.root, name)
 
     def holds(self, name: bytes, path: Path) -> bool:
-        return path.exists() and (self.root / os.fsdecode(name)).samefile(path)
+        try:
+            return path.exists() and (self.root / os.fsdecode(name)).samefile(path)
+        except OSError:  # it is gone; reading it will tell
+            return False
 
 
 class Images:
@@ -55,15 +60,19 @@ class Images:
 
     def __init__(self, images: Mapping[str, Any] | Iterable[Any]) -> None:
         self._files: dict[bytes, bytes] = {}
-        for name, image in _named(images):
-            raw = os.fsencode(name if name.endswith(SUFFIX) else name + SUFFIX)
+        for key, image in _named(images):
             try:
+                name = os.fspath(key)
+                raw = os.fsencode(name if name.endswith(SUFFIX) else name + SUFFIX)
                 safe_path(raw)
-            except DamagedError as error:
-                raise InputError(f"'{name}' is not a relative path that an image could have") from error
+            except (DamagedError, TypeError, UnicodeError) as error:
+                raise InputError(f"{key!r} is not a relative path that an image could have") from error
             if raw in self._files:
                 raise InputError(f"there are two images of the name '{name}'")
             self._files[raw] = as_png(image, name)
+        if pair := collisions(sorted(self._files)):
+            first, second = (os.fsdecode(each) for each in pair)
+            raise InputError(f"'{first}' and '{second}' cannot both be files in one directory everywhere")
 
     def __len__(self) -> int:
         return len(self._files)
@@ -83,16 +92,28 @@ def _named(images: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any
     if isinstance(images, Mapping):
         yield from images.items()
         return
-    items = list(_items(images))
+    try:
+        items = list(_items(images))
+    except TypeError as error:
+        raise InputError(f"images are a path, a mapping or an iterable, not {type(images).__name__}") from error
     digits = len(str(max(0, len(items) - 1)))
-    classes = getattr(images, "classes", None)
     for number, item in enumerate(items):
         if not isinstance(item, tuple):
             yield f"{number:0{digits}}", item
             continue
-        image, label = item
-        folder = classes[label] if classes is not None and isinstance(label, int) else label
-        yield f"{str(folder).replace('/', '_')}/{number:0{digits}}", image
+        if len(item) != 2:
+            raise InputError(f"item {number} is neither an image nor a pair of an image and its label")
+        yield f"{folder_of_label(images, item[1])}/{number:0{digits}}", item[0]
+
+
+def folder_of_label(data: Any, label: Any) -> str:
+    """The folder of images with a label: an integer of any kind, named by the data's classes, or whatever else there is."""
+    classes = getattr(data, "classes", None)
+    try:
+        label = operator.index(label)
+    except TypeError:
+        return str(label).replace("/", "_")
+    return str(label if classes is None else classes[label]).replace("/", "_")
 
 
 def _items(images: Any) -> Iterator[Any]:

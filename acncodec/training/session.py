@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from acncodec.archive.atomic import write_atomically
+from acncodec.archive.atomic import refuse_occupied, write_atomically
 from acncodec.bundled import model_file
 from acncodec.errors import InputError, OutputError
 from acncodec.images.source import Source
@@ -60,8 +60,7 @@ class Wish:
 
     def check(self) -> None:
         """Raises OutputError if something is in the way."""
-        if self.output.exists() and not self.overwrite:
-            raise OutputError(f"'{self.output}' exists already; give -f to overwrite it")
+        refuse_occupied(self.output, self.overwrite)
         if self.checkpoint.exists() and not self.resume:
             raise OutputError(f"'{self.checkpoint}' is an unfinished training; give --resume to go on, or remove it")
 
@@ -120,8 +119,11 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
     if wish.resume:
         if stored != settings:
             raise InputError(f"'{wish.checkpoint}' was made with other images or another start; begin anew")
-        trainer.load_state(tensors)
-        best.load_state(tensors)
+        try:
+            trainer.load_state(tensors)
+            best.load_state(tensors)
+        except KeyError as error:
+            raise InputError(f"'{wish.checkpoint}' was made by another version; begin anew") from error
     if world.leads:
         watcher.begin(start, trainer.batch)
     _run(trainer, best, wish, settings, watcher)

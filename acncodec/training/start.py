@@ -4,7 +4,6 @@ import logging
 import time
 import warnings
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +11,7 @@ from acncodec.coding.prices import element_bits
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
-from acncodec.training.data import TrainingSet, batch_length
+from acncodec.training.data import TrainingSet
 from acncodec.training.trainer import BATCH, COLOUR_BATCH, Budget, Trainer
 from acncodec.training.world import World
 
@@ -26,7 +25,7 @@ COMPILED_MINUTES = 20  # of training, from which on compiled steps are well wort
 def bits_of(model: Model, group: Tensor) -> float:
     """What a sample of a group uint8 [N, H, W, colours] costs under a model, bits an image on average."""
     sample = group[:: -(-len(group) // SAMPLE)]
-    return float(np.concatenate([element_bits(model, part.numpy()) for part in sample.split(batch_length(sample))]).mean())
+    return float(element_bits(model, sample.numpy()).mean())
 
 
 def nearest(models: list[Model], arch: Architecture, data: TrainingSet) -> Model | None:

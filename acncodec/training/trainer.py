@@ -1,7 +1,6 @@
 """Algorithm 1 of the ACN paper: neighbours among stored codes, one gradient step a batch, averaged weights."""
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,12 +34,14 @@ class Budget:
     minutes: float | None = None
     steps: int | None = None
 
+    def used(self, seconds: float, step: int) -> float:
+        """What the budget counts: steps, or seconds."""
+        return seconds if self.steps is None else step
+
     def spent(self, seconds: float, step: int) -> float:
         """Share of the budget that is spent, from 0 to 1."""
-        if self.steps is not None:
-            return min(1.0, step / self.steps)
-        assert self.minutes is not None
-        return min(1.0, seconds / (60 * self.minutes))
+        whole = self.steps if self.steps is not None else 60 * (self.minutes or 0)
+        return min(1.0, self.used(seconds, step) / whole)
 
 
 @dataclass
@@ -98,23 +99,25 @@ class Trainer:
         self._objective: nn.Module = torch.compile(objective) if compiled else objective  # type: ignore[assignment]
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.epoch, self.seconds = 0, 0, 0.0
-        self.cooled_from: float | None = None  # share of the budget that was spent when the end began
+        self.end_began: tuple[float, float] | None = None  # what was used of the budget then, and the progress
         self.position = 0  # of the next batch within its epoch
         self.shuffle = self.generator.get_state()  # from which the epoch's batches are drawn again on resuming
         self.codes = [encode_all(self._kept or self.nets, group) for group in data.train]
 
     def cool(self) -> None:
         """Let the end begin: the learning rate falls to zero within COOLING of the time spent so far."""
-        if self.cooled_from is None:
-            self.cooled_from = self.budget.spent(self.seconds, self.step)
+        if self.end_began is None:
+            progress = self.budget.spent(self.seconds, self.step)
+            self.end_began = self.budget.used(self.seconds, self.step), progress
 
     def progress(self, seconds: float, step: int) -> float:
         """How far the training is, from 0 to 1; the learning rate falls with it."""
-        spent, start = self.budget.spent(seconds, step), self.cooled_from
-        if start is None:
+        spent = self.budget.spent(seconds, step)
+        if self.end_began is None or spent == 1:
             return spent
-        end = min(1.0, start * (1 + COOLING))
-        return start + (1 - start) * min(1.0, (spent - start) / (end - start)) if spent < end else 1.0
+        used, progress = self.end_began
+        share = (self.budget.used(seconds, step) - used) / max(COOLING * used, 1e-9)
+        return progress + (1 - progress) * min(1.0, max(0.0, share))
 
     def run(self, report: Callable[[Report], None], every: float = 10.0) -> Iterator[None]:
         """Train until the budget is spent; report and yield (a chance to checkpoint) about `every` seconds."""
@@ -211,9 +214,8 @@ class Trainer:
         tensors |= {f"codes.{g}": codes for g, codes in enumerate(self.codes)}
         tensors |= {f"scales.{name}": product.scale for name, product in self.nets.products()}
         tensors |= {"generator": self.generator.get_state(), "shuffle": self.shuffle}
-        cooled_from = math.nan if self.cooled_from is None else self.cooled_from
-        counters = [self.step, self.epoch, self.position, self.seconds, cooled_from]
-        tensors["counters"] = torch.tensor(counters, dtype=torch.float64)
+        tensors["counters"] = torch.tensor([self.step, self.epoch, self.position, self.seconds], dtype=torch.float64)
+        tensors["end_began"] = torch.tensor(self.end_began or (), dtype=torch.float64)
         return {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
 
     @torch.no_grad()
@@ -232,8 +234,8 @@ class Trainer:
             product.scale.copy_(tensors[f"scales.{name}"])
         self.generator.set_state(tensors["generator"])
         self.shuffle = tensors["shuffle"]
-        step, epoch, position, self.seconds, cooled_from = tensors["counters"].tolist()
-        self.cooled_from = None if math.isnan(cooled_from) else cooled_from
+        step, epoch, position, self.seconds = tensors["counters"].tolist()
+        self.end_began = tuple(tensors["end_began"].tolist()) or None
         self.step, self.epoch, self.position = int(step), int(epoch), int(position)
 
 
