@@ -14,7 +14,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "acncodec/bundled/*.md", "benchmarks/results/*.md")
-PICTURES = ("benchmarks/results/*.png",)
+PICTURES = ("benchmarks/results/*.png", "benchmarks/results/paper/*.png")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)(?=[)#])")
 
 
