@@ -1,5 +1,6 @@
 """acncodec: lossless compression of directories of images with associative compression networks."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -8,13 +9,14 @@ if TYPE_CHECKING:
     from acncodec.api import Compressed, Model, compress, decompress
 
 __version__ = "0.1.0"
+_PLACES = {"AcnDataset": "access", "Images": "access", "open": "access"} | dict.fromkeys(
+    ("Compressed", "Model", "compress", "decompress"), "api"
+)
 __all__ = ["AcnDataset", "Compressed", "Images", "Model", "compress", "decompress", "open"]
 
 
 def __getattr__(name: str) -> Any:
-    """What programs use, imported when it is asked for: torch takes seconds to load."""
-    if name not in __all__:
+    """What programs use, imported when it is asked for, and no more than that: torch takes seconds to load."""
+    if name not in _PLACES:
         raise AttributeError(f"module 'acncodec' has no attribute '{name}'")
-    from acncodec import access, api
-
-    return access.open_images if name == "open" else getattr(access if hasattr(access, name) else api, name)
+    return getattr(import_module(f"acncodec.{_PLACES[name]}"), {"open": "open_images"}.get(name, name))

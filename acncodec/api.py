@@ -1,7 +1,7 @@
 """acncodec for programs: `compress`, `decompress` and `Model`; beside `open` and `AcnDataset` in access.py."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from acncodec.archive.atomic import refuse_occupied
 from acncodec.codec import compress as codec
 from acncodec.codec import decompress as restoring
 from acncodec.codec.info import NAMES, describe
-from acncodec.codec.progress import Progress, ignore
+from acncodec.codec.progress import Progress, unwatched
 from acncodec.codec.reader import Archive
 from acncodec.coding.prices import element_bits
 from acncodec.coding.protocol import encode
@@ -32,11 +32,6 @@ from acncodec.training.trainer import Budget, Report
 
 PathLike = str | os.PathLike[str]
 AUTO = "auto"
-
-
-def unwatched(stage: str, total: int) -> Callable[[int], None]:
-    """A `Progress` for those who do not watch."""
-    return ignore
 
 
 @dataclass(frozen=True)
@@ -68,6 +63,11 @@ def as_source(images: PathLike | Source | Mapping[str, Any] | Iterable[Any]) -> 
 def _all(names: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
     """Names or paths, or one of them, as text."""
     return (os.fspath(names),) if isinstance(names, str | os.PathLike) else tuple(os.fspath(name) for name in names)
+
+
+def model_files(names: Iterable[str]) -> list[Path]:
+    """Those of the names that are files."""
+    return [Path(name) for name in names if name.endswith(bundled.SUFFIX)]
 
 
 def models_of(names: Sequence[str], device: torch.device) -> list[nets.Model]:
@@ -115,7 +115,7 @@ def compress(
         carry=embed_model,
         adapt=adapt,
     )
-    files = [Path(name) for name in wanted if name.endswith(bundled.SUFFIX)]
+    files = model_files(wanted)
     inspect = restoring.verifier(files, on, progress) if verify else None
     done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect)
     with Archive(target) as opened:

@@ -20,8 +20,8 @@ import click
 from PIL import Image
 
 from acncodec.analysis import peers
-from acncodec.api import unwatched
 from acncodec.archive.limits import MAX_ENTRIES
+from acncodec.codec.progress import unwatched
 from benchmarks.commands import acncodec
 from benchmarks.compare import content, differences, paths
 from benchmarks.directory_sets import SETS, make

@@ -16,7 +16,7 @@ from acncodec.codec import reader
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.plan import Way
 from acncodec.codec.pricing import FILE, Choice
-from acncodec.codec.progress import Advance
+from acncodec.codec.progress import Advance, unwatched
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.errors import DamagedError
 from acncodec.exact.grids import FREQUENCY_BITS, WIDTHS
@@ -132,7 +132,7 @@ def make_material(folder: Path) -> list[Material]:
     target = folder / "archive"
     for options in ARCHIVES:
         with mock.patch("acncodec.codec.compress.Pricing", Pricing):
-            compress(folder / "in", target, models, options, lambda stage, total: lambda done: None)
+            compress(folder / "in", target, models, options, unwatched)
         with reader.Archive(target, paths) as archive:
             tags = archive.container.tags
             sections = [(tag, archive.container.read(i)) for i, tag in enumerate(tags)]

@@ -12,7 +12,6 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from acncodec.codec.decompress import decompress
 from acncodec.codec.elements import Group
 from acncodec.codec.info import describe
 from acncodec.codec.plan import GroupPlan, Way, latent_bits, plan_block
+from acncodec.codec.progress import unwatched
 from acncodec.codec.reader import Archive
 from acncodec.nets.model import Model
 from acncodec.planning.tour import DEFAULT_EFFORT
@@ -46,10 +46,6 @@ FILES = {
     "unordered": (NAMES_DROP, Way.UNORDERED),
 }
 COLOUR_NOTE = "No classical codecs here: those of this page take grey images, and directories.md has others on these files."
-
-
-def silent(stage: str, total: int) -> Callable[[int], None]:
-    return lambda done: None
 
 
 def load(count: int) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
@@ -107,10 +103,10 @@ def run_file(source: Path, folder: Path, name: str, model: Model) -> dict[str, A
     names, way = FILES[name]
     target, restored = folder / "out.acn", folder / name
     start = time.perf_counter()
-    compress(source, target, [model], Options(names=names, way=way, overwrite=True), silent)
+    compress(source, target, [model], Options(names=names, way=way, overwrite=True), unwatched)
     encoded = time.perf_counter()
     with Archive(target) as archive:
-        decompress(archive, restored, progress=silent)
+        decompress(archive, restored, progress=unwatched)
         decoded = time.perf_counter()
         described = describe(archive, [])
     if images_below(source, names) != images_below(restored, names):

@@ -34,6 +34,7 @@ from acncodec import bundled
 from acncodec.archive.header import NAMES_DROP
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
+from acncodec.codec.progress import unwatched
 from acncodec.codec.reader import Archive
 from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
 from acncodec.coding.pixels import pop_pixels, push_pixels
@@ -87,10 +88,6 @@ def images_of(name: str, count: int) -> np.ndarray:
     return binarise(images, BINARISE_SEEDS["test"]) if name == "mnist-1bit" else images
 
 
-def no_progress(label: str, total: int) -> Any:
-    return lambda count: None
-
-
 def run_whole(name: str, images: np.ndarray, device: torch.device, folder: Path) -> dict[str, Any]:
     """Compress and decompress a directory of these images once: seconds and floors by stage, both ways."""
     root, archive, restored = folder / "in", folder / "archive", folder / "out"
@@ -102,9 +99,9 @@ def run_whole(name: str, images: np.ndarray, device: torch.device, folder: Path)
     floors = Floors.measure(2 if model.arch.levels == 2 else 16, device)
     archive.unlink(missing_ok=True)
     with watched(ENCODING) as encoding:
-        done = compress(root, archive, [model], Options(names=NAMES_DROP), no_progress)
+        done = compress(root, archive, [model], Options(names=NAMES_DROP), unwatched)
     with watched(DECODING) as decoding, Archive(archive, device=device) as opened:
-        decompress(opened, restored, overwrite=True, progress=no_progress)
+        decompress(opened, restored, overwrite=True, progress=unwatched)
     n, height, width, _ = images.shape
     parts = operations_by_part(model.networks, height, width)
     symbols = images.size * (1 if model.arch.levels == 2 else 2)

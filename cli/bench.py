@@ -32,19 +32,16 @@ def command(directory: Path, models: tuple[str, ...], report: Path | None, force
     Every archive is decoded and checked; zstd and JPEG XL take part if the Python packages zstandard and imagecodecs are
     installed. Prints a Markdown table.
     """
-    from acncodec import bundled
     from acncodec.analysis.bench import bench, report_data
-    from acncodec.api import AUTO, models_of
+    from acncodec.api import AUTO, model_files, models_of
     from acncodec.archive.atomic import refuse_occupied, write_atomically
     from acncodec.report import page
 
     if report is not None:
         refuse_occupied(report, force)  # now, not after the work
     on = choose_device(device)
-    chosen = models_of(models or (AUTO,), on)
-    files = [Path(name) for name in models if name.endswith(bundled.SUFFIX)]
     with Bars() as bars:
-        found = bench(directory, chosen, files, on, bars)
+        found = bench(directory, models_of(models or (AUTO,), on), model_files(models), on, bars)
     click.echo(json.dumps(found.figures) if as_json else _markdown(found.figures))
     if report is not None:
         write_atomically(report, [page(report_data(found)).encode("utf-8")], force)

@@ -5,7 +5,7 @@ import io
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from acncodec.codec.info import describe
 from acncodec.codec.plan import Way
 from acncodec.codec.progress import Progress
 from acncodec.codec.reader import Archive
+from acncodec.coding.order import order_bits
 from acncodec.nets.model import Model
 
 SHOWN = 2500  # images of a group on the map and the sheet, evenly spaced along the tour
@@ -72,8 +73,8 @@ def bench(root: Path, models: list[Model], model_files: list[Path], device: torc
     assert described is not None
     found, left_out = peers(root, progress)
     for peer in found:
-        times = {"encode_seconds": peer.encode_seconds, "decode_seconds": peer.decode_seconds}
-        table.append({"name": peer.name, "ours": False, "bytes": peer.size, **times, "model_bytes": 0, "note": peer.note})
+        row = asdict(peer)
+        table.append({"ours": False, "bytes": row.pop("size"), "model_bytes": 0, **row})
     images = described["images"]
     for row in table:
         row["bits_per_image"] = 8 * row["bytes"] / images if images else None
@@ -117,7 +118,7 @@ def _order(groups: list[Toured], count: int) -> dict[str, float] | None:
     if not count:
         return None
     ordered = sum(float((group.residual + group.latent).sum()) for group in groups)
-    bound = sum(float(np.log2(np.arange(1, len(group) + 1)).sum()) for group in groups)
+    bound = order_bits([], [len(group) for group in groups])
     return {
         "ordered_bits_per_image": ordered / count,
         "unordered_bits_per_image": sum(group.unordered * len(group) for group in groups) / count,

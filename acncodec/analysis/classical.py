@@ -182,9 +182,9 @@ def raw_samples(picture: Image.Image) -> bytes:
 
 def solid(codec: StreamCodec, stream: bytes, count: int) -> Result:
     """All of `count` images as one stream of bytes."""
-    (code,), encode_seconds = _timed(codec.encode, [stream])
-    (decoded,), decode_seconds = _timed(codec.decode, [code])
-    _require(decoded == stream, codec.name)
+    (code,), encode_seconds = timed(codec.encode, [stream])
+    (decoded,), decode_seconds = timed(codec.decode, [code])
+    require(decoded == stream, codec.name)
     return Result(codec.name, "solid", 8 * len(code), encode_seconds, decode_seconds, count, 1)
 
 
@@ -226,15 +226,15 @@ def check(codec: PictureCodec, picture: Image.Image, code: bytes) -> None:
 
 def _in_and_out(codec: PictureCodec, pictures: Sequence[Image.Image]) -> tuple[list[bytes], float, float]:
     """One code a picture, and the seconds that encoding and decoding all of them took."""
-    codes, encode_seconds = _timed(codec.encode, pictures)
+    codes, encode_seconds = timed(codec.encode, pictures)
     modes = [picture.mode for picture in pictures]
-    decoded, decode_seconds = _timed(lambda coded: codec.decode(*coded), list(zip(codes, modes, strict=True)))
+    decoded, decode_seconds = timed(lambda coded: codec.decode(*coded), list(zip(codes, modes, strict=True)))
     for picture, found in zip(pictures, decoded, strict=True):
         _require_same(codec, picture, found)
     return codes, encode_seconds, decode_seconds
 
 
-def _timed(work: Callable[[Given], Made], things: Iterable[Given]) -> tuple[list[Made], float]:
+def timed(work: Callable[[Given], Made], things: Iterable[Given]) -> tuple[list[Made], float]:
     """What `work` makes of each thing, and the seconds that all of them took."""
     start = time.perf_counter()
     made = [work(thing) for thing in things]
@@ -243,10 +243,11 @@ def _timed(work: Callable[[Given], Made], things: Iterable[Given]) -> tuple[list
 
 def _require_same(codec: PictureCodec, picture: Image.Image, found: Image.Image) -> None:
     a, b = picture.convert("RGBA"), found.convert("RGBA")
-    _require(a.size == b.size and a.tobytes() == b.tobytes(), codec.name)
+    require(a.size == b.size and a.tobytes() == b.tobytes(), codec.name)
 
 
-def _require(same: bool, name: str) -> None:
+def require(same: bool, name: str) -> None:
+    """Raise RuntimeError unless a codec gave back what it was given."""
     if not same:
         raise RuntimeError(f"{name} did not give back the pixels it was given.")
 

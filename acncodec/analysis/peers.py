@@ -3,25 +3,34 @@
 import io
 import lzma
 import tarfile
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from PIL import Image
 
-from acncodec.analysis.classical import PLAIN_MODES, missing, per_image, picture_codecs, raw_samples, stream_codecs
+from acncodec.analysis.classical import (
+    PLAIN_MODES,
+    missing,
+    per_image,
+    picture_codecs,
+    raw_samples,
+    require,
+    solid,
+    stream_codecs,
+    timed,
+)
 from acncodec.codec.progress import Progress
 from acncodec.errors import InputError
 from acncodec.images.scan import read_file, scan
 
-Made = TypeVar("Made")
 SAMPLE = 1000  # images that slow codecs are tried on, evenly spaced
 XZ = 9 | lzma.PRESET_EXTREME
 PICTURE_CODECS = ("WebP", "JPEG XL e7")
 STREAM_CODECS = ("xz 9e", "zstd 19")
+ZIP = "zip, deflate 9"
 
 
 @dataclass(frozen=True)
@@ -49,24 +58,24 @@ def opened(data: bytes) -> Image.Image | None:
         return None
 
 
-def tar(root: Path, raw: bool) -> bytes:
+@dataclass(frozen=True)
+class _File:
+    """A file that could be read, and its picture if it has one."""
+
+    name: str
+    data: bytes
+    picture: Image.Image | None
+
+
+def _tar(files: list[_File], raw: bool) -> bytes:
     """All files, by name; `raw`: images as a line of mode and size, their palette and their samples."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, data in _files(root):
-            image = opened(data) if raw else None
-            body = data if image is None else raw_samples(image)
-            entry = tarfile.TarInfo(name)
+        for file in files:
+            body = raw_samples(file.picture) if raw and file.picture else file.data
+            entry = tarfile.TarInfo(file.name)
             entry.size = len(body)
             archive.addfile(entry, io.BytesIO(body))
-    return out.getvalue()
-
-
-def zipped(root: Path) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, data in _files(root):
-            archive.writestr(name, data)
     return out.getvalue()
 
 
@@ -76,21 +85,25 @@ def peers(root: Path, progress: Progress, sample: int = SAMPLE) -> tuple[list[Pe
     Image codecs are tried on about `sample` images, evenly spaced, and scaled up.
     """
     failed = missing()
-    solid = [codec for codec in stream_codecs() if codec.name in STREAM_CODECS]
+    streams = [codec for codec in stream_codecs() if codec.name in STREAM_CODECS]
     single = [codec for codec in picture_codecs() if codec.name in PICTURE_CODECS]
-    advance = progress("peers", 2 + 2 * len(solid) + len(single))
+    advance = progress("peers", 2 + 2 * len(streams) + len(single))
 
     def done(peer: Peer) -> Peer:
         advance(1)
         return peer
 
-    pictures, rest = _sorted_out(root)
-    found = [done(_zip(root))]
+    files = list(_files(root))
+    pictures = [file.picture for file in files if file.picture]
+    rest = [file.data for file in files if not file.picture]
+    found = [done(_zip(files))]
     for name, raw in (("files", False), ("raw samples", True)):
-        data = tar(root, raw)
-        for codec in solid:
-            found.append(done(_round_trip(f"tar of the {name}, {codec.name}", data, codec.encode, codec.decode)))
-    kept, seconds = _timed(lambda: sum(len(lzma.compress(data, preset=XZ)) for data in rest))
+        data = _tar(files, raw)
+        for codec in streams:
+            made = solid(codec, data, len(files))
+            times = made.encode_seconds, made.decode_seconds
+            found.append(done(Peer(f"tar of the {name}, {codec.name}", made.bits // 8, *times)))
+    kept, seconds = timed(partial(lzma.compress, preset=XZ), rest)
     advance(1)
     for picture_codec in single if pictures else []:
         try:
@@ -101,52 +114,34 @@ def peers(root: Path, progress: Progress, sample: int = SAMPLE) -> tuple[list[Pe
             continue
         note = f"measured on {result.measured_on:,} images, " if result.measured_on < len(pictures) else ""
         note += "bare streams without names" + (f"; {len(rest):,} other files under xz" if rest else "")
-        size, name = result.bits // 8 + kept, f"{picture_codec.name}, image by image"
+        size, name = result.bits // 8 + sum(map(len, kept)), f"{picture_codec.name}, image by image"
         found.append(done(Peer(name, size, result.encode_seconds + seconds, result.decode_seconds, note)))
     return found, failed
 
 
-def _files(root: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of all files that can be read."""
+def _files(root: Path) -> Iterator[_File]:
+    """All files that can be read."""
     for name in scan(root).files:
         try:
-            yield name.decode(errors="backslashreplace"), read_file(root, name)
+            data = read_file(root, name)
         except InputError:
             continue
+        yield _File(name.decode(errors="backslashreplace"), data, opened(data))
 
 
-def _sorted_out(root: Path) -> tuple[list[Image.Image], list[bytes]]:
-    """Images, and the bytes of all other files."""
-    pictures, rest = [], []
-    for _, data in _files(root):
-        image = opened(data)
-        if image is None:
-            rest.append(data)
-        else:
-            pictures.append(image)
-    return pictures, rest
+def _zip(files: list[_File]) -> Peer:
+    def write(files: list[_File]) -> bytes:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for file in files:
+                archive.writestr(file.name, file.data)
+        return out.getvalue()
 
-
-def _timed(work: Callable[[], Made]) -> tuple[Made, float]:
-    start = time.perf_counter()
-    made = work()
-    return made, time.perf_counter() - start
-
-
-def _zip(root: Path) -> Peer:
-    data, encode_seconds = _timed(lambda: zipped(root))
-
-    def read() -> int:
+    def read(data: bytes) -> list[bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return sum(len(archive.read(name)) for name in archive.namelist())
+            return [archive.read(entry) for entry in archive.infolist()]
 
-    _, decode_seconds = _timed(read)
-    return Peer("zip, deflate 9", len(data), encode_seconds, decode_seconds)
-
-
-def _round_trip(name: str, data: bytes, encode: Callable[[bytes], bytes], decode: Callable[[bytes], bytes]) -> Peer:
-    code, encode_seconds = _timed(lambda: encode(data))
-    again, decode_seconds = _timed(lambda: decode(code))
-    if again != data:
-        raise RuntimeError(f"{name} did not give back what it was given.")
-    return Peer(name, len(code), encode_seconds, decode_seconds)
+    (data,), encode_seconds = timed(write, [files])
+    (again,), decode_seconds = timed(read, [data])
+    require(again == [file.data for file in files], ZIP)
+    return Peer(ZIP, len(data), encode_seconds, decode_seconds)

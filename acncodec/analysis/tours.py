@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from acncodec.archive.classes import Class
 from acncodec.codec.elements import Group, cells
 from acncodec.codec.reader import Archive
 from acncodec.coding.prices import element_residuals, parent_bits, posterior_offsets
@@ -18,7 +17,6 @@ from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 
 PLANE = 2  # axes
-PLACE = " at "  # before where in its image an element lies
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,8 @@ class Toured:
 
     `images` uint8 [N, H, W, colours]; `residual` and `latent` float64 [N], bits, the latent given the element before;
     `plane` float64 [N, 2], codes on their first two principal axes, and `variance` the shares of it that these have.
-    `unordered` is what an element costs on average without the one before, in bits.
+    `unordered` is what an element costs on average without the one before, in bits. `whole` says whether elements are
+    images, and not parts of them.
     """
 
     model: Model
@@ -38,40 +37,32 @@ class Toured:
     plane: np.ndarray
     variance: tuple[float, float]
     unordered: float
+    whole: bool
 
     def __len__(self) -> int:
         return len(self.names)
-
-    @property
-    def whole(self) -> bool:
-        """Whether elements are images, and not parts of them."""
-        return not any(PLACE in name for name in self.names)
 
 
 def toured(archive: Archive) -> list[Toured]:
     """The elements that an archive's networks have coded, by group, the largest first."""
     names: dict[Group, list[str]] = {}
     elements: dict[Group, list[np.ndarray]] = {}
+    cut: set[Group] = set()
     first = {entry.content: entry.name for entry in reversed(archive.entries)}
     for content in range(sum(archive.header.blocks)):
         samples, name = archive.samples(content), os.fsdecode(first[content])
-        for label, (group, rows, columns, part) in _labelled(archive.kind(content), name):
-            names.setdefault(group, []).append(label)
+        parts = cells(archive.kind(content))
+        for group, rows, columns, part in parts:
+            if len(parts) > 1:
+                cut.add(group)
+            names.setdefault(group, []).append(name if len(parts) == 1 else f"{name} at {columns.start}, {rows.start}")
             elements.setdefault(group, []).append(samples[rows, columns, part])
-    found = [_along(archive.models[g.model], names[g], np.stack(elements[g])) for g in sorted(names)]
+    found = [_along(archive.models[g.model], names[g], np.stack(elements[g]), g not in cut) for g in sorted(names)]
     return sorted(found, key=len, reverse=True)
 
 
-def _labelled(kind: Class, name: str) -> list[tuple[str, tuple[Group, slice, slice, slice]]]:
-    """A picture's elements with names: its own, or where in it they lie."""
-    parts = cells(kind)
-    if len(parts) == 1:
-        return [(name, parts[0])]
-    return [(f"{name}{PLACE}{part[2].start}, {part[1].start}", part) for part in parts]
-
-
 @full_precision()
-def _along(model: Model, names: list[str], images: np.ndarray) -> Toured:
+def _along(model: Model, names: list[str], images: np.ndarray, whole: bool) -> Toured:
     codes = encode(model, images)
     tour = plan_tour(codes, Schedule(len(codes), 1), DEFAULT_EFFORT) if len(codes) > 1 else np.zeros(1, np.int64)
     names, images, codes = [names[i] for i in tour], images[tour], codes[tour]
@@ -94,4 +85,5 @@ def _along(model: Model, names: list[str], images: np.ndarray) -> Toured:
         plane=centred @ axes[:PLANE].T,
         variance=(float(shares[0]), float(shares[1])),
         unordered=float(alone.mean()),
+        whole=whole,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from acncodec.errors import InputError
-from acncodec.images.source import Images, folder_of_label
+from acncodec.images.source import Images, named
 
 PREFIX = "torchvision:"
 SPLITS = ("train", "test")
@@ -37,10 +37,7 @@ def _pictures(kind: Any, root: Path, split: str, download: bool) -> Iterator[tup
     if "download" in parameters:
         options["download"] = download
     try:
-        data = kind(root, **options)
-        digits = len(str(max(0, len(data) - 1)))
-        for number in range(len(data)):
-            image, label = data[number]
-            yield f"{split}/{folder_of_label(data, label)}/{number:0{digits}}", image
+        for path, image in named(kind(root, **options)):
+            yield f"{split}/{path}", image
     except (OSError, RuntimeError, ValueError, TypeError, ImportError) as error:
         raise InputError(f"torchvision's {kind.__name__} cannot be read from '{root}': {error}") from error

@@ -8,3 +8,8 @@ Progress = Callable[[str, int], Advance]  # called with what is done, and how ma
 
 def ignore(_: int) -> None:
     """An `Advance` for those who do not watch."""
+
+
+def unwatched(stage: str, total: int) -> Advance:
+    """A `Progress` for them."""
+    return ignore

@@ -38,11 +38,11 @@ def push_prior(stack: Stack, z: np.ndarray, codes: np.ndarray, model: Model, par
     """
     if parents is not None:
         mixture = _prior_mixture(model, parents)
-        _push_mixture(stack, z, mixture)
+        push_mixture(stack, z, mixture)
         return float(kl_bits(model.networks.tensor(codes), mixture).sum())
     prior = model.unconditional
     k = stack.pop(component_frequencies(prior, z))  # bits-back for the component
-    _push_mixture(stack, z, component_mixture(prior, k, model.networks.device))
+    push_mixture(stack, z, component_mixture(prior, k, model.networks.device))
     stack.push_shared(k, prior.weights.numpy().astype(np.float64))
     return float(unconditional_kl_bits(torch.from_numpy(codes), torch.from_numpy(z), prior).sum())
 
@@ -50,19 +50,21 @@ def push_prior(stack: Stack, z: np.ndarray, codes: np.ndarray, model: Model, par
 def pop_prior(stack: Symbols, count: int, model: Model, parents: np.ndarray | None) -> np.ndarray:
     """Bob: `count` latents int16 [count, D] under p(z|c) of the parents' codes, or under p(z) if there are none."""
     if parents is not None:
-        return _pop_mixture(stack, _prior_mixture(model, parents))
+        return pop_mixture(stack, _prior_mixture(model, parents))
     prior = model.unconditional
     k = stack.pop_shared(count, prior.weights.numpy().astype(np.float64))
-    z = _pop_mixture(stack, component_mixture(prior, k, model.networks.device))
+    z = pop_mixture(stack, component_mixture(prior, k, model.networks.device))
     stack.push(k, component_frequencies(prior, z))
     return z
 
 
-def _push_mixture(stack: Stack, z: np.ndarray, mixture: Mixture) -> None:
+def push_mixture(stack: Stack, z: np.ndarray, mixture: Mixture) -> None:
+    """Alice: z int16 [n, D] under mixtures [n, D, components]."""
     stack.push(z.ravel().astype(np.int32) + LATENT_MAX, _rows(mixture))
 
 
-def _pop_mixture(stack: Symbols, mixture: Mixture) -> np.ndarray:
+def pop_mixture(stack: Symbols, mixture: Mixture) -> np.ndarray:
+    """Bob: latents int16 [n, D] under mixtures [n, D, components]."""
     symbols = stack.pop(_rows(mixture))
     return (symbols - LATENT_MAX).astype(np.int16).reshape(mixture.means.shape[:2])
 

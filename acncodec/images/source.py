@@ -60,7 +60,7 @@ class Images:
 
     def __init__(self, images: Mapping[str, Any] | Iterable[Any]) -> None:
         self._files: dict[bytes, bytes] = {}
-        for key, image in _named(images):
+        for key, image in named(images):
             try:
                 name = os.fspath(key)
                 raw = os.fsencode(name if name.endswith(SUFFIX) else name + SUFFIX)
@@ -87,8 +87,8 @@ class Images:
         return False
 
 
-def _named(images: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Paths and images."""
+def named(images: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Paths and images, those of a data set numbered, in folders by label. Raises InputError."""
     if isinstance(images, Mapping):
         yield from images.items()
         return
@@ -103,10 +103,10 @@ def _named(images: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any
             continue
         if len(item) != 2:
             raise InputError(f"item {number} is neither an image nor a pair of an image and its label")
-        yield f"{folder_of_label(images, item[1])}/{number:0{digits}}", item[0]
+        yield f"{_folder_of_label(images, item[1])}/{number:0{digits}}", item[0]
 
 
-def folder_of_label(data: Any, label: Any) -> str:
+def _folder_of_label(data: Any, label: Any) -> str:
     """The folder of images with a label: an integer of any kind, named by the data's classes, or whatever else there is."""
     classes = getattr(data, "classes", None)
     try:

@@ -21,7 +21,7 @@ from acncodec.exact.grids import (
 from acncodec.nets.heads import Distribution, Logistics
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
-from acncodec.nets.prior import Mixture
+from acncodec.nets.prior import Mixture, PriorNetwork
 
 _STEP = 2.0**-LATENT_BITS
 
@@ -81,12 +81,12 @@ def code_length(nets: Networks, codes: Tensor, pixels: Tensor, parents: Tensor, 
     z = (codes + offsets).clamp(-LATENT_MAX, LATENT_MAX)
     residual = residual_nats(nets.decode(pixels, nets.map(z, *pixels.shape[1:3], exact=False)), pixels)
     log_q = (-0.5 * (offsets * _STEP) ** 2 - 0.5 * math.log(2 * math.pi)).sum(1)
-    return residual, log_q + prior_nats(nets, z, parents)
+    return residual, log_q + prior_nats(nets.prior, z, parents)
 
 
-def prior_nats(nets: Networks, z: Tensor, parents: Tensor) -> Tensor:
+def prior_nats(prior: PriorNetwork, z: Tensor, parents: Tensor) -> Tensor:
     """-log p(z|c) of latents [N, code] (latent grid) given codes of parents [N, code]: [N], nats."""
-    return -log_density(z.clamp(-LATENT_MAX, LATENT_MAX), nets.prior(parents, exact=False)).sum(1)
+    return -log_density(z.clamp(-LATENT_MAX, LATENT_MAX), prior(parents, exact=False)).sum(1)
 
 
 class Objective(nn.Module):

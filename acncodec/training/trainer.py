@@ -185,7 +185,7 @@ class Trainer:
         known = codes[chosen].float()
         z = (known + sample_offsets(known, self.generator)).to(self.device)
         self.optimiser.zero_grad()
-        prior_nats(self.nets, z, parents).mean().backward()
+        prior_nats(self.nets.prior, z, parents).mean().backward()
         self.optimiser.step()
 
     @torch.no_grad()

@@ -7,14 +7,11 @@ import numpy as np
 import torch
 
 from acncodec.analysis.costs import NATS
-from acncodec.coding.frequencies import latent_frequencies
-from acncodec.coding.latents import pop_posterior, push_posterior
+from acncodec.coding.latents import pop_mixture, pop_posterior, push_mixture, push_posterior
 from acncodec.coding.stack import Stack
 from acncodec.exact.grids import (
     CODE_MAX,
     LATENT_BITS,
-    LATENT_LEVELS,
-    LATENT_MAX,
     PRE_BITS,
     PRE_MAX,
     STREAM_BITS,
@@ -22,9 +19,9 @@ from acncodec.exact.grids import (
 )
 from acncodec.exact.precision import full_precision
 from acncodec.nets.architecture import Architecture
-from acncodec.nets.prior import PriorNetwork
+from acncodec.nets.prior import Mixture, PriorNetwork
 from acncodec.nets.product import Product, Source
-from acncodec.training.objective import log_density, sample_offsets
+from acncodec.training.objective import prior_nats, sample_offsets
 from acncodec.training.trainer import RESCALE_EVERY
 
 KEPT = 3  # codes of the past that are tried
@@ -90,8 +87,8 @@ def fit(arch: Architecture, past: np.ndarray, now: np.ndarray) -> ContextPrior:
         for group in optimiser.param_groups:
             group["lr"] = RATE * (1 - step / STEPS)
         batch = torch.randint(len(codes), (BATCH,))
-        z = (codes[batch] + sample_offsets(codes[batch])).clamp(-LATENT_MAX, LATENT_MAX)
-        loss = -log_density(z, prior(contexts_[batch], exact=False)).sum(1).mean()
+        z = codes[batch] + sample_offsets(codes[batch])
+        loss = prior_nats(prior, z, contexts_[batch]).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -105,9 +102,8 @@ def _parts(count: int) -> Iterator[slice]:
 
 
 @torch.no_grad()
-def _frequencies(prior: ContextPrior, past: np.ndarray) -> np.ndarray:
-    mixture = prior(torch.from_numpy(past).float(), exact=True)
-    return latent_frequencies(mixture).view(-1, LATENT_LEVELS).to(torch.float64).numpy()
+def _mixture(prior: ContextPrior, past: np.ndarray) -> Mixture:
+    return prior(torch.from_numpy(past).float(), exact=True)
 
 
 @full_precision()
@@ -115,15 +111,14 @@ def push(stack: Stack, prior: ContextPrior, past: np.ndarray, now: np.ndarray) -
     """Alice: draw latents of codes `now` by bits-back and push them under the prior given `past`, last part first."""
     for part in reversed(list(_parts(len(now)))):
         z = pop_posterior(stack, now[part])
-        stack.push(z.ravel().astype(np.int32) + LATENT_MAX, _frequencies(prior, past[part]))
+        push_mixture(stack, z, _mixture(prior, past[part]))
 
 
 @full_precision()
 def pop(stack: Stack, prior: ContextPrior, past: np.ndarray, now: np.ndarray) -> None:
     """Bob, who has codes and contexts, takes the latents off and gives the bits back that drew them."""
     for part in _parts(len(now)):
-        z = (stack.pop(_frequencies(prior, past[part])) - LATENT_MAX).astype(np.int16).reshape(now[part].shape)
-        push_posterior(stack, z, now[part])
+        push_posterior(stack, pop_mixture(stack, _mixture(prior, past[part])), now[part])
 
 
 def context_row(name: str, arch: Architecture, known: np.ndarray, asked: np.ndarray) -> dict[str, Any]:

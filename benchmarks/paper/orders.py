@@ -11,6 +11,7 @@ from acncodec.analysis.costs import kl_along
 from acncodec.archive import header as head
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.plan import Way
+from acncodec.codec.progress import unwatched
 from acncodec.coding.protocol import encode
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule
@@ -27,7 +28,7 @@ def file_bits(model: Model, images: np.ndarray) -> dict[str, Any]:
         write_pngs(images, None, root, bilevel=True)
         for name, way in (("along a tour", Way.TOUR), ("unordered", Way.UNORDERED)):
             options = Options(names=head.NAMES_DROP, way=way, overwrite=True)
-            found[name] = 8 * compress(root, target, [model], options, lambda *_: lambda done: None).size / count
+            found[name] = 8 * compress(root, target, [model], options, unwatched).size / count
     order = math.lgamma(count + 1) / math.log(2) / count
     found["order is worth"] = order
     found["multiset bound"] = found["unordered"] - order
