@@ -14,19 +14,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeVar
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
 
-try:
-    import imagecodecs
-except ImportError:
-    imagecodecs = None  # type: ignore[assignment]
-try:
-    import zstandard
-except ImportError:
-    zstandard = None  # type: ignore[assignment]
+
+def _where_installed(module: str) -> Any:
+    """The module, or None: codecs of the extra `bench` are compared where they are."""
+    return import_module(module) if find_spec(module) else None
+
+
+imagecodecs = _where_installed("imagecodecs")
+zstandard = _where_installed("zstandard")
 
 Arrangement = Literal["per image", "mosaic", "solid"]
 Given = TypeVar("Given")
