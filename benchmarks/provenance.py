@@ -13,18 +13,22 @@ import torch
 
 def provenance() -> dict[str, str]:
     """What every result file states about how it was made."""
-    root = Path(__file__).parent.parent
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    commit = _git("describe", "--always").stdout.strip() or "unknown"
+    # Results and pages about them are what a benchmark writes itself.
+    changed = _git("diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/results", ":!docs").returncode == 1
     module = Path(sys.argv[0]).stem
     return {
         "command": " ".join([f"python -m benchmarks.{module}", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
-        "commit": commit or "unknown",
+        "commit": commit + "-dirty" * changed,
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
     }
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parent.parent
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
 
 
 def _processor() -> str:

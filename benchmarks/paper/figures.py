@@ -38,7 +38,7 @@ def plots() -> Any:
 def bars(rows: list[dict[str, Any]], path: Path) -> None:
     """Figure 2: residual and KL of every model, nats an image, ordered and not."""
     pyplot = plots()
-    figure, axis = pyplot.subplots(figsize=(9, 4), layout="constrained")
+    figure, axis = pyplot.subplots(figsize=(9, 5.5), layout="constrained")
     names: list[str] = []
     places: list[float] = []
     place = 0.0
