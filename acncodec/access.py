@@ -1,46 +1,57 @@
-"""The images of an archive for programs: as a sequence, and as a map-style torch dataset."""
+"""The images of an archive for programs: a sequence, a map-style torch dataset, and a stream that is shared out."""
 
-import io
+import bisect
+import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
+import torch.distributed
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from acncodec.archive.classes import METHOD_FILE
-from acncodec.codec.directory import Entry
-from acncodec.codec.reader import Archive
+from acncodec.codec.parts import Parts, Pictures
 from acncodec.coding.selftest import device_of
+
+OPEN_PARTS = 2  # kept open, with two decoded blocks each
+PathLike = str | os.PathLike[str]
+Transform = Callable[[Image.Image], Any]
 
 
 class Images(Sequence[Image.Image]):
-    """The images of an archive in the order of their names, decoded when they are asked for. A context manager.
+    """The images of an archive in the order of their names, of many parts part by part. A context manager.
 
-    `names` are their paths. An image's whole block is decoded and the last two are kept, so that going through in order is
-    fast and random access costs a block each time. Stored files that Pillow does not take for an image are left out.
+    Images are decoded when they are asked for. An image's whole block is decoded and the last two are kept, so that going
+    through in order is fast and random access costs a block each time. Stored files that Pillow does not take for an image
+    are left out. A part is opened when one of its images is asked for.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], models: Iterable[str | os.PathLike[str]] = (), device: str = "auto"
-    ) -> None:
+    def __init__(self, path: PathLike, models: Iterable[PathLike] = (), device: str = "auto") -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
-        self._archive = Archive(Path(path), models, device_of(device))
-        self._entries = [entry for entry in self._archive.entries if self._is_image(entry)]
-        self.names = [os.fsdecode(entry.name) for entry in self._entries]
+        self._parts = Parts(Path(path), models, device_of(device))
+        self._open: dict[int, Pictures] = {}
+        manifest = self._parts.manifest
+        counts = [part.pictures for part in manifest.parts] if manifest else [len(self.names)]
+        self._ends = list(itertools.accumulate(counts))
 
-    def _is_image(self, entry: Entry) -> bool:
-        if self._archive.kind(entry.content).method != METHOD_FILE:
-            return True
-        try:
-            Image.open(io.BytesIO(self._archive.read(entry.content))).close()
-        except Exception:  # Pillow raises many kinds; any of them means: no image
-            return False
-        return True
+    def _opened(self, number: int) -> Pictures:
+        """A part; of those that are open the oldest makes room for it."""
+        if number not in self._open:
+            while len(self._open) >= OPEN_PARTS:
+                self._open.pop(next(iter(self._open))).archive.close()
+            self._open[number] = Pictures(self._parts.open(number))
+        return self._open[number]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Paths of all images; of many parts all are opened for them."""
+        each = (self._opened(number) for number in range(len(self._parts)))
+        return [os.fsdecode(entry.name) for part in each for entry in part.entries]
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._ends[-1]
 
     @overload
     def __getitem__(self, index: int) -> Image.Image: ...
@@ -50,9 +61,27 @@ class Images(Sequence[Image.Image]):
         """The image at a place, as Pillow opens its file. Raises DamagedError, ModelMissingError."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        image = Image.open(io.BytesIO(self._archive.read(self._entries[index].content)))
-        image.load()
-        return image
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"there are {len(self)} images, none with index {index}")
+        number = bisect.bisect_right(self._ends, place)
+        part = self._opened(number)
+        return part.read(part.entries[place - (self._ends[number - 1] if number else 0)])
+
+    def share(self, index: int, count: int) -> Iterator[Image.Image]:
+        """The images of every `count`-th block, from number `index` on, so that no block is decoded for two shares."""
+        first = 0
+        for number in range(len(self._ends)):
+            sections = self._sections(number)
+            mine = {section for section in range(sections) if (first + section) % count == index}
+            first += sections
+            if mine:
+                part = self._opened(number)
+                yield from (part.read(entry) for entry in part.within(mine))
+
+    def _sections(self, number: int) -> int:
+        manifest = self._parts.manifest
+        return manifest.parts[number].sections if manifest else self._opened(number).sections
 
     def __enter__(self) -> "Images":
         return self
@@ -61,12 +90,12 @@ class Images(Sequence[Image.Image]):
         self.close()
 
     def close(self) -> None:
-        self._archive.close()
+        for part in self._open.values():
+            part.archive.close()
+        self._parts.close()
 
 
-def open_images(
-    path: str | os.PathLike[str], models: Iterable[str | os.PathLike[str]] = (), device: str = "auto"
-) -> Images:
+def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "auto") -> Images:
     """Open an archive's images; `models` are files to look for its models, beside the bundled ones. Raises as `Images`."""
     return Images(path, models, device)
 
@@ -74,34 +103,63 @@ def open_images(
 class AcnDataset(Dataset[Any]):
     """A map-style dataset of an archive's images, `transform(image)` if there is one.
 
-    Every worker process opens the archive for itself and keeps two decoded blocks: sample within blocks, or make these
-    small.
+    Every worker process opens the archive for itself and keeps a few decoded blocks: sample within blocks, make these
+    small, or take `stream`.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        transform: Callable[[Image.Image], Any] | None = None,
-        models: Iterable[str | os.PathLike[str]] = (),
-    ) -> None:
+    def __init__(self, path: PathLike, transform: Transform | None = None, models: Iterable[PathLike] = ()) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
         self._path, self._models, self.transform = Path(path), list(models), transform
         self._images: Images | None = None
         self._process = -1
-        self.names = self._opened().names
+        self._length = len(self.images)
 
-    def _opened(self) -> Images:
+    @property
+    def images(self) -> Images:
+        """The images, opened by this process."""
         # A forked worker must not share its parent's file position.
         if self._images is None or self._process != os.getpid():
             self._images, self._process = Images(self._path, self._models), os.getpid()
         return self._images
 
+    @property
+    def names(self) -> list[str]:
+        return self.images.names
+
+    def stream(self) -> "AcnStream":
+        """The same images as an iterable dataset, shared out among the workers of all ranks."""
+        return AcnStream(self)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_images": None}
 
     def __len__(self) -> int:
-        return len(self.names)
+        return self._length
 
     def __getitem__(self, index: int) -> Any:
-        image = self._opened()[index]
+        image = self.images[index]
         return image if self.transform is None else self.transform(image)
+
+
+class AcnStream(IterableDataset[Any]):
+    """The images of an archive once, in the order of its blocks.
+
+    Blocks are dealt out among the ranks of torch.distributed, if that is initialised when the stream is made, and within a
+    rank among the workers of its DataLoader: no block is decoded twice. Shares differ in size by up to a block.
+    """
+
+    def __init__(self, dataset: AcnDataset) -> None:
+        self._dataset = dataset
+        self._rank, self._ranks = 0, 1
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            self._rank, self._ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
+
+    def __iter__(self) -> Iterator[Any]:
+        worker = get_worker_info()
+        mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        transform = self._dataset.transform or (lambda image: image)
+        share = self._dataset.images.share(self._rank * workers + mine, self._ranks * workers)
+        return (transform(image) for image in share)
+
+
+__all__ = ["AcnDataset", "AcnStream", "Images", "open_images"]

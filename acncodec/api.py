@@ -15,8 +15,8 @@ from acncodec.archive.atomic import refuse_occupied
 from acncodec.codec import compress as codec
 from acncodec.codec import decompress as restoring
 from acncodec.codec.info import NAMES, describe
+from acncodec.codec.parts import Parts
 from acncodec.codec.progress import Progress, unwatched
-from acncodec.codec.reader import Archive
 from acncodec.coding.prices import element_bits
 from acncodec.coding.protocol import encode
 from acncodec.coding.selftest import device_of
@@ -118,7 +118,7 @@ def compress(
     files = model_files(wanted)
     inspect = restoring.verifier(files, on, progress) if verify else None
     done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect)
-    with Archive(target) as opened:
+    with Parts(target) as opened:
         info = describe(opened, files)
     found = done.collection
     return Compressed(
@@ -148,7 +148,7 @@ def decompress(
     Returns how many files came back. `models` are files to look for its models, beside those that are found. Raises
     InputError, OutputError, DamagedError, UnsupportedError, ExactnessError.
     """
-    with Archive(Path(archive), _all(models), device_of(device)) as opened:
+    with Parts(Path(archive), _all(models), device_of(device)) as opened:
         outcome = restoring.decompress(
             opened, Path(directory), patterns=_all(patterns), overwrite=overwrite, progress=progress
         )

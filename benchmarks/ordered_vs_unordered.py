@@ -27,9 +27,9 @@ from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
 from acncodec.codec.elements import Group
 from acncodec.codec.info import describe
+from acncodec.codec.parts import Parts
 from acncodec.codec.plan import GroupPlan, Way, latent_bits, plan_block
 from acncodec.codec.progress import unwatched
-from acncodec.codec.reader import Archive
 from acncodec.nets.model import Model
 from acncodec.planning.tour import DEFAULT_EFFORT
 from benchmarks.data import BINARISE_SEEDS, DATA_VARIABLE, binarise, mnist, mnist_labels, write_pngs
@@ -105,7 +105,7 @@ def run_file(source: Path, folder: Path, name: str, model: Model) -> dict[str, A
     start = time.perf_counter()
     compress(source, target, [model], Options(names=names, way=way, overwrite=True), unwatched)
     encoded = time.perf_counter()
-    with Archive(target) as archive:
+    with Parts(target) as archive:
         decompress(archive, restored, progress=unwatched)
         decoded = time.perf_counter()
         described = describe(archive, [])

@@ -34,8 +34,8 @@ from acncodec import bundled
 from acncodec.archive.header import NAMES_DROP
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
+from acncodec.codec.parts import Parts
 from acncodec.codec.progress import unwatched
-from acncodec.codec.reader import Archive
 from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
 from acncodec.coding.pixels import pop_pixels, push_pixels
 from acncodec.coding.protocol import encode
@@ -100,7 +100,7 @@ def run_whole(name: str, images: np.ndarray, device: torch.device, folder: Path)
     archive.unlink(missing_ok=True)
     with watched(ENCODING) as encoding:
         done = compress(root, archive, [model], Options(names=NAMES_DROP), unwatched)
-    with watched(DECODING) as decoding, Archive(archive, device=device) as opened:
+    with watched(DECODING) as decoding, Parts(archive, device=device) as opened:
         decompress(opened, restored, overwrite=True, progress=unwatched)
     n, height, width, _ = images.shape
     parts = operations_by_part(model.networks, height, width)

@@ -50,11 +50,11 @@ def restore(
 ) -> int:
     """What `decompress` and `extract` do: restore what `patterns` select, or all. Returns the exit code."""
     from acncodec.codec.decompress import decompress
-    from acncodec.codec.reader import Archive
+    from acncodec.codec.parts import Parts
 
     with (
         readable(archive) as path,
-        Archive(path, models, choose_device(device), tolerant=keep_going) as opened,
+        Parts(path, models, choose_device(device), tolerant=keep_going) as opened,
         Bars() as bars,
     ):
         outcome = decompress(opened, directory, patterns=patterns, keep_going=keep_going, overwrite=force, progress=bars)

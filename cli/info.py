@@ -16,9 +16,9 @@ from .streams import readable
 def command(archive: Path, models: tuple[Path, ...], as_json: bool) -> None:
     """Show what ARCHIVE holds and where every one of its bits goes, without decoding it."""
     from acncodec.codec.info import describe
-    from acncodec.codec.reader import Archive
+    from acncodec.codec.parts import Parts
 
     from .report import show
 
-    with readable(archive) as path, Archive(path) as opened:
+    with readable(archive) as path, Parts(path) as opened:
         show(describe(opened, list(models)), as_json)

@@ -2,11 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import FILE, talk_options
 from .streams import readable
+
+if TYPE_CHECKING:
+    from acncodec.codec.directory import Entry
+    from acncodec.codec.reader import Archive
 
 
 @click.command("list")
@@ -15,21 +20,25 @@ from .streams import readable
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout.")
 @talk_options
 def command(archive: Path, long: bool, as_json: bool) -> None:
-    """List the files of ARCHIVE, by name, without decoding any image."""
-    from acncodec.codec.info import METHODS, mode
-    from acncodec.codec.reader import Archive
+    """List the files of ARCHIVE, by name (of many parts, part by part), without decoding any image."""
+    from acncodec.codec.parts import Parts
 
-    with readable(archive) as path, Archive(path) as opened:
-        for entry in opened.entries:
-            name = entry.name.decode(errors="backslashreplace")
-            if not (long or as_json):
-                click.echo(name)
-                continue
-            kind = opened.kind(entry.content)
-            row: dict[str, str | int] = {"name": name, "method": METHODS[kind.method], "mode": mode(kind)}
-            row |= {"width": kind.width, "height": kind.height, "content": entry.content}
-            if as_json:
-                click.echo(json.dumps(row))
-            else:
-                size = f"{kind.width}x{kind.height}" if kind.width else ""
-                click.echo(f"{row['method']:6} {row['mode']:15} {size:>11}  {name}")
+    with readable(archive) as path, Parts(path) as parts:
+        for number in range(len(parts)):
+            with parts.open(number) as opened:
+                for entry in opened.entries:
+                    click.echo(_line(opened, entry, long, as_json))
+
+
+def _line(archive: "Archive", entry: "Entry", long: bool, as_json: bool) -> str:
+    """One file, for people or programs."""
+    from acncodec.codec.info import METHODS, mode
+
+    name = entry.name.decode(errors="backslashreplace")
+    if not (long or as_json):
+        return name
+    kind = archive.kind(entry.content)
+    row: dict[str, str | int] = {"name": name, "method": METHODS[kind.method], "mode": mode(kind)}
+    row |= {"width": kind.width, "height": kind.height, "content": entry.content}
+    size = f"{kind.width}x{kind.height}" if kind.width else ""
+    return json.dumps(row) if as_json else f"{row['method']:6} {row['mode']:15} {size:>11}  {name}"

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import PROGRESS, settings, warn
+from .streams import STREAM
 
 if TYPE_CHECKING:
     import torch
 
     from acncodec.nets.model import Model
 
-FILE = click.Path(path_type=Path)
+
+class FilePath(click.Path):
+    """A path; `./-` is a file of that name, which Path would make `-`, the sign for a stream."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        return path.absolute() if path == STREAM and str(value) != "-" else path
+
+
+FILE = FilePath(path_type=Path)
 Command = Callable[..., Any]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")

@@ -38,7 +38,8 @@ def show(description: dict[str, Any], as_json: bool, err: bool = False) -> None:
 
 def text(d: dict[str, Any]) -> str:
     """The report: what the archive holds, then its ledger."""
-    lines = [f"size      {d['file_bits'] // 8:,} bytes", f"files     {d['files']:,}{_extras(d)}"]
+    parts = f" in {d['parts']:,} parts and a manifest" if d["parts"] > 1 else ""
+    lines = [f"size      {d['file_bits'] // 8:,} bytes{parts}", f"files     {d['files']:,}{_extras(d)}"]
     if d["images"]:
         lines.append(
             f"images    {d['images']:,} modelled: {d['bits_per_image']:.2f} bits of file an image, "

@@ -21,11 +21,11 @@ from .streams import readable, shown
 def command(archive: Path, keep_going: bool, models: tuple[Path, ...], device: str, as_json: bool) -> int:
     """Decode ARCHIVE and check every hash, writing nothing."""
     from acncodec.codec.decompress import check
-    from acncodec.codec.reader import Archive
+    from acncodec.codec.parts import Parts
 
     with (
         readable(archive) as path,
-        Archive(path, models, choose_device(device), tolerant=keep_going) as opened,
+        Parts(path, models, choose_device(device), tolerant=keep_going) as opened,
         Bars() as bars,
     ):
         outcome = check(opened, keep_going=keep_going, progress=bars)

@@ -15,7 +15,7 @@ from acncodec.codec import codings
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
 from acncodec.codec.ledger import ledger
-from acncodec.codec.reader import Archive
+from acncodec.codec.parts import Parts
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.exact.grids import FREQUENCY_BITS, LATENT_MAX, SPREAD_BITS, WIDTHS
 from acncodec.nets.architecture import Architecture
@@ -145,7 +145,7 @@ def folders(root: Path) -> set[bytes]:
 
 def check_ledger(path: Path) -> None:
     """Every bit of an archive is in its ledger, once."""
-    with Archive(path) as archive:
+    with Parts(path) as parts, parts.open(0) as archive:
         assert sum(line.bits for line in ledger(archive)) == 8 * path.stat().st_size
 
 
@@ -161,7 +161,7 @@ def packed(root: Path, models: list[Model], **options: Any) -> Path:
 def unpacked(archive: Path, model_files: list[Path], **options: Any) -> Path:
     """What comes out of an archive, as a directory beside it."""
     target = archive.with_suffix(".out")
-    with Archive(archive, model_files) as opened:
+    with Parts(archive, model_files) as opened:
         outcome = decompress(opened, target, progress=no_progress, **options)
     assert outcome.files == len(snapshot(target))
     return target

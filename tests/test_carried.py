@@ -13,8 +13,8 @@ from acncodec.codec import adapting, pricing
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
 from acncodec.codec.info import describe
+from acncodec.codec.parts import Parts
 from acncodec.codec.pricing import Pricing
-from acncodec.codec.reader import Archive
 from acncodec.coding.pixels import residual_prices
 from acncodec.coding.weights import names_of, pack_model, unpack_model
 from acncodec.errors import DamagedError, ModelMissingError, UnsupportedError
@@ -41,7 +41,7 @@ def source(tmp_path: Path) -> Path:
 
 def restored(archive: Path, *models: Path) -> dict[str, bytes]:
     target = archive.with_name(f"{archive.stem}-{len(models)}")
-    with Archive(archive, models) as opened:
+    with Parts(archive, models) as opened:
         decompress(opened, target, progress=no_progress)
     return snapshot(target)
 
@@ -51,9 +51,9 @@ def test_an_archive_that_carries_its_model_needs_no_other(source: Path, tmp_path
     model, target = tiny_model(2, calm=True), tmp_path / "a.acn"
     compress(source, target, [model], Options(carry=True), no_progress)
     assert restored(target) == snapshot(source)
-    with Archive(target) as opened:
+    with Parts(target) as parts, parts.open(0) as opened:
         assert opened.container.features == FEATURE_MODELS
-        about = describe(opened, [])
+        about = describe(parts, [])
     packed = len(pack_model(model.plain))
     assert about["models"] == [
         {"name": model.name, "sha256": model.sha256.hex(), "bytes": packed, "carried": True, "elements": 40}
@@ -67,9 +67,9 @@ def test_an_archive_that_carries_its_model_needs_no_other(source: Path, tmp_path
 def test_without_it_the_archive_says_that_it_needs_one(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.acn"
     compress(source, target, [tiny_model(2, calm=True)], Options(), no_progress)
-    with Archive(target) as opened:
+    with Parts(target) as parts, parts.open(0) as opened:
         assert opened.container.features == 0
-        assert "models" not in {line["part"] for line in describe(opened, [])["ledger"]}
+        assert "models" not in {line["part"] for line in describe(parts, [])["ledger"]}
     with pytest.raises(ModelMissingError):
         restored(target)
 

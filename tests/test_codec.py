@@ -17,6 +17,7 @@ from acncodec.archive.classes import METHOD_CODED
 from acncodec.codec import block as block_module
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.info import describe
+from acncodec.codec.parts import Parts
 from acncodec.codec.plan import Way
 from acncodec.codec.reader import Archive
 from acncodec.coding.stack import Stack
@@ -314,7 +315,7 @@ def test_a_seed_too_short_is_made_longer(tmp_path: Path, models: list[Model], mo
 def test_the_ledger_is_near_theory(tmp_path: Path, models: list[Model]) -> None:
     make_pngs(tmp_path / "in", 100, 3, 3, "L")
     make_pngs(tmp_path / "in", 30, 4, 4, "RGB")
-    with Archive(packed(tmp_path / "in", models)) as opened:
+    with Parts(packed(tmp_path / "in", models)) as opened:
         told = describe(opened, [])
     lines = {line["part"]: line for line in told["ledger"]}
     assert told["images"] == 130

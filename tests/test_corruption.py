@@ -14,6 +14,7 @@ from acncodec.archive import block as blocks
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP
 from acncodec.archive.container import FEATURE_MODELS, read_container, write_container
 from acncodec.codec.decompress import check, decompress
+from acncodec.codec.parts import Parts
 from acncodec.codec.reader import Archive
 from acncodec.errors import AcnError, DamagedError, ModelMissingError, UnsupportedError
 from acncodec.nets.model import Model
@@ -46,7 +47,7 @@ def written(payloads: list[tuple[str, bytes]]) -> bytes:
 @pytest.mark.parametrize("name", [*DIRECTORIES, *EARLIER])
 def test_golden_archives_decode_for_good(name: str, tmp_path: Path) -> None:
     """Made once by golden/make.py: what this fails to read, no user's archive could be read by either."""
-    with Archive(golden(name), model_files()) as opened:
+    with Parts(golden(name), model_files()) as opened:
         decompress(opened, tmp_path / "out", progress=no_progress)
     found, recorded = described(tmp_path / "out"), json.loads(golden(name.split("-")[0]).with_suffix(".json").read_text())
     if name == "mixed":  # whose pictures have lost their names
@@ -227,10 +228,10 @@ def test_a_damaged_block_costs_its_pictures_only(
 ) -> None:
     archive = packed(source, models, block=3)
     damage(archive, 1, checksum)
-    with Archive(archive, model_files) as opened, pytest.raises(DamagedError):
+    with Parts(archive, model_files) as opened, pytest.raises(DamagedError):
         decompress(opened, tmp_path / "out", progress=no_progress)
     assert not (tmp_path / "out").exists()
-    with Archive(archive, model_files, tolerant=True) as opened:
+    with Parts(archive, model_files, tolerant=True) as opened:
         outcome = decompress(opened, tmp_path / "out", keep_going=True, progress=no_progress)
     assert [name for name, _ in outcome.lost] == [b"L-2x3/3.png", b"L-2x3/4.png", b"L-2x3/5.png"]
     assert outcome.files == 5
@@ -249,7 +250,7 @@ def test_a_truncated_archive_gives_what_is_there(
     data, whole = archive.read_bytes(), snapshot(source)
     last = sections(data)[-2][1]  # the last block; the file behind it is lost too
     archive.write_bytes(data[: data.index(last) + 5])
-    with Archive(archive, model_files, tolerant=True) as opened:
+    with Parts(archive, model_files, tolerant=True) as opened:
         outcome = decompress(opened, tmp_path / "out", keep_going=True, progress=no_progress)
     assert sorted(name for name, _ in outcome.lost) == [b"L-2x3/6.png", b"notes"]
     assert snapshot(tmp_path / "out") == {

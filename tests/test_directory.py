@@ -1,5 +1,6 @@
 """Which name belongs to which content: names kept, dropped or only their folders; duplicates; parts of an archive."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from acncodec.archive import header as head
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP
 from acncodec.codec import reader as reader_module
 from acncodec.codec.block import decode_block
-from acncodec.codec.decompress import check, decompress, select
+from acncodec.codec.decompress import check, decompress
 from acncodec.codec.directory import (
     DUPLICATE,
     Directory,
@@ -22,6 +23,7 @@ from acncodec.codec.directory import (
     pack_directory,
     unpack_directory,
 )
+from acncodec.codec.parts import Parts
 from acncodec.codec.plan import Way
 from acncodec.codec.reader import Archive
 from acncodec.errors import DamagedError, InputError
@@ -179,7 +181,7 @@ def test_parts_of_an_archive(tmp_path: Path, models: list[Model], model_files: l
     ):
         decoded.clear()
         target = tmp_path / str(number)
-        with Archive(archive, model_files) as opened:
+        with Parts(archive, model_files) as opened:
             outcome = decompress(opened, target, patterns=patterns, progress=no_progress)
         assert snapshot(target) == {name: source[name] for name in expected}
         assert outcome.files == len(expected)
@@ -187,14 +189,14 @@ def test_parts_of_an_archive(tmp_path: Path, models: list[Model], model_files: l
         assert not (target / "empty").exists()
 
 
-def test_patterns_that_match_nothing_are_input_errors() -> None:
-    listed = [Entry(b"a/b.png", 0), Entry(b"a.png", 1)]
-    assert select(listed, ()) == listed
-    assert select(listed, ("a",)) == listed[:1]
-    for pattern in ("b", "a/", "*.jpg", "A"):
-        if pattern != "a/":
-            with pytest.raises(InputError, match="matches"):
-                select(listed, ("a.png", pattern))
+def test_patterns_that_match_nothing_are_input_errors(source: Path, tmp_path: Path, models: list[Model]) -> None:
+    (tmp_path / "in").symlink_to(source)
+    archive = packed(tmp_path / "in", models)
+    with Parts(archive) as opened:
+        for pattern in ("b", "*.jpg", "A"):
+            with pytest.raises(InputError, match=f"matches '{re.escape(pattern)}'"):
+                decompress(opened, tmp_path / "out", patterns=("*.png", pattern), progress=no_progress)
+    assert not (tmp_path / "out").exists()
 
 
 def test_check_counts_and_writes_nothing(
@@ -202,7 +204,7 @@ def test_check_counts_and_writes_nothing(
 ) -> None:
     (tmp_path / "in").symlink_to(source)
     archive = packed(tmp_path / "in", models)
-    with Archive(archive, model_files) as opened:
+    with Parts(archive, model_files) as opened:
         outcome = check(opened, progress=no_progress)
     assert (outcome.files, outcome.lost) == (len(snapshot(source)), [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "in.acn"]

@@ -31,7 +31,7 @@ ALLOWED["cli"] = set(ALLOWED)
 LIBRARIES = {
     "planning": {"faiss", "numpy"},
     "images": {"constriction", "numpy", "PIL"},
-    "archive": set(),
+    "archive": {"numpy"},
     "report": set(),
     "errors": set(),
     "version": set(),

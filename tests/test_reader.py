@@ -20,6 +20,7 @@ from acncodec.codec import codings, pricing
 from acncodec.codec import compress as compressing
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
+from acncodec.codec.parts import Parts
 from acncodec.codec.plan import Way
 from acncodec.codec.pricing import Pricing
 from acncodec.codec.reader import Archive
@@ -129,7 +130,7 @@ def read_twice(root: Path, folder: Path, kinds: list[Kind], options: Options) ->
     for path, data in zip(paths, models, strict=True):
         path.write_bytes(data)
     compress(root, archive, [tiny_model(calm=True, **kind) for kind in kinds], options, no_progress)
-    with Archive(archive, paths) as opened:
+    with Parts(archive, paths) as opened:
         decompress(opened, out, progress=no_progress)
     found = reader.Archive(archive.read_bytes(), models)
     assert found.files == {bytes(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}

@@ -55,6 +55,13 @@ def test_an_archive_goes_through_pipes(digits: Path, archive: Path, tmp_path: Pa
     assert snapshot(tmp_path / "out") == snapshot(digits)
 
 
+def test_a_file_may_be_called_as_the_stream_is(digits: Path, archive: Path, tmp_path: Path) -> None:
+    command = [*PROGRAM, "compress", "-q", str(digits), "./-", "--model", "mnist-1bit"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert (made.returncode, made.stdout) == (0, b""), made.stderr
+    assert (tmp_path / "-").read_bytes() == archive.read_bytes()
+
+
 def test_standard_output_takes_one_thing(digits: Path) -> None:
     refused = acncodec("compress", digits, "-", "--json")
     assert refused.code == 2

@@ -21,9 +21,9 @@ from acncodec.archive import header as head
 from acncodec.codec.compress import Compressed, Options, compress
 from acncodec.codec.decompress import check
 from acncodec.codec.info import describe
+from acncodec.codec.parts import Parts
 from acncodec.codec.plan import Way
 from acncodec.codec.progress import Progress
-from acncodec.codec.reader import Archive
 from acncodec.coding.order import order_bits
 from acncodec.nets.model import Model
 
@@ -62,10 +62,10 @@ def bench(root: Path, models: list[Model], model_files: list[Path], device: torc
             done = compress(root, target, models, options, progress)
             encode_seconds = time.perf_counter() - start
             start = time.perf_counter()
-            with Archive(target, model_files, device) as archive:
-                check(archive, progress=progress)
+            with Parts(target, model_files, device) as parts, parts.open(0) as archive:
+                check(parts, progress=progress)
                 decode_seconds = time.perf_counter() - start
-                info = describe(archive, model_files)
+                info = describe(parts, model_files)
                 if described is None:
                     described, collected = info, done
                     groups = toured(archive)

@@ -27,7 +27,8 @@ from acncodec.errors import DamagedError, InputError, UnsupportedError
 MAGIC = b"\x8bACN\r\n\x1a\n"
 VERSION = 2
 FEATURE_MODELS = 1  # the archive carries models
-KNOWN_FEATURES = FEATURE_MODELS
+FEATURE_PARTS = 2  # it is the manifest of an archive of many parts
+KNOWN_FEATURES = FEATURE_MODELS | FEATURE_PARTS
 TAG_BYTES = 4
 CRC_BYTES = 4
 MAX_FIXED_BYTES = len(MAGIC) + 1 + 2 * MAX_VARINT_BYTES  # before the table: magic, version, features, count

@@ -13,6 +13,9 @@ MAX_FOLDERS = MAX_ENTRIES  # a folder is worth a name only if it holds an entry
 MAX_EMPTY = MAX_ENTRIES  # an empty directory costs the reader as much as a file
 MAX_NAME_BYTES = 2**32  # of all names together
 
+# Parts
+MAX_PARTS = 2**20  # a manifest lists them
+
 # Models
 MAX_MODELS = 16  # each is up to 2^28 bytes in memory
 MAX_MODEL_NAME_BYTES = 255  # it is printed in a line

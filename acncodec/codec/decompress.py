@@ -10,7 +10,8 @@ import torch
 
 from acncodec.archive.atomic import DirectoryWriter
 from acncodec.codec.directory import Entry
-from acncodec.codec.progress import Progress
+from acncodec.codec.parts import Parts
+from acncodec.codec.progress import Advance, Progress
 from acncodec.codec.reader import Archive
 from acncodec.errors import DamagedError, ExactnessError, InputError
 
@@ -24,7 +25,7 @@ class Outcome:
 
 
 def decompress(
-    archive: Archive,
+    archive: Parts,
     target: Path,
     *,
     patterns: tuple[str, ...] = (),
@@ -37,22 +38,24 @@ def decompress(
     Every file is decoded and checked before the first appears in `target`. With `keep_going` damage costs only the images
     of its block. Raises InputError, OutputError, DamagedError, UnsupportedError, ExactnessError.
     """
-    wanted = select(archive.entries, patterns)
     outcome = Outcome()
+    wanted = _selected(archive, patterns) if patterns else None
     with DirectoryWriter(target, overwrite) as writer:
-        for name, data in _files(archive, wanted, keep_going, outcome, progress):
-            writer.add(name, data)
-        if not patterns:
-            for name in archive.directory.empty:
-                writer.add_directory(name)
+        for part, found in _files(archive, wanted, keep_going, outcome, progress):
+            for name, data in found:
+                writer.add(name, data)
+            if not patterns:
+                for name in part.directory.empty:
+                    writer.add_directory(name)
     return outcome
 
 
-def check(archive: Archive, *, keep_going: bool = False, progress: Progress) -> Outcome:
+def check(archive: Parts, *, keep_going: bool = False, progress: Progress) -> Outcome:
     """Decode everything and check every hash, writing nothing. Raises as `decompress`."""
     outcome = Outcome()
-    for _ in _files(archive, archive.entries, keep_going, outcome, progress):
-        pass
+    for _, found in _files(archive, None, keep_going, outcome, progress):
+        for _ in found:
+            pass
     return outcome
 
 
@@ -64,7 +67,7 @@ def verifier(models: list[Path], device: torch.device, progress: Progress) -> Ca
 
     def verify(path: Path) -> None:
         try:
-            with Archive(path, models, device) as opened:
+            with Parts(path, models, device) as opened:
                 check(opened, progress=progress)
         except DamagedError as error:
             raise ExactnessError(
@@ -75,30 +78,61 @@ def verifier(models: list[Path], device: torch.device, progress: Progress) -> Ca
 
 
 def _files(
-    archive: Archive, wanted: list[Entry], keep_going: bool, outcome: Outcome, progress: Progress
+    archive: Parts, wanted: dict[int, list[Entry]] | None, keep_going: bool, outcome: Outcome, progress: Progress
+) -> Iterator[tuple[Archive, Iterator[tuple[bytes, bytes]]]]:
+    """Each part, and the names and bytes of the files in it: those `wanted`, by part, or all.
+
+    Where all are, a part must be what the manifest says, byte for byte.
+    """
+    total = archive.files() if wanted is None else sum(map(len, wanted.values()))
+    advance = progress("decode", total)
+    for number in range(len(archive)) if wanted is None else sorted(wanted):
+        try:
+            if wanted is None and not keep_going:
+                archive.check(number)
+            opened = archive.open(number)
+        except (DamagedError, InputError) as error:
+            if archive.manifest is None or not keep_going:
+                raise
+            outcome.lost.append((archive.name(number).encode(), str(error)))
+            continue
+        with opened as part:
+            entries = part.entries if wanted is None else wanted[number]
+            yield part, _decoded(part, entries, keep_going, outcome, advance)
+
+
+def _decoded(
+    part: Archive, entries: list[Entry], keep_going: bool, outcome: Outcome, advance: Advance
 ) -> Iterator[tuple[bytes, bytes]]:
     def lost(entry: Entry, error: DamagedError) -> None:
         outcome.lost.append((entry.name, str(error)))
 
-    advance = progress("decode", len(wanted))
-    for name, data in archive.files(wanted, lost=lost if keep_going else None):
+    for name, data in part.files(entries, lost=lost if keep_going else None):
         outcome.files += 1
         advance(1)
         yield name, data
 
 
-def select(entries: list[Entry], patterns: tuple[str, ...]) -> list[Entry]:
-    """The entries that any of `patterns` names: a path, a directory, or a glob in which * also matches /. None: all.
-
-    Raises InputError for a pattern that matches nothing.
-    """
-    if not patterns:
-        return entries
-    chosen: dict[bytes, Entry] = {}
+def _selected(archive: Parts, patterns: tuple[str, ...]) -> dict[int, list[Entry]]:
+    """Those entries of each part that any of `patterns` names. Raises InputError for a pattern that names nothing."""
+    chosen: dict[int, list[Entry]] = {}
+    left = set(patterns)
+    for number in archive.holding(patterns):
+        with archive.open(number) as part:
+            for pattern in patterns:
+                if found := matching(part.entries, pattern):
+                    left.discard(pattern)
+                    chosen.setdefault(number, []).extend(found)
     for pattern in patterns:
-        raw = fsencode(pattern).rstrip(b"/")
-        found = [e for e in entries if e.name == raw or e.name.startswith(raw + b"/") or fnmatchcase(e.name, raw)]
-        if not found:
+        if pattern in left:
             raise InputError(f"nothing in the archive matches '{pattern}'; 'acncodec list' shows what there is")
-        chosen.update((entry.name, entry) for entry in found)
-    return sorted(chosen.values(), key=lambda entry: entry.name)
+    return {
+        number: sorted({entry.name: entry for entry in found}.values(), key=lambda entry: entry.name)
+        for number, found in chosen.items()
+    }
+
+
+def matching(entries: list[Entry], pattern: str) -> list[Entry]:
+    """The entries that a pattern names: a path, a directory, or a glob in which * also matches /."""
+    raw = fsencode(pattern).rstrip(b"/")
+    return [e for e in entries if e.name == raw or e.name.startswith(raw + b"/") or fnmatchcase(e.name, raw)]

@@ -155,16 +155,22 @@ def list_directory(
 
 
 def entries(
-    header: Header, directory: Directory, methods: list[int], suffixes: list[str], picture_folders: list[int]
+    header: Header,
+    directory: Directory,
+    methods: list[int],
+    suffixes: list[str],
+    picture_folders: list[int],
+    prefix: bytes = b"",
 ) -> list[Entry]:
     """Every file, sorted by name, given each content's method.
 
     Where names were dropped: given also each content's suffix, and, where folders are kept, the folder of each that is a
-    picture. Raises DamagedError if anything does not fit.
+    picture; numbers follow `prefix`. Raises DamagedError if anything does not fit.
     """
     found = list(_named_entries(directory, methods))
     if header.names != NAMES_KEEP:
-        found += _numbered_entries(directory, methods, suffixes, picture_folders, [entry.name for entry in found])
+        taken = [entry.name for entry in found]
+        found += _numbered_entries(directory, methods, suffixes, picture_folders, taken, prefix)
     if len(found) != header.entries:
         raise _unfitting()
     return sorted(found, key=lambda entry: entry.name)
@@ -181,7 +187,12 @@ def _named_entries(directory: Directory, methods: list[int]) -> Iterator[Entry]:
 
 
 def _numbered_entries(
-    directory: Directory, methods: list[int], suffixes: list[str], picture_folders: list[int], named: list[bytes]
+    directory: Directory,
+    methods: list[int],
+    suffixes: list[str],
+    picture_folders: list[int],
+    named: list[bytes],
+    prefix: bytes,
 ) -> Iterator[Entry]:
     """Pictures whose own names were dropped: numbers in the order of the archive, past any name that is taken."""
     pictures = [i for i, method in enumerate(methods) if method != METHOD_FILE]
@@ -196,7 +207,7 @@ def _numbered_entries(
     for content, folder in places:
         digits = len(str(max(0, sizes[folder] - 1)))
         while True:
-            name = b"%s%0*d%s" % (paths[folder], digits, numbers[folder], suffixes[content].encode())
+            name = b"%s%s%0*d%s" % (paths[folder], prefix, digits, numbers[folder], suffixes[content].encode())
             numbers[folder] += 1
             if name not in taken:
                 break

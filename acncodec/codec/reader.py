@@ -43,7 +43,8 @@ LOST = ".lost"  # the suffix of a picture of which nothing is known
 class Archive:
     """An open archive; a context manager. `models` are paths to look for models, beside the bundled ones.
 
-    With `tolerant` a truncated archive opens too. Raises InputError, DamagedError, UnsupportedError.
+    With `tolerant` a truncated archive opens too. `prefix` is what numbered names begin with: in a part of a larger archive
+    its number. Raises InputError, DamagedError, UnsupportedError.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Archive:
         models: Iterable[str | os.PathLike[str]] = (),
         device: torch.device | None = None,
         tolerant: bool = False,
+        prefix: bytes = b"",
     ):
         try:
             self._file = path.open("rb")
@@ -59,7 +61,7 @@ class Archive:
             raise InputError(f"cannot read '{path}': {error.strerror}") from error
         try:
             self.container: Container = read_container(self._file, tolerant)
-            self._tolerant = tolerant
+            self._tolerant, self._prefix = tolerant, prefix
             self._paths, self._device = list(map(Path, models)), device or torch.device("cpu")
             self._ahead = Ahead(self._task, SIDE_BY_SIDE if self._device.type == "cuda" else 1)
             self._sections = self._index()
@@ -137,7 +139,8 @@ class Archive:
         methods = [METHOD_CODED] * coded + [METHOD_FILE] * files + [METHOD_WEBP] * (self.contents - coded - files)
         suffixes = ["" if method == METHOD_FILE else self._suffix(i) for i, method in enumerate(methods)]
         folders = [folder for i in range(len(self.header.blocks)) for folder in self._folders(i)]
-        return entries(self.header, self.directory, methods, suffixes, folders + self.directory.stored_folders)
+        folders += self.directory.stored_folders
+        return entries(self.header, self.directory, methods, suffixes, folders, self._prefix)
 
     def _suffix(self, content: int) -> str:
         try:
@@ -164,6 +167,10 @@ class Archive:
             order = self.order(section)
             return self.classes[order.classes[order.positions[offset]]]
         return self.classes[self._store(section - len(self.header.blocks))[offset][0]]
+
+    def section(self, content: int) -> int:
+        """The number of the block, or after all blocks of the store, that holds a content."""
+        return self._place(content)[0]
 
     def _place(self, content: int) -> tuple[int, int]:
         """Which block, or store after all blocks, holds a content, and where in it."""

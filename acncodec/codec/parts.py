@@ -1,0 +1,176 @@
+"""Archives of one file and of many parts, the same to read: each part is an archive, a manifest says which there are."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from acncodec.archive import manifest as manifests
+from acncodec.archive.classes import METHOD_FILE
+from acncodec.archive.container import FEATURE_PARTS, Container, read_container
+from acncodec.archive.manifest import Manifest
+from acncodec.codec.directory import Entry
+from acncodec.codec.reader import Archive
+from acncodec.errors import DamagedError, InputError
+
+MANIFEST = "manifest.acn"  # in the directory of an archive of many parts
+GLOB = frozenset("*?[")
+
+
+class Parts:
+    """An archive by its path: a file, or the directory or the manifest of one of many parts. A context manager.
+
+    `models`, `device` and `tolerant` are as for `Archive`, of which `open` gives one for each part. Raises InputError,
+    DamagedError, UnsupportedError.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        models: Iterable[str | os.PathLike[str]] = (),
+        device: torch.device | None = None,
+        tolerant: bool = False,
+    ) -> None:
+        self.path = path / MANIFEST if path.is_dir() else path
+        self._models, self._device, self._tolerant = list(models), device, tolerant
+        self.manifest: Manifest | None = None
+        try:
+            self._file = self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"cannot read '{self.path}': {error.strerror}") from error
+        try:
+            self._container: Container = read_container(self._file, tolerant)
+            if self._container.features & FEATURE_PARTS:
+                self.manifest = self._read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self) -> Manifest:
+        tags = self._container.tags
+        if not tags or tags[0] != "MANI":
+            raise DamagedError("the archive's manifest does not tell its parts")
+        manifest = manifests.decode(self._container.read(0))
+        if tags[1:] != ["NIDX"] * manifest.buckets or not manifest.parts:
+            raise DamagedError("the archive's manifest does not fit its parts")
+        return manifest
+
+    def __enter__(self) -> "Parts":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return len(self.manifest.parts) if self.manifest else 1
+
+    @property
+    def manifest_bytes(self) -> int:
+        """What the manifest takes, 0 where there is none."""
+        return self._container.size if self.manifest else 0
+
+    def name(self, number: int) -> str:
+        """A part's file, for people."""
+        return self.manifest.parts[number].name if self.manifest else self.path.name
+
+    def open(self, number: int) -> Archive:
+        """One part. Raises InputError if its file is missing, DamagedError if it is another one than the manifest says."""
+        if self.manifest is None:
+            return Archive(self.path, self._models, self._device, self._tolerant)
+        part, path = self.manifest.parts[number], self._place(number)
+        archive = Archive(path, self._models, self._device, self._tolerant, self.manifest.prefix(number))
+        header = archive.header
+        known = header.entries, sum(header.blocks), len(header.blocks) + len(header.stores), header.names
+        size = archive.container.size
+        if known != (part.files, part.images, part.sections, self.manifest.names) or (
+            size != part.size and not self._tolerant
+        ):
+            archive.close()
+            raise DamagedError(f"'{part.name}' is not the part that the archive's manifest means")
+        return archive
+
+    def check(self, number: int) -> None:
+        """Whether every byte of a part is what the manifest says. Raises DamagedError, InputError."""
+        if self.manifest is None:
+            return
+        try:
+            with self._place(number).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+        except OSError as error:
+            raise InputError(f"cannot read '{self._place(number)}': {error.strerror}") from error
+        if digest != self.manifest.parts[number].sha256:
+            raise DamagedError(f"'{self.name(number)}' is not the part that the archive's manifest means, or is damaged")
+
+    def _place(self, number: int) -> Path:
+        return self.path.parent / self.name(number)
+
+    def files(self) -> int:
+        """How many files come back."""
+        if self.manifest is None:
+            with self.open(0) as archive:
+                return archive.header.entries
+        return sum(part.files for part in self.manifest.parts)
+
+    def holding(self, patterns: tuple[str, ...]) -> list[int]:
+        """The parts that may have files which any of the patterns names: all of them, unless each is a file's own name."""
+        every = list(range(len(self)))
+        if self.manifest is None or not patterns or any(GLOB & set(pattern) for pattern in patterns):
+            return every
+        found = {self.where(os.fsencode(pattern)) for pattern in patterns}
+        return every if None in found else sorted(number for number in found if number is not None)
+
+    def where(self, name: bytes) -> int | None:
+        """The part that holds the file of this path; None if there is none, or if that cannot be told from its name."""
+        if self.manifest is None or len(self) == 1:
+            return 0
+        if not self.manifest.named:
+            return None
+        key = manifests.hashes([name])
+        bucket = int(manifests.bucket_of(key, self.manifest.buckets)[0])
+        number = manifests.part_of(self._container.read(1 + bucket), key[0], len(self))
+        with self.open(number) as archive:
+            return number if any(entry.name == name for entry in archive.entries) else None
+
+
+class Pictures:
+    """The files of one part that Pillow takes for images, in the order of their names."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        return [entry for entry in self.archive.entries if self._is_image(entry)]
+
+    @property
+    def sections(self) -> int:
+        """Blocks and stores, which can be decoded one without the other."""
+        return len(self.archive.header.blocks) + len(self.archive.header.stores)
+
+    def within(self, sections: set[int]) -> list[Entry]:
+        """The images in these sections, in the order of contents, so that each is decoded once."""
+        found = [entry for entry in self.entries if self.archive.section(entry.content) in sections]
+        return sorted(found, key=lambda entry: entry.content)
+
+    def _is_image(self, entry: Entry) -> bool:
+        if self.archive.kind(entry.content).method != METHOD_FILE:
+            return True
+        try:
+            Image.open(io.BytesIO(self.archive.read(entry.content))).close()
+        except Exception:  # Pillow raises many kinds; any of them means: no image
+            return False
+        return True
+
+    def read(self, entry: Entry) -> Image.Image:
+        """The image, as Pillow opens its file. Raises DamagedError, ModelMissingError."""
+        image = Image.open(io.BytesIO(self.archive.read(entry.content)))
+        image.load()
+        return image
