@@ -26,6 +26,9 @@ from acncodec.images.scan import collisions
 from acncodec.images.source import Folder, Images, Source
 from acncodec.nets import model as nets
 from acncodec.planning.tour import DEFAULT_EFFORT
+from acncodec.scale import engines
+from acncodec.scale.engines import LOCAL
+from acncodec.scale.pipeline import compress_parts
 from acncodec.training.session import Watcher, Wish
 from acncodec.training.session import train as run_training
 from acncodec.training.trainer import Budget, Report
@@ -93,16 +96,21 @@ def compress(
     overwrite: bool = False,
     device: str = AUTO,
     progress: Progress = unwatched,
+    parts: int | None = None,
+    engine: str = LOCAL,
+    resume: bool = False,
 ) -> Compressed:
     """Compress the directory at a path, or images, into the file `archive`.
 
     Images are Pillow's or arrays (bool or uint8 [H, W], or uint8 [H, W, C]), in a mapping from paths, in any iterable, or
     as pairs with labels as torchvision's data sets have them. `models`: names or files, 'auto' for all that are found.
-    `names` is 'keep', 'folders' or 'drop', `adapt` minutes. Everything else is as in `acncodec compress`. Raises
+    `names` is 'keep', 'folders' or 'drop', `adapt` minutes. With `parts` the archive becomes a directory of so many, made
+    by an `engine`, and images may also be a list, tar files or a URL. Everything else is as in `acncodec compress`. Raises
     InputError, OutputError, ModelError, ExactnessError.
     """
     target, on, wanted = Path(archive), device_of(device), _all(models)
-    refuse_occupied(target, overwrite)  # now, not after all images have been read
+    if parts is None:
+        refuse_occupied(target, overwrite)  # now, not after all images have been read
     numbers = {name: number for number, name in NAMES.items()}
     if names not in numbers:
         raise InputError(f"names are kept by one of {', '.join(numbers)}, not '{names}'")
@@ -116,10 +124,27 @@ def compress(
         adapt=adapt,
     )
     files = model_files(wanted)
+    if parts is not None:
+        if not isinstance(images, str | os.PathLike):
+            raise InputError("an archive of many parts is made of a directory, a list, tar files or a URL")
+        named = tuple(name for name in wanted if name != AUTO)
+        with engines.engine(engine, torch.get_num_threads()) as running:
+            made = compress_parts(
+                os.fspath(images),
+                target,
+                parts=parts,
+                models=named,
+                auto=AUTO in wanted,
+                options=options,
+                engine=running,
+                progress=progress,
+                resume=resume,
+                verify=verify,
+                device=device,
+            )
+        return Compressed(**vars(made), collision=None, info=_info(target, files))
     inspect = restoring.verifier(files, on, progress) if verify else None
     done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect)
-    with Parts(target) as opened:
-        info = describe(opened, files)
     found = done.collection
     return Compressed(
         size=done.size,
@@ -129,8 +154,13 @@ def compress(
         unreadable=len(found.unreadable),
         not_stored=found.skipped + found.unreadable,
         collision=collisions(found.names),
-        info=info,
+        info=_info(target, files),
     )
+
+
+def _info(archive: Path, models: list[Path]) -> dict[str, Any]:
+    with Parts(archive) as opened:
+        return describe(opened, models)
 
 
 def decompress(

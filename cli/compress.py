@@ -12,13 +12,15 @@ from .options import FILE, choose_device, device_option, force_option, json_opti
 from .report import show
 from .streams import STREAM, writable
 
+LOCAL = "local"
+
 if TYPE_CHECKING:
     from acncodec.api import Compressed
     from acncodec.images.source import Source
 
 
 @click.command("compress")
-@click.argument("paths", type=FILE, nargs=-1, required=True, metavar="[DIRECTORY] ARCHIVE")
+@click.argument("paths", type=click.Path(), nargs=-1, required=True, metavar="[SOURCE] ARCHIVE")
 @click.option(
     "--dataset",
     metavar="torchvision:NAME",
@@ -81,13 +83,28 @@ if TYPE_CHECKING:
     show_default=True,
     help="Decode the finished archive and check every hash before it appears.",
 )
+@click.option(
+    "--parts",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Make ARCHIVE a directory of so many archives and a manifest. Similar images meet in one part. SOURCE may then "
+    "also be a list of paths (.txt), tar files (.tar, with * or {000..099}), or anything that fsspec reads, as s3://BUCKET/PATH.",
+)
+@click.option(
+    "--engine",
+    default=LOCAL,
+    show_default=True,
+    metavar="local|ray|ray://HOST:PORT",
+    help="Who makes the parts: this process; Ray on this machine, on as many cores as --threads says; or a Ray cluster.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the parts that were begun in ARCHIVE from the same source.")
 @click.option("--strict", is_flag=True, help="End with exit code 3 if any file was stored unmodelled or could not be read.")
 @force_option
 @device_option
 @json_option
 @work_options
 def command(
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     dataset: str | None,
     root: Path | None,
     split: str | None,
@@ -100,12 +117,15 @@ def command(
     block_size: int | None,
     effort: int | None,
     verify: bool,
+    parts: int | None,
+    engine: str,
+    resume: bool,
     strict: bool,
     force: bool,
     device: str,
     as_json: bool,
 ) -> int:
-    """Compress DIRECTORY into the file ARCHIVE, or - for standard output.
+    """Compress the directory SOURCE into the file ARCHIVE, or - for standard output.
 
     Every file comes back. Images come back with identical pixels, mode, palette and metadata in a file that is written
     anew; with --exact-files, and whatever is not an image, byte for byte. What the networks do not code smaller than WebP
@@ -115,7 +135,11 @@ def command(
         raise click.UsageError("give a directory and an archive, or --dataset and an archive")
     if bool(dataset) != bool(root) or ((split or download) and not dataset):
         raise click.UsageError("--dataset and --root belong together, --split and --download to them")
-    archive = paths[-1]
+    archive: Path = FILE.convert(paths[-1], None, None)
+    if parts is None and (engine != LOCAL or resume):
+        raise click.UsageError("--engine and --resume belong to --parts")
+    if parts is not None and (dataset or archive == STREAM):
+        raise click.UsageError("--parts needs a source of files and a directory to write to")
     if archive == STREAM and as_json:
         raise click.UsageError("standard output takes the archive or --json, not both")
 
@@ -126,9 +150,13 @@ def command(
     from acncodec.images.source import Folder
     from acncodec.planning.tour import DEFAULT_EFFORT
 
-    if archive != STREAM:
+    if archive != STREAM and parts is None:
         refuse_occupied(archive, force)  # now, not after a data set has been read
-    source: Source = open_dataset(dataset, root, split, download) if dataset and root else Folder(paths[0])
+    source: Source | str = paths[0]
+    if dataset and root:
+        source = open_dataset(dataset, root, split, download)
+    elif parts is None:
+        source = Folder(Path(paths[0]))
     with writable(archive) as target, Bars() as bars:
         done = compress(
             source,
@@ -144,6 +172,9 @@ def command(
             overwrite=force,
             device=choose_device(device).type,
             progress=bars,
+            parts=parts,
+            engine=engine,
+            resume=resume,
         )
     _report(done, archive)
     if as_json or settings.level >= 0:

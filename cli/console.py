@@ -16,6 +16,11 @@ LABELS = {
     "encode": "encoding",
     "decode": "decoding",
     "peers": "other codecs",
+    "list": "listing",
+    "codes": "finding codes",
+    "exchange": "exchanging images",
+    "code": "making parts",
+    "index": "indexing names",
 }
 PROGRESS = ("auto", "none", "plain")
 PLAIN_SECONDS = 2.0  # between two lines

@@ -132,7 +132,7 @@ def test_bytes_left_out_or_put_in_or_added_are_told(tmp_path: Path) -> None:
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with (
-        Archive(golden("greys"), model_files()[2:]) as opened,
+        Parts(golden("greys"), model_files()[2:]) as opened,
         pytest.raises(ModelMissingError, match=r"tiny-2.*[0-9a-f]{64}"),
     ):
         check(opened, progress=no_progress)

@@ -24,6 +24,7 @@ ALLOWED = {
 }
 ALLOWED["access"] = set(ALLOWED) - {"version", "training"}
 ALLOWED["analysis"] = set(ALLOWED) - {"access"}
+ALLOWED["scale"] = set(ALLOWED) - {"version", "access", "analysis"}
 ALLOWED["api"] = set(ALLOWED) - {"version", "access"}
 ALLOWED["report"] = {"errors"}
 ALLOWED["cli"] = set(ALLOWED)

@@ -44,14 +44,14 @@ def scan(root: Path) -> Listing:
         raise InputError(f"{shown} is not a directory; give the directory that holds the images.")
     listing = Listing()
     try:
-        pending = _list_one(root, b"", listing)
+        pending = list_directory(root, b"", listing)
     except OSError as error:
         raise InputError(f"The directory {shown} cannot be read: {_reason(error)}.") from error
     read = []
     while pending:  # a list instead of recursion, so that the depth has no limit of its own
         name = pending.pop()
         try:
-            pending += _list_one(root, name + b"/", listing)
+            pending += list_directory(root, name + b"/", listing)
             read.append(name)
         except OSError as error:
             listing.unreadable.append((name, f"cannot be read: {_reason(error)}"))
@@ -62,7 +62,7 @@ def scan(root: Path) -> Listing:
     return listing
 
 
-def _list_one(root: Path, prefix: bytes, listing: Listing) -> list[bytes]:
+def list_directory(root: Path, prefix: bytes, listing: Listing) -> list[bytes]:
     """Add what the directory `prefix` (empty or ending in '/') holds to `listing`; its directories are returned."""
     # Bytes in, bytes out: names that are not UTF-8 come through unchanged.
     with os.scandir(os.fsencode(root) + b"/" + prefix) as opened:

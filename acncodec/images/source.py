@@ -50,7 +50,26 @@ class Folder:
             return False
 
 
-class Images:
+class Files:
+    """Files in memory, by their paths, and empty directories."""
+
+    def __init__(self, files: dict[bytes, bytes], empty: list[bytes] | None = None) -> None:
+        self._files, self._empty = files, empty or []
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def listing(self) -> Listing:
+        return Listing(files=sorted(self._files), empty=sorted(self._empty))
+
+    def read(self, name: bytes) -> bytes:
+        return self._files[name]
+
+    def holds(self, name: bytes, path: Path) -> bool:
+        return False
+
+
+class Images(Files):
     """Images of a program as PNG files, which are kept in memory.
 
     `images` is a mapping from paths to images, or an iterable of images or of pairs of an image and its label, as data sets
@@ -59,7 +78,7 @@ class Images:
     """
 
     def __init__(self, images: Mapping[str, Any] | Iterable[Any]) -> None:
-        self._files: dict[bytes, bytes] = {}
+        files: dict[bytes, bytes] = {}
         for key, image in named(images):
             try:
                 name = os.fspath(key)
@@ -67,24 +86,13 @@ class Images:
                 safe_path(raw)
             except (DamagedError, TypeError, UnicodeError) as error:
                 raise InputError(f"{key!r} is not a relative path that an image could have") from error
-            if raw in self._files:
+            if raw in files:
                 raise InputError(f"there are two images of the name '{name}'")
-            self._files[raw] = as_png(image, name)
-        if pair := collisions(sorted(self._files)):
+            files[raw] = as_png(image, name)
+        if pair := collisions(sorted(files)):
             first, second = (os.fsdecode(each) for each in pair)
             raise InputError(f"'{first}' and '{second}' cannot both be files in one directory everywhere")
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def listing(self) -> Listing:
-        return Listing(files=sorted(self._files))
-
-    def read(self, name: bytes) -> bytes:
-        return self._files[name]
-
-    def holds(self, name: bytes, path: Path) -> bool:
-        return False
+        super().__init__(files)
 
 
 def named(images: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,225 @@
+"""An archive of many parts from a source of any size: list, codes, fit, exchange, code, index, and the manifest at the end.
+
+Every task's result is a file in the folder of work, and depends on the source, the models and the options alone: so the
+archive is the same whoever ran the tasks, in whatever order, and however often one of them had to be run again.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acncodec.archive import manifest as manifests
+from acncodec.archive.atomic import write_atomically
+from acncodec.archive.container import FEATURE_PARTS, write_container
+from acncodec.archive.header import Model
+from acncodec.archive.limits import MAX_PARTS
+from acncodec.archive.manifest import Manifest, Part
+from acncodec.codec.compress import Options
+from acncodec.codec.parts import MANIFEST
+from acncodec.codec.progress import Progress
+from acncodec.errors import InputError, OutputError
+from acncodec.images.scan import Listing
+from acncodec.scale import stages
+from acncodec.scale.engines import Engine
+from acncodec.scale.shards import shards
+from acncodec.scale.stages import Job, part_name, result_name, shard_name
+from acncodec.scale.work import FOLDER, Work
+
+BUCKETS_A_TASK = 64
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished archive of many parts: its size in bytes, what went in, and what was left out and why."""
+
+    size: int
+    files: int
+    source_bytes: int
+    unmodelled: int
+    unreadable: int
+    not_stored: list[tuple[bytes, str]]
+
+
+def compress_parts(
+    source: str,
+    target: Path,
+    *,
+    parts: int,
+    models: tuple[str, ...],
+    auto: bool,
+    options: Options,
+    engine: Engine,
+    progress: Progress,
+    resume: bool = False,
+    verify: bool = True,
+    device: str = "auto",
+) -> Made:
+    """Compress a source (see `shards`) into the directory `target`: parts, and a manifest when all of them are whole.
+
+    With `resume` what earlier work has left in `target` is not done again. Raises InputError, OutputError, ExactnessError;
+    then the work that is done stays, to be gone on with.
+    """
+    if not 1 <= parts <= MAX_PARTS:
+        raise InputError(f"an archive has 1 to {MAX_PARTS:,} parts, not {parts}")
+    if options.adapt:
+        raise InputError("models are adapted to an archive of one file; train a model for the whole source instead")
+    _refuse_occupied(target, options.overwrite, resume)
+    job = Job(target, parts, replace(options, overwrite=True), models, auto, verify, device)
+    work = job.work
+    work.begin(_settings(source, job), resume)
+    if not work.has("notes.json"):
+        _list(source, work, progress)
+    count = work.json("notes.json")["shards"]
+    numbers = range(count)
+    tell = _Stages(work, engine, progress)
+    tell.run("codes", stages.codes, [(job, i) for i in numbers], lambda i: f"codes/{i:06}.npz")
+    if not work.has("partition.npz"):
+        stages.fit(job, count)
+    tell.run("exchange", stages.exchange, [(job, i, count) for i in numbers], lambda i: f"exchange/{i:06}.json")
+    tell.run("code", stages.code, [(job, i, count) for i in range(parts)], result_name)
+    results = [work.json(result_name(i)) for i in range(parts)]
+    manifest = _manifest(job, results)
+    tasks = [(work, manifest, i) for i in range(0, manifest.buckets, BUCKETS_A_TASK)]
+    tell.run("index", index, tasks, lambda i: index_name(i * BUCKETS_A_TASK))
+    sections = [("MANI", manifests.encode(manifest))]
+    sections += [("NIDX", bucket) for _, _, i in tasks for bucket in _buckets(work, i)]
+    made = _made(work, results, count)
+    return replace(made, size=_publish(work, manifest, write_container(sections, FEATURE_PARTS)))
+
+
+def _refuse_occupied(target: Path, overwrite: bool, resume: bool) -> None:
+    """Raise OutputError where something stands that is not to be written over."""
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"'{target}' is a file; an archive of many parts is a directory")
+    found = {path.name for path in target.iterdir()} if target.exists() else set()
+    if overwrite or (resume and FOLDER in found):
+        return
+    if FOLDER in found:
+        raise OutputError(f"in '{target}' an archive was begun; give --resume to go on with it, or --force to begin anew")
+    if found:
+        raise OutputError(f"'{target}' exists already and is not empty; give --force to write over an archive in it")
+
+
+def _settings(source: str, job: Job) -> dict[str, Any]:
+    """What must be the same for work to be gone on with; models by what they are, as names could mean others tomorrow."""
+    hashes = sorted(model.sha256.hex() for model in job.loaded())
+    options = {key: value for key, value in asdict(job.options).items() if key != "way"}
+    return {"source": os.fspath(source), "parts": job.parts, "models": hashes, "options": options, "verify": job.verify}
+
+
+def _list(source: str, work: Work, progress: Progress) -> None:
+    """Cut the source into shards; whoever reads them needs no list of all files."""
+    advance = progress("list", 0)
+    notes, count = Listing(), 0
+    for shard in shards(source, notes):
+        work.put_json(shard_name(count), shard)
+        count += 1
+        advance(1)
+    left_out = [[os.fsdecode(name), why] for name, why in notes.skipped]
+    unreadable = [[os.fsdecode(name), why] for name, why in notes.unreadable]
+    empty = [os.fsdecode(name) for name in notes.empty]
+    work.put_json("notes.json", {"shards": count, "skipped": left_out, "unreadable": unreadable, "empty": empty})
+
+
+class _Stages:
+    """Runs what is not done yet of a stage."""
+
+    def __init__(self, work: Work, engine: Engine, progress: Progress) -> None:
+        self._work, self._engine, self._progress = work, engine, progress
+
+    def run(
+        self, stage: str, function: Callable[..., None], tasks: list[tuple[Any, ...]], result: Callable[[int], str]
+    ) -> None:
+        advance = self._progress(stage, len(tasks))
+        left = [task for i, task in enumerate(tasks) if not self._work.has(result(i))]
+        advance(len(tasks) - len(left))
+        self._engine.run(function, left, advance)
+
+
+def _manifest(job: Job, results: list[dict[str, Any]]) -> Manifest:
+    models = sorted({(name, sha256) for result in results for name, sha256 in result["models"]})
+    keys = ("size", "files", "images", "pictures", "sections")
+    parts = [
+        Part(name=part_name(i), sha256=bytes.fromhex(result["sha256"]), **{key: result[key] for key in keys})
+        for i, result in enumerate(results)
+    ]
+    named = sum(result["named"] for result in results)
+    kept = [name for result in results for name in result["kept"]]
+    return Manifest(job.options.names, [Model(n, bytes.fromhex(s)) for n, s in models], parts, _mark(kept), named)
+
+
+def _mark(kept: list[str]) -> str:
+    """As many dashes between a part's number and an image's as make sure that no name which is kept looks like that."""
+    longest = max((len(found[1]) for name in kept if (found := re.match(r"\d+(-+)\d", name.rpartition("/")[2]))), default=0)
+    return "-" * (longest + 1)
+
+
+def index_name(first: int) -> str:
+    return f"index/{first:08}.npz"
+
+
+def index(work: Work, manifest: Manifest, first: int) -> None:
+    """The name index from bucket `first` on: a few of its buckets, from the sorted names of all parts."""
+    count = manifest.buckets
+    last = min(first + BUCKETS_A_TASK, count)
+    found: list[np.ndarray] = []
+    owners: list[np.ndarray] = []
+    for part in range(len(manifest.parts)):
+        hashes = work.arrays(f"names/{part:06}.npz")["hashes"]
+        start, end = np.searchsorted(manifests.bucket_of(hashes, count), [first, last])
+        found.append(hashes[start:end])
+        owners.append(np.full(end - start, part, dtype=np.int64))
+    keys, parts = np.concatenate(found), np.concatenate(owners)
+    buckets = manifests.bucket_of(keys, count)
+    packed = {
+        f"{i:08}": np.frombuffer(
+            manifests.encode_bucket(keys[buckets == i], parts[buckets == i].tolist(), len(manifest.parts)), np.uint8
+        )
+        for i in range(first, last)
+    }
+    work.put_arrays(index_name(first), **packed)
+
+
+def _buckets(work: Work, first: int) -> Iterator[bytes]:
+    found = work.arrays(index_name(first))
+    return (found[name].tobytes() for name in sorted(found))
+
+
+def _made(work: Work, results: list[dict[str, Any]], count: int) -> Made:
+    notes = work.json("notes.json")
+    late = [item for i in range(count) for item in work.json(f"exchange/{i:06}.json")["unreadable"]]
+    unreadable = [(os.fsencode(name), why) for name, why in [*notes["unreadable"], *late]]
+    skipped = [(os.fsencode(name), why) for name, why in notes["skipped"]]
+    return Made(
+        size=0,
+        files=sum(result["files"] for result in results),
+        source_bytes=sum(result["source_bytes"] for result in results),
+        unmodelled=sum(result["unmodelled"] for result in results),
+        unreadable=len(unreadable),
+        not_stored=skipped + unreadable,
+    )
+
+
+def _publish(work: Work, manifest: Manifest, chunks: list[bytes]) -> int:
+    """Parts into their place, then the manifest, and the work away. Returns the size of all, in bytes."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            (work.target / MANIFEST).unlink()  # of an archive that is written over: never beside parts of another
+        for part in manifest.parts:
+            if work.has(part.name):  # else it is there already: the end was cut short before
+                work.path(part.name).replace(work.target / part.name)
+        kept = {part.name for part in manifest.parts}
+        for path in work.target.glob("part-*.acn"):
+            if path.name not in kept:
+                path.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot write '{work.target}': {error.strerror}") from error
+    size = write_atomically(work.target / MANIFEST, chunks, overwrite=True)
+    work.end()
+    return size + sum(part.size for part in manifest.parts)

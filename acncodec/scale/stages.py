@@ -1,0 +1,239 @@
+"""The stages between a source and the parts of its archive: what one task of each does, in whichever process.
+
+    codes       of a shard: every image's code, once
+    exchange    of a shard: its files, by the part that they go to
+    code        of a part: its files, from all shards, as an archive
+
+Between `codes` and `exchange` stands `fit`, of the whole. A task reads and writes the folder of work and tells no more.
+"""
+
+import hashlib
+import itertools
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from acncodec import bundled
+from acncodec.archive.header import NAMES_KEEP
+from acncodec.archive.manifest import hashes
+from acncodec.codec.codings import Forms, best_coding
+from acncodec.codec.compress import Options, compress
+from acncodec.codec.decompress import verifier
+from acncodec.codec.parts import Pictures
+from acncodec.codec.progress import unwatched
+from acncodec.codec.reader import Archive
+from acncodec.coding.protocol import encode
+from acncodec.coding.selftest import device_of
+from acncodec.errors import InputError
+from acncodec.images.picture import Picture, exact, expand, layout, read_picture
+from acncodec.images.source import Files
+from acncodec.nets.model import Model
+from acncodec.planning import partition
+from acncodec.scale.shards import read_shard
+from acncodec.scale.work import Work
+
+KIND_SAMPLE = 8  # images of a kind by which a shard chooses the model that makes its codes
+CODE_TILES = 16  # of a large image, whose codes are averaged
+MODEL_DISTANCE = 64.0  # between codes of different models: farther than those of one
+BATCH = 256
+SAMPLE_OF_SHARD = 4096  # codes of a shard that may become part of the sample
+LENGTHS = struct.Struct("<IQ")  # of a name and of its file, before both
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all tasks know: where work is, and with which options; small, and sent to every process."""
+
+    target: Path
+    parts: int
+    options: Options
+    models: tuple[str, ...]  # names and files
+    auto: bool
+    verify: bool
+    device: str
+
+    @property
+    def work(self) -> Work:
+        return Work(self.target)
+
+    @property
+    def files(self) -> list[Path]:
+        """Those of the models that are files."""
+        return [Path(name) for name in self.models if name.endswith(bundled.SUFFIX)]
+
+    def loaded(self) -> list[Model]:
+        return _loaded(self.models, self.auto, self.device)
+
+
+@cache
+def _loaded(names: tuple[str, ...], auto: bool, device: str) -> list[Model]:
+    """Models, once a process."""
+    found = bundled.candidates(list(names), auto)
+    for model in found:
+        model.networks.to(device_of(device))
+    return found
+
+
+def shard_name(number: int) -> str:
+    return f"shards/{number:06}.json"
+
+
+def codes(job: Job, number: int) -> None:
+    """The codes of a shard's images: float32 [n, D], and which of its files these are."""
+    work, models = job.work, job.loaded()
+    found: list[np.ndarray] = []
+    places: list[int] = []
+    files = enumerate(read_shard(work.json(shard_name(number))))
+    while batch := list(itertools.islice(files, SAMPLE_OF_SHARD)):
+        pictures = {i: picture for i, (_, data) in batch if (picture := _picture(data, job.options.exact_files))}
+        for i, vector in _vectors(pictures, models):
+            places.append(i)
+            found.append(vector)
+    order = np.argsort(places)
+    width = _width(models)
+    vectors = np.stack(found)[order] if found else np.zeros((0, width), dtype=np.float32)
+    work.put_arrays(f"codes/{number:06}.npz", codes=vectors, places=np.array(places, dtype=np.int64)[order])
+
+
+def _picture(data: bytes | str, exact_files: bool) -> Picture | None:
+    """What `collect` takes a file for."""
+    picture = None if isinstance(data, str) else read_picture(data)
+    return None if picture is not None and exact_files and not exact(picture.form) else picture
+
+
+def _width(models: list[Model]) -> int:
+    """Dimensions of what stands for an image: those of a code, and one for each model."""
+    return max(model.arch.code for model in models) + len(models) if models else 1
+
+
+def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tuple[int, np.ndarray]]:
+    """For each picture that a model can code its code, beside the model's own axis: float32 [D]."""
+    kinds: dict[tuple[int, ...], dict[int, Forms]] = {}
+    for i, picture in pictures.items():
+        each = Forms(picture, expand(picture))
+        other = -1 if each.expanded is None else layout(each.expanded.form)
+        kinds.setdefault((layout(picture.form), other, *picture.samples.shape), {})[i] = each
+    for kind in kinds.values():
+        coding = best_coding(list(kind.values())[:KIND_SAMPLE], models)
+        if coding is None:
+            continue
+        chosen = coding.planes[0].model
+        members = list(kind)
+        for start in range(0, len(members), BATCH):
+            now = members[start : start + BATCH]
+            elements = [[e for m, e in coding.elements(kind[i]) if m == chosen] for i in now]
+            tiles = [own[:: -(-len(own) // CODE_TILES)] for own in elements]
+            shapes = sorted({tile.shape for own in tiles for tile in own})
+            sums, counts = np.zeros((len(now), models[chosen].arch.code)), np.zeros(len(now))
+            for shape in shapes:
+                owners = [k for k, own in enumerate(tiles) for tile in own if tile.shape == shape]
+                stacked = np.stack([tile for own in tiles for tile in own if tile.shape == shape])
+                np.add.at(sums, owners, encode(models[chosen], stacked))
+                np.add.at(counts, owners, 1)
+            vectors = np.zeros((len(now), _width(models)), dtype=np.float32)
+            vectors[:, : sums.shape[1]] = np.rint(sums / counts[:, None])
+            vectors[:, chosen - len(models)] = MODEL_DISTANCE
+            yield from zip(now, vectors, strict=True)
+
+
+def fit(job: Job, count: int) -> None:
+    """Where the parts lie among the codes of `count` shards: from a sample that takes as much of each, spread evenly."""
+    work = job.work
+    wanted = min(partition.MAX_SAMPLE, partition.SAMPLE_A_PART * job.parts)
+    each = min(SAMPLE_OF_SHARD, max(1, -(-wanted // max(1, count))))
+    sample = []
+    for number in range(count):
+        found = work.arrays(f"codes/{number:06}.npz")["codes"]
+        sample.append(found[:: max(1, len(found) // each)][:each])
+    stacked = np.concatenate(sample)
+    parts = min(job.parts, len(stacked))
+    placed = partition.fit(stacked, parts) if parts else partition.Partition(np.zeros((1, 1)), np.zeros(1))
+    work.put_arrays("partition.npz", centroids=placed.centroids, prices=placed.prices)
+
+
+def exchange(job: Job, number: int, count: int) -> None:
+    """A shard's files in the order of their parts; what has no code goes with the shard's place among `count` of them."""
+    work = job.work
+    known, placed = work.arrays(f"codes/{number:06}.npz"), work.arrays("partition.npz")
+    others = number * job.parts // count
+    where = dict(zip(known["places"].tolist(), partition.Partition(**placed).assign(known["codes"]).tolist(), strict=True))
+    by_part: list[list[bytes]] = [[] for _ in range(job.parts)]
+    unreadable = []
+    for i, (name, data) in enumerate(read_shard(work.json(shard_name(number)))):
+        if isinstance(data, str):
+            unreadable.append([os.fsdecode(name), data])
+        else:
+            by_part[where.get(i, others)] += [LENGTHS.pack(len(name), len(data)), name, data]
+    sizes = [sum(map(len, chunks)) for chunks in by_part]
+    work.put(f"exchange/{number:06}.files", itertools.chain.from_iterable(by_part))
+    ends = list(itertools.accumulate(sizes, initial=0))
+    work.put_json(f"exchange/{number:06}.json", {"ends": ends, "unreadable": unreadable})
+
+
+def code(job: Job, number: int, count: int) -> None:
+    """One part: gathered from `count` shards, compressed, checked, and what the manifest has to say of it."""
+    work = job.work
+    files: dict[bytes, bytes] = {}
+    for shard in range(count):
+        for name, data in _gathered(work, shard, number):
+            if name in files:
+                raise InputError(f"two files of the source have the name '{os.fsdecode(name)}'; give each its own")
+            files[name] = data
+    empty = [os.fsencode(name) for name in work.json("notes.json")["empty"]] if number == 0 else []
+    device = device_of(job.device)
+    inspect = verifier(job.files, device, unwatched) if job.verify else None
+    path = work.path(part_name(number))
+    done = compress(Files(files, empty), path, job.loaded(), job.options, unwatched, inspect)
+    with Archive(path, job.files, device) as archive:
+        header = archive.header
+        stored = archive.directory.named
+        result = {
+            "size": done.size,
+            "sha256": _sha256(path),
+            "files": header.entries,
+            "images": sum(header.blocks),
+            "pictures": len(Pictures(archive).entries),
+            "named": len(stored),
+            "sections": len(header.blocks) + len(header.stores),
+            "models": [[model.name, model.sha256.hex()] for model in header.models],
+            "source_bytes": done.collection.source_bytes,
+            "unmodelled": done.stored,
+            # Beside numbered names, which must not meet them.
+            "kept": [os.fsdecode(name) for name in stored] if job.options.names != NAMES_KEEP else [],
+        }
+    found = hashes(stored)
+    work.put_arrays(f"names/{number:06}.npz", hashes=found[np.lexsort((found[:, 1], found[:, 0]))])
+    work.put_json(result_name(number), result)
+
+
+def _gathered(work: Work, shard: int, part: int) -> Iterator[tuple[bytes, bytes]]:
+    start, end = work.json(f"exchange/{shard:06}.json")["ends"][part : part + 2]
+    with work.path(f"exchange/{shard:06}.files").open("rb") as file:
+        file.seek(start)
+        while file.tell() < end:
+            lengths = LENGTHS.unpack(file.read(LENGTHS.size))
+            yield file.read(lengths[0]), file.read(lengths[1])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def part_name(number: int) -> str:
+    return f"part-{number:05}.acn"
+
+
+def result_name(number: int) -> str:
+    return f"results/{number:06}.json"
+
+
+def one_thread() -> None:
+    """Where several tasks share a machine, each keeps to one core."""
+    torch.set_num_threads(1)

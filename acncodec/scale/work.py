@@ -1,0 +1,79 @@
+"""What is known so far of an archive that is being made: files in a hidden folder, each there whole or not at all.
+
+A stage's task is done if its result is there, so work that was cut short goes on from what is left. Every process reads and
+writes here: on a cluster it lies, as the archive itself, on a file system that all nodes see.
+"""
+
+import io
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acncodec.archive.atomic import write_atomically
+from acncodec.errors import InputError, OutputError
+
+FOLDER = ".acncodec-work"
+
+
+class Work:
+    """The folder of work in progress in the directory of an archive to be."""
+
+    def __init__(self, target: Path) -> None:
+        self.target, self.folder = target, target / FOLDER
+
+    def begin(self, settings: dict[str, Any], resume: bool) -> None:
+        """Make the folder, or go on with the one that is there, if it was begun with the same settings.
+
+        Raises InputError, OutputError.
+        """
+        if resume and self.has("settings.json"):
+            if self.json("settings.json") != settings:
+                raise InputError(
+                    f"the work in '{self.target}' was begun with another source or other options; repeat these"
+                )
+            return
+        try:
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"cannot write '{self.target}': {error.strerror}") from error
+        self.put_json("settings.json", settings)
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def has(self, name: str) -> bool:
+        return self.path(name).exists()
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.path(name).read_bytes())
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        with np.load(self.path(name)) as found:
+            return dict(found)
+
+    def put_json(self, name: str, value: Any) -> None:
+        """Raises OutputError, as all that put."""
+        self.put(name, [json.dumps(value).encode()])
+
+    def put_arrays(self, name: str, **arrays: Any) -> None:
+        data = io.BytesIO()
+        np.savez(data, **arrays)
+        self.put(name, [data.getvalue()])
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> None:
+        path = self.path(name)
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write '{path.parent}': {error.strerror}") from error
+        write_atomically(path, chunks, overwrite=True)  # a task that is run twice writes the same twice
+
+    def end(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
