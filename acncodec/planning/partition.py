@@ -11,8 +11,8 @@ import numpy as np
 SAMPLE_A_PART = 256  # codes of the sample for every part, on which centroids and prices are fitted
 MAX_SAMPLE = 1 << 18
 ITERATIONS = 20  # of k-means
-ROUNDS = 200  # of prices
-FIRST_STEP = 0.2  # by which a price moves at first, in mean squared distances a share of the load
+ROUNDS = 300  # of prices
+LAST_STEP = 1e-3  # by which a price moves in the end, in mean squared distances to the nearest centroid
 GRID = 16.0  # centroids are multiples of 1 / GRID: then all distances are sums of integers, exact in float64
 BATCH = 1 << 12
 
@@ -60,12 +60,14 @@ def _prices(sample: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """
     unpriced = Partition(centroids, np.zeros(len(centroids)))
     costs = np.concatenate([unpriced._costs(sample[i : i + BATCH]) for i in range(0, len(sample), BATCH)])
-    scale = float(np.mean(costs.min(1) + np.square(sample.astype(np.float64)).sum(1)))
+    near = np.mean(costs.min(1) + np.square(sample.astype(np.float64)).sum(1))
+    far = np.mean(np.square(centroids - centroids.mean(0)).sum(1))
+    steps = np.geomspace(far + near, LAST_STEP * near, ROUNDS) if near > 0 else np.full(ROUNDS, far)
     even = len(sample) / len(centroids)
     prices, best, least = np.zeros(len(centroids)), np.zeros(len(centroids)), np.inf
-    for turn in range(ROUNDS):
+    for step in steps:
         load = np.bincount((costs + prices).argmin(1), minlength=len(centroids)) / even
         if load.max() < least:
             best, least = prices.copy(), float(load.max())
-        prices = np.rint((prices + FIRST_STEP * scale * (1 - turn / ROUNDS) * (load - 1)) * GRID**2) / GRID**2
+        prices = np.rint((prices + step * np.clip(load - 1, -1, 1)) * GRID**2) / GRID**2
     return best

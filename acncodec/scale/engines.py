@@ -50,7 +50,7 @@ class Ray:
         left = iter(tasks)
         try:
             for task in left:
-                waiting.append(remote.remote(function, task))
+                waiting.append(remote.options(name=function.__name__).remote(function, task))
                 if len(waiting) >= WINDOW * self._slots:
                     waiting = self._wait(waiting, advance)
             while waiting:
