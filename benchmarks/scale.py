@@ -1,0 +1,271 @@
+"""What archives of many parts cost and save: bits by number of parts, seconds by workers, seconds and memory by size.
+
+    python -m benchmarks.scale [bits] [workers] [growth] [--most 1000000]
+
+bits: training images of MNIST (60,000, binarised) and CIFAR-10 (50,000) as sets, in one archive and in 4, 16 and 64 parts,
+shared out by code and at random. They were trained on: what counts is how rows differ. All but pixels is coded for every
+row, on real stacks; pixels cost the same in all, and are coded, and decoded again, once for each set. workers: Ray with one
+and with two processes. growth: small synthetic images in tar files, with a part for every 15,625. Steps that are not named
+keep their last results in benchmarks/results/scale.json. Needs `mnist/` and `cifar10/` in the folder of ACNCODEC_DATA.
+"""
+
+import io
+import json
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from PIL import Image
+
+from acncodec import api
+from acncodec.archive.header import NAMES_DROP
+from acncodec.codec.progress import Advance, ignore
+from acncodec.planning.partition import Partition
+from acncodec.scale.engines import engine
+from acncodec.scale.pipeline import Options, compress_parts
+from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs
+from benchmarks.directory_sets import cifar10
+from benchmarks.patches import replaced
+from benchmarks.provenance import provenance
+
+RESULTS = Path(__file__).parent / "results"
+PARTS = (1, 4, 16, 64)
+REAL_PARTS = 16
+SETS = {"MNIST, 1-bit": "mnist-1bit", "CIFAR-10": "photo-rgb"}
+PART_IMAGES = 15_625
+COUNTS = (15_625, 125_000, 1_000_000)
+TAR_IMAGES = 10_000
+SIDE = 12
+NOISE = 0.03  # of the pixels are flipped, so that no two images are the same
+WORKER_IMAGES, WORKER_PARTS = 20_000, 8
+
+
+def _nothing(stack: Any, pixels: np.ndarray, z: np.ndarray, model: Any) -> float:
+    """In the place of `push_pixels`."""
+    return 0.0
+
+
+def _random(self: Partition, codes: np.ndarray) -> np.ndarray:
+    """In the place of `assign`."""
+    return np.random.default_rng(len(codes)).integers(0, len(self.prices), len(codes))
+
+
+def write_set(name: str, root: Path) -> int:
+    """The training images of a set as PNG files; returns how many."""
+    if name.startswith("MNIST"):
+        images = binarise(mnist("train"), BINARISE_SEEDS["train"])
+        write_pngs(images, None, root, bilevel=True)
+        return len(images)
+    images, _ = cifar10("train")
+    (root / "all").mkdir(parents=True)
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(root / "all" / f"{i:05}.png")
+    return len(images)
+
+
+def bits(folder: Path) -> dict[str, Any]:
+    """Bits an image of every arrangement."""
+    found: dict[str, Any] = {}
+    for name, model in SETS.items():
+        root = folder / model
+        count = write_set(name, root)
+        done = api.compress(root, folder / "real", names="drop", models=model, parts=REAL_PARTS)
+        rows = {"real": _parted(done.info, count)}
+        click.echo(f"{name}, all of it: {rows['real']}", err=True)
+        shutil.rmtree(folder / "real")
+        pixels = {"acncodec.coding.protocol.push_pixels": _nothing}
+        for parts in (None, *PARTS):
+            ways: dict[str, dict[str, Any]] = {"": {}}
+            if parts and parts > 1:
+                ways = {"by code": {}, "at random": {"acncodec.planning.partition.Partition.assign": _random}}
+            for way, patches in ways.items():
+                with replaced(pixels | patches):
+                    target = folder / "out"
+                    done = api.compress(root, target, names="drop", models=model, parts=parts, verify=False)
+                key = f"{parts} parts, {way}" if way else "one archive" if parts is None else "1 part"
+                rows[key] = _parted(done.info, count)
+                click.echo(f"{name}, {key}: {rows[key]}", err=True)
+                shutil.rmtree(target) if parts else target.unlink()
+        found[name] = {"images": count, "rows": rows}
+        shutil.rmtree(root)
+    return found
+
+
+def _parted(info: dict[str, Any], count: int) -> dict[str, float]:
+    """Bits an image of the file, by what they are for."""
+    ledger = {line["part"]: line["bits"] / count for line in info["ledger"]}
+    pixels, latent, order = ledger.get("residual", 0.0), ledger["latent"], ledger["order"]
+    total = info["file_bits"] / count
+    return {"pixels": pixels, "latent": latent, "order": order, "rest": total - pixels - latent - order, "file": total}
+
+
+class Stages:
+    """Seconds and peak memory of every stage, as a `Progress`."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, float]] = {}
+        self._stage, self._start = "", time.perf_counter()
+
+    def __call__(self, stage: str, total: int) -> Advance:
+        self.end()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        self._stage, self._start = stage, time.perf_counter()
+        return ignore
+
+    def end(self) -> None:
+        if self._stage:
+            status = Path("/proc/self/status").read_text()
+            peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+            self.found[self._stage] = {"seconds": time.perf_counter() - self._start, "mib": peak}
+
+
+def make(source: str, target: Path, parts: int, model: str, engine_name: str, workers: int, progress: Any) -> float:
+    """Compress into parts; returns seconds of wall clock, without what it takes to start a cluster."""
+    with engine(engine_name, workers) as running:
+        start = time.perf_counter()
+        compress_parts(
+            source,
+            target,
+            parts=parts,
+            models=(model,),
+            auto=False,
+            options=Options(names=NAMES_DROP),
+            engine=running,
+            progress=progress,
+            verify=False,
+        )
+        return time.perf_counter() - start
+
+
+def workers(folder: Path) -> dict[str, Any]:
+    """One process and two, and whether they make the same archive."""
+    root = folder / "digits"
+    write_pngs(binarise(mnist("train"), BINARISE_SEEDS["train"])[:WORKER_IMAGES], None, root, bilevel=True)
+    found: dict[str, Any] = {}
+    for number in (1, 2, 1, 2):
+        stages, target = Stages(), folder / f"out{number}"
+        seconds = make(str(root), target, WORKER_PARTS, "mnist-1bit", "ray", number, stages)
+        stages.end()
+        found.setdefault(str(number), []).append({"seconds": seconds, "stages": stages.found})
+        click.echo(f"{number} workers: {seconds:.1f} s", err=True)
+        if number == 1:
+            first = {path.name: path.read_bytes() for path in target.iterdir()}
+        else:
+            found["same"] = first == {path.name: path.read_bytes() for path in target.iterdir()}
+        shutil.rmtree(target)
+    return {"images": WORKER_IMAGES, "parts": WORKER_PARTS, **found}
+
+
+def synthetic(count: int, folder: Path) -> None:
+    """Tar files of 1-bit images SIDE by SIDE: discs and bars at random places."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    folder.mkdir()
+    for number in range(-(-count // TAR_IMAGES)):
+        with tarfile.open(folder / f"set-{number:03}.tar", "w") as tar:
+            for i in range(min(TAR_IMAGES, count - number * TAR_IMAGES)):
+                y, x, r = rng.uniform(0, SIDE, 3)
+                disc = np.hypot(rows - y, columns - x) < r / 2 + 1
+                image = disc if i % 2 else np.abs(rows - y) < r / 4 + np.abs(columns - x) * 0.2
+                data = io.BytesIO()
+                Image.fromarray(image ^ (rng.random(image.shape) < NOISE)).save(data, "PNG")
+                member = tarfile.TarInfo(f"{i:05}.png")
+                member.size = len(data.getvalue())
+                tar.addfile(member, io.BytesIO(data.getvalue()))
+
+
+def growth(folder: Path, most: int) -> dict[str, Any]:
+    """Seconds and memory of every stage."""
+    found = {}
+    for count in (n for n in COUNTS if n <= most):
+        root = folder / f"synthetic-{count}"
+        synthetic(count, root)
+        stages = Stages()
+        target = folder / "out"
+        seconds = make(f"{root}/set-*.tar", target, count // PART_IMAGES, "mnist-1bit", "local", 1, stages)
+        stages.end()
+        size = sum(path.stat().st_size for path in target.iterdir())
+        found[str(count)] = {"seconds": seconds, "bits": 8 * size / count, "stages": stages.found}
+        click.echo(f"{count:,}: {found[str(count)]}", err=True)
+        shutil.rmtree(target)
+        shutil.rmtree(root)
+    return found
+
+
+def markdown(results: dict[str, Any]) -> str:
+    lines = ["# Archives of many parts", ""]
+    if "bits" in results:
+        lines += _title(results, "bits", "Bits an image, names dropped; pixels are of the archive that was coded whole.")
+        for name, found in results["bits"]["found"].items():
+            lines += [f"### {name}, {found['images']:,} training images", "", "| | latents | order | rest | with pixels |"]
+            lines += ["|---" * 5 + "|"]
+            pixels = found["rows"]["real"]["pixels"]
+            for key, row in found["rows"].items():
+                whole = row["file"] + (0 if key == "real" else pixels)
+                title = f"{REAL_PARTS} parts, by code, coded whole and decoded again" if key == "real" else key
+                lines.append(f"| {title} | {row['latent']:.3f} | {row['order']:.3f} | {row['rest']:.3f} | {whole:,.2f} |")
+            lines.append("")
+    if "workers" in results:
+        found = results["workers"]["found"]
+        words = f"{found['images']:,} 1-bit digits in {found['parts']} parts, each run twice; seconds without starting Ray."
+        lines += _title(results, "workers", words)
+        lines += ["| workers | seconds | codes | exchange | code |", "|---" * 5 + "|"]
+        for number in ("1", "2"):
+            best = min(found[number], key=lambda run: run["seconds"])
+            each = [f"{best['stages'][stage]['seconds']:.1f}" for stage in ("codes", "exchange", "code")]
+            both = " and ".join(f"{run['seconds']:.1f}" for run in found[number])
+            lines.append(f"| {number} | {both} | " + " | ".join(each) + " |")
+        lines += ["", f"The archives are {'the same, byte for byte' if found['same'] else 'NOT the same'}.", ""]
+    if "growth" in results:
+        words = f"1-bit images of {SIDE}x{SIDE}, {PART_IMAGES:,} a part, in one process: seconds, and its peak memory."
+        lines += _title(results, "growth", words)
+        names = ["list", "codes", "exchange", "code", "index"]
+        lines += ["| images | seconds | bits an image | " + " | ".join(names) + " |", "|---" * (3 + len(names)) + "|"]
+        for count, row in results["growth"]["found"].items():
+            each = [f"{s['seconds']:.1f} s, {s['mib']:,.0f} MiB" if (s := row["stages"].get(n)) else "" for n in names]
+            lines.append(f"| {int(count):,} | {row['seconds']:.0f} | {row['bits']:.2f} | " + " | ".join(each) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _title(results: dict[str, Any], step: str, words: str) -> list[str]:
+    of = results[step]["provenance"]
+    return [f"## {step}", "", words, f"{of['date']}, `{of['command']}`, commit {of['commit']}, {of['machine']}.", ""]
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@click.command()
+@click.argument("steps", nargs=-1, type=click.Choice(["bits", "workers", "growth"]))
+@click.option("--most", default=COUNTS[-1], show_default=True, help="Synthetic images at most.")
+def main(steps: tuple[str, ...], most: int) -> None:
+    """Measure the steps, or all of them."""
+    known: dict[str, Callable[[Path], dict[str, Any]]] = {
+        "bits": bits,
+        "workers": workers,
+        "growth": lambda folder: growth(folder, most),
+    }
+    path = RESULTS / "scale.json"
+    for step in steps or known:
+        with _folder() as folder:
+            found = known[step](folder)
+        results = json.loads(path.read_text()) if path.exists() else {}
+        results[step] = {"found": found, "provenance": provenance()}
+        path.write_text(json.dumps(results, indent=1) + "\n")
+        (RESULTS / "scale.md").write_text(markdown(results))
+    click.echo((RESULTS / "scale.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
