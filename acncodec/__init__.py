@@ -4,15 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acncodec.access import AcnDataset, Images
+    from acncodec.access import AcnDataset, AcnStream, Images
     from acncodec.access import open_images as open
     from acncodec.api import Compressed, Model, compress, decompress
 
 __version__ = "0.1.0"
-_PLACES = {"AcnDataset": "access", "Images": "access", "open": "access"} | dict.fromkeys(
+_PLACES = dict.fromkeys(("AcnDataset", "AcnStream", "Images", "open"), "access") | dict.fromkeys(
     ("Compressed", "Model", "compress", "decompress"), "api"
 )
-__all__ = ["AcnDataset", "Compressed", "Images", "Model", "compress", "decompress", "open"]
+__all__ = ["AcnDataset", "AcnStream", "Compressed", "Images", "Model", "compress", "decompress", "open"]
 
 
 def __getattr__(name: str) -> Any:

@@ -75,7 +75,8 @@ def sections(data: bytes) -> list[tuple[str, bytes]]:
         check(int.from_bytes(fields.take(4), "little") == zlib.crc32(payload), f"the checksum of {tag} is wrong")
         found.append((tag, payload))
     fields.end()
-    check(features == any(tag == "MODL" for tag, _ in found), "the archive has features that it does not tell")
+    tags = {tag for tag, _ in found}
+    check(features == ("MODL" in tags) | ("MANI" in tags) << 1, "the archive has features that it does not tell")
     return found
 
 

@@ -10,12 +10,14 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+import reader
 from conftest import make_pngs, no_progress, random_pixels, save_image, snapshot
+from reader_parts import Manifest
 from test_cli import acncodec, good
 
 import acncodec as package
 from acncodec.archive import atomic
-from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS
+from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP
 from acncodec.archive.manifest import BUCKET_KEYS
 from acncodec.codec.compress import Options
 from acncodec.codec.decompress import check, decompress
@@ -89,6 +91,24 @@ def test_a_directory_comes_back(source: Path, make: Callable[..., Path], model_f
         assert told["file_bits"] == 8 * sum(path.stat().st_size for path in archive.iterdir())
         assert sum(line["bits"] for line in told["ledger"]) == told["file_bits"]
         assert check(parts, progress=no_progress).files == told["files"]
+
+
+def test_another_reader_agrees(source: Path, make: Callable[..., Path], model_files: list[Path]) -> None:
+    for names in (NAMES_KEEP, NAMES_FOLDERS):
+        archive = make(source, str(names), names=names)
+        manifest = Manifest(archive)
+        with Parts(archive, model_files) as parts:
+            for number, (name, *_) in enumerate(manifest.parts):
+                found = reader.Archive((archive / name).read_bytes(), [path.read_bytes() for path in model_files])
+                with parts.open(number) as part:
+                    entries = {entry.name for entry in part.entries}
+                    named = set(part.directory.named)
+                prefix = os.fsencode(manifest.prefix(number))
+                assert entries == {
+                    each if each in named else b"/".join([*each.split(b"/")[:-1], prefix + each.split(b"/")[-1]])
+                    for each in found.files
+                }
+                assert {manifest.part_of(each) for each in named} <= {number}
 
 
 def test_every_part_is_an_archive_by_itself(source: Path, make: Callable[..., Path], model_files: list[Path]) -> None:
