@@ -32,6 +32,8 @@ TESTS = {  # by module, or by folder for those that have no line of their own
     "exact": "exact trainable parity theory",
     "coding": "protocol theory frequencies steps parity training",
     "archive": "archive_container corruption codec",
+    "archive/manifest": "manifest scale",
+    "archive/retrieval": "manifest",
     "coding/stack": "stack protocol",
     "coding/frequencies": "frequencies parity protocol",
     "coding/latents": "protocol theory",

@@ -1,11 +1,12 @@
 """What archives of many parts cost and save: bits by number of parts, seconds by workers, seconds and memory by size.
 
-    python -m benchmarks.scale [bits] [workers] [growth] [--most 1000000]
+    python -m benchmarks.scale [bits] [workers] [growth] [costs] [--most 1000000]
 
 bits: training images of MNIST (60,000, binarised) and CIFAR-10 (50,000) as sets, in one archive and in 4, 16 and 64 parts,
 shared out by code and at random. They were trained on: what counts is how rows differ. All but pixels is coded for every
 row, on real stacks; pixels cost the same in all, and are coded, and decoded again, once for each set. workers: Ray with one
-and with two processes. growth: small synthetic images in tar files, with a part for every 15,625. Steps that are not named
+and with two processes. growth: small synthetic images in tar files, with a part for every 15,625. costs: what an RGB image
+of 64x64 (four of CIFAR-10's test images) takes of one core and of the disk, by stage. Steps that are not named
 keep their last results in benchmarks/results/scale.json. Needs `mnist/` and `cifar10/` in the folder of ACNCODEC_DATA.
 """
 
@@ -22,14 +23,18 @@ from typing import Any
 
 import click
 import numpy as np
+import torch
 from PIL import Image
 
 from acncodec import api
 from acncodec.archive.header import NAMES_DROP
-from acncodec.codec.progress import Advance, ignore
+from acncodec.codec.decompress import check
+from acncodec.codec.parts import Parts
+from acncodec.codec.progress import Advance, ignore, unwatched
 from acncodec.planning.partition import Partition
 from acncodec.scale.engines import engine
 from acncodec.scale.pipeline import Options, compress_parts
+from acncodec.scale.work import FOLDER
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs
 from benchmarks.directory_sets import cifar10
 from benchmarks.patches import replaced
@@ -45,6 +50,7 @@ TAR_IMAGES = 10_000
 SIDE = 12
 NOISE = 0.03  # of the pixels are flipped, so that no two images are the same
 WORKER_IMAGES, WORKER_PARTS = 20_000, 8
+COST_IMAGES = 2000
 
 
 def _nothing(stack: Any, pixels: np.ndarray, z: np.ndarray, model: Any) -> float:
@@ -199,6 +205,30 @@ def growth(folder: Path, most: int) -> dict[str, Any]:
     return found
 
 
+def costs(folder: Path) -> dict[str, Any]:
+    """Of an RGB image of 64x64: milliseconds of one core and bytes, by stage."""
+    torch.set_num_threads(1)
+    images, _ = cifar10()
+    images = images[: 4 * COST_IMAGES].reshape(-1, 2, 2, 32, 32, 3).swapaxes(2, 3).reshape(-1, 64, 64, 3)
+    root, target = folder / "images", folder / "out"
+    root.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(root / f"{i:05}.png")
+    stages = Stages()
+    with replaced({"acncodec.scale.work.Work.end": lambda self: None}):  # what it has put down is to be weighed
+        make(str(root), target, 1, "photo-rgb", "local", 1, stages)
+    stages.end()
+    with Parts(target) as parts:
+        start = time.perf_counter()
+        check(parts, progress=unwatched)
+        stages.found["check"] = {"seconds": time.perf_counter() - start}
+    each = {name: 1000 * row["seconds"] / len(images) for name, row in stages.found.items()}
+    places = {"source": root, "codes": target / FOLDER / "codes", "exchange": target / FOLDER / "exchange"}
+    size = {name: sum(p.stat().st_size for p in place.iterdir()) / len(images) for name, place in places.items()}
+    size["archive"] = sum(path.stat().st_size for path in target.glob("*.acn")) / len(images)
+    return {"images": len(images), "milliseconds": each, "bytes": size}
+
+
 def markdown(results: dict[str, Any]) -> str:
     lines = ["# Archives of many parts", ""]
     if "bits" in results:
@@ -232,6 +262,12 @@ def markdown(results: dict[str, Any]) -> str:
             each = [f"{s['seconds']:.1f} s, {s['mib']:,.0f} MiB" if (s := row["stages"].get(n)) else "" for n in names]
             lines.append(f"| {int(count):,} | {row['seconds']:.0f} | {row['bits']:.2f} | " + " | ".join(each) + " |")
         lines.append("")
+    if "costs" in results:
+        found = results["costs"]["found"]
+        words = f"{found['images']:,} RGB images of 64x64 in one part, one process on one core, `photo-rgb`; an image:"
+        lines += _title(results, "costs", words)
+        lines += ["| | ms |", "|---|---|"] + [f"| {name} | {ms:.3f} |" for name, ms in found["milliseconds"].items()]
+        lines += ["", "| | bytes |", "|---|---|"] + [f"| {name} | {b:,.0f} |" for name, b in found["bytes"].items()] + [""]
     return "\n".join(lines)
 
 
@@ -247,7 +283,7 @@ def _folder() -> Iterator[Path]:
 
 
 @click.command()
-@click.argument("steps", nargs=-1, type=click.Choice(["bits", "workers", "growth"]))
+@click.argument("steps", nargs=-1, type=click.Choice(["bits", "workers", "growth", "costs"]))
 @click.option("--most", default=COUNTS[-1], show_default=True, help="Synthetic images at most.")
 def main(steps: tuple[str, ...], most: int) -> None:
     """Measure the steps, or all of them."""
@@ -255,6 +291,7 @@ def main(steps: tuple[str, ...], most: int) -> None:
         "bits": bits,
         "workers": workers,
         "growth": lambda folder: growth(folder, most),
+        "costs": costs,
     }
     path = RESULTS / "scale.json"
     for step in steps or known:
