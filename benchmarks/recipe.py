@@ -52,7 +52,7 @@ def run(experiment: Experiment, base: Architecture, images: list[np.ndarray], te
     forward = sum(parts.values())
     with replaced(experiment.patches):
         data = split(images)
-        trainer = Trainer(arch, data, Budget(steps=1))
+        trainer = Trainer(arch, data, Budget(steps=1), experiment.seed)
         trainer.budget = Budget(steps=max(1, round(teraflop * 1e12 / (3 * forward * trainer.batch))))
         steps = trainer.budget.steps or 1
         curve: list[list[float]] = []
@@ -93,7 +93,7 @@ def markdown(name: str, rows: dict[str, dict[str, Any]]) -> str:
         f"# Recipes for {name}",
         "",
         "Held-out training images along their own tour, exact integers, averaged weights. Each row differs from `base` in "
-        "one thing; all had the same training work. How far runs of one recipe differ by chance, one run each can't tell.",
+        "one thing; all had the same training work. `base-again` shows how far runs of one recipe differ by chance.",
         "",
         "| change | bits a value | against base | residual, nats | KL, nats | Mflop an image to decode | steps | seconds |",
         "|---" * 8 + "|",

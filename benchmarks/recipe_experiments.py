@@ -14,9 +14,14 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.conditioning import _stretch
 from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, plane_count, predict, to_planes
 from acncodec.training.objective import Objective, code_length
+from acncodec.training.trainer import Trainer
 from benchmarks.patches import Patches
 from benchmarks.rounding_cost import NOTHING_ROUNDED
 from benchmarks.variants import CODE_LENGTH, TRAINER, WITHOUT_KERNEL, WITHOUT_LATENTS, WITHOUT_PARENT, neighbours
+
+OBJECTIVE = "acncodec.training.objective.Objective.forward"
+STEP_OF_PRIOR = f"{TRAINER}.Trainer._step_of_prior"
+CROPPED = 4  # rows and columns
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Experiment:
     latents: bool = True
     share: float = 0.0
     first: Patches = field(default_factory=dict)  # until this share of the budget is spent
+    seed: int = 0
 
 
 def _rmsprop(parameters: Any, rate: float, **_: Any) -> torch.optim.Optimizer:
@@ -55,6 +61,23 @@ def _middle(x: Tensor, height: int, width: int) -> Tensor:
 def _flipped(self: Objective, pixels: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A random half of the batches mirrored; an image and its mirror image share an entry among the codes."""
     return _objective(self, pixels.flip(2) if torch.rand(()) < 0.5 else pixels, *rest)
+
+
+def _cropped(self: Objective, pixels: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A random half of the batches without CROPPED rows and columns, taken from random sides."""
+    if torch.rand(()) < 0.5:
+        top, left = torch.randint(CROPPED + 1, (2,)).tolist()
+        height, width = pixels.shape[1] - CROPPED, pixels.shape[2] - CROPPED
+        pixels = pixels[:, top : top + height, left : left + width].contiguous()
+    return _objective(self, pixels, *rest)
+
+
+_prior_step = Trainer._step_of_prior
+
+
+def _four_prior_steps(self: Trainer, codes: Tensor) -> None:
+    for _ in range(4):
+        _prior_step(self, codes)
 
 
 def _rate(value: float) -> Patches:
@@ -85,12 +108,18 @@ def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
     channels = base.channels
     found = {
         "base": Experiment("as `acncodec train` does it"),
+        "base-again": Experiment("the same from another seed", seed=1),
         "no-latents": Experiment("no latents: the PixelCNN alone", patches=WITHOUT_LATENTS, latents=False),
         "unordered": Experiment("prior without a parent", patches=WITHOUT_PARENT),
+        "prior-alone-0": Experiment("no steps of the prior alone", patches={STEP_OF_PRIOR: lambda self, codes: None}),
+        "prior-alone-4": Experiment("four steps of the prior alone for each", patches={STEP_OF_PRIOR: _four_prior_steps}),
         "batch-half": Experiment(f"batches of {batch // 2}", patches=_batch(batch // 2)),
         "batch-double": Experiment(f"batches of {batch * 2}", patches=_batch(batch * 2)),
         "rate-half": Experiment("learning rate 1e-3", patches=_rate(1e-3)),
         "rate-double": Experiment("learning rate 4e-3", patches=_rate(4e-3)),
+        "average-less": Experiment("averaged weights of decay 0.99", patches={f"{TRAINER}.AVERAGING": 0.99}),
+        "average-none": Experiment("the last weights, not averaged", patches={f"{TRAINER}.AVERAGING": 0.0}),
+        "crops": Experiment(f"half of the batches cropped by {CROPPED}", patches={OBJECTIVE: _cropped}),
         "wide": Experiment("half as many channels again, 3 blocks", {"channels": channels * 3 // 2, "blocks": 3}),
         "deep": Experiment("three quarters of the channels, 10 blocks", {"channels": channels * 3 // 4, "blocks": 10}),
         "first-5": Experiment("first window 5x5 instead of 7x7", {"first": 5}),
@@ -113,8 +142,6 @@ def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
         found["logistics-4"] = Experiment("4 logistics a colour instead of 8", {"logistics": 4})
         found["logistics-12"] = Experiment("12 logistics a colour instead of 8", {"logistics": 12})
         found["centres-5"] = Experiment("10 logistics around 5 predictions", {"logistics": 10, "centres": 5})
-        found["flips"] = Experiment(
-            "half of the batches mirrored", patches={"acncodec.training.objective.Objective.forward": _flipped}
-        )
+        found["flips"] = Experiment("half of the batches mirrored", patches={OBJECTIVE: _flipped})
         found["features-96"] = Experiment("head of 96 features instead of 48", {"features": 96})
     return found

@@ -404,6 +404,24 @@ def test_parts_are_of_similar_images_and_of_similar_size() -> None:
     assert (partition.fit(codes, 8).assign(codes) == parts).all()
 
 
+def test_many_parts_are_found_in_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition, "MAX_FAN", 4)
+    rng = np.random.default_rng(1)
+    codes = np.rint(rng.normal(0, 20, (8000, 6)))
+    found = partition.fit(codes, 23)
+    assert (found.parts, len(found.below)) == (23, 4)
+    assert found.below[0].below  # three levels
+    parts = found.assign(codes)
+    load = np.bincount(parts, minlength=23)
+    assert load.min() > 0
+    assert load.max() <= 1.6 * len(codes) / 23
+    apart = np.square(codes - codes.mean(0)).sum()
+    within = sum(np.square(codes[parts == i] - codes[parts == i].mean(0)).sum() for i in range(23))
+    assert within < 0.7 * apart
+    again = partition.Partition.of(found.arrays())
+    assert (again.assign(codes) == parts).all()
+
+
 def test_the_walk_lists_what_a_scan_does(source: Path) -> None:
     notes = Listing()
     found = [name for shard in sharding.shards(str(source), notes) for name in shard["names"]]

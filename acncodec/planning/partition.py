@@ -1,6 +1,7 @@
 """Which images go to which part: k-means on a sample of codes (faiss), and prices that make the parts of equal size.
 
-A tour gains from neighbours. Images with similar codes therefore meet in one part, and a part is a set worth a tour.
+A tour gains from neighbours. Images with similar codes therefore meet in one part, and a part is a set worth a tour. Many
+parts are found in levels, first groups of parts and then those of each group, so that no step sees all of them.
 """
 
 from dataclasses import dataclass
@@ -8,53 +9,111 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-SAMPLE_A_PART = 256  # codes of the sample for every part, on which centroids and prices are fitted
-MAX_SAMPLE = 1 << 18
+SAMPLE_A_PART = 256  # codes of the sample for every part, on which centroids and prices are fitted,
+LEAST_SAMPLE_A_PART = 16  # or so many, where parts are many
+MAX_SAMPLE = 1 << 18  # of both, whichever is more
+MAX_FAN = 256  # parts, or groups of parts, of one level
+MAX_FITTED = SAMPLE_A_PART * MAX_FAN  # codes on which one level is fitted: bounds memory and time
 ITERATIONS = 20  # of k-means
 ROUNDS = 300  # of prices
 LAST_STEP = 1e-3  # by which a price moves in the end, in mean squared distances to the nearest centroid
 GRID = 16.0  # centroids are multiples of 1 / GRID: then all distances are sums of integers, exact in float64
 BATCH = 1 << 12
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Where parts lie in code space: `centroids` float64 [K, D] and `prices` float64 [K], both on a grid."""
+    """Where parts lie in code space: `centroids` float64 [K, D] and `prices` float64 [K], both on a grid.
+
+    Where they stand for groups `below` has the partition of each, whose parts are numbered one group after the other.
+    """
 
     centroids: np.ndarray
     prices: np.ndarray
+    below: tuple["Partition", ...] = ()
+
+    @property
+    def parts(self) -> int:
+        return sum(each.parts for each in self.below) if self.below else len(self.prices)
 
     def assign(self, codes: np.ndarray) -> np.ndarray:
         """The part of each of codes [N, D]: the one that is nearest, its price added; int64 [N], the same everywhere."""
-        parts = [self._costs(codes[i : i + BATCH]).argmin(1) for i in range(0, len(codes), BATCH)]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+        batches = [self._costs(codes[i : i + BATCH]).argmin(1) for i in range(0, len(codes), BATCH)]
+        found = np.concatenate(batches) if batches else np.zeros(0, dtype=np.int64)
+        if not self.below:
+            return found
+        parts, first = np.zeros(len(codes), dtype=np.int64), 0
+        for group, each in enumerate(self.below):
+            members = np.flatnonzero(found == group)
+            parts[members] = first + each.assign(codes[members])
+            first += each.parts
+        return parts
 
     def _costs(self, codes: np.ndarray) -> np.ndarray:
         """Squared distances, less each code's own square, and prices: float64 [N, K]."""
         return np.square(self.centroids).sum(1) - 2 * codes.astype(np.float64) @ self.centroids.T + self.prices
 
+    def arrays(self, name: str = "") -> Arrays:
+        """All of it by name, for a file."""
+        found = {f"{name}centroids": self.centroids, f"{name}prices": self.prices}
+        for i, each in enumerate(self.below):
+            found |= each.arrays(f"{name}{i}.")
+        return found
+
+    @classmethod
+    def of(cls, arrays: Arrays, name: str = "") -> "Partition":
+        """Undo `arrays`."""
+        below: list[Partition] = []
+        while f"{name}{len(below)}.prices" in arrays:
+            below.append(cls.of(arrays, f"{name}{len(below)}."))
+        return cls(arrays[f"{name}centroids"], arrays[f"{name}prices"], tuple(below))
+
+
+def sample_size(parts: int) -> int:
+    """Of how many codes a partition into so many parts should be fitted."""
+    return min(SAMPLE_A_PART * parts, max(MAX_SAMPLE, LEAST_SAMPLE_A_PART * parts))
+
 
 def fit(sample: np.ndarray, parts: int, seed: int = 0) -> Partition:
     """A partition into so many parts by a sample of codes [N, D], N at least `parts`, that loads all parts alike."""
-    centroids = np.rint(_kmeans(sample, parts, seed) * GRID) / GRID
-    return Partition(centroids, _prices(sample, centroids))
+    if parts <= MAX_FAN:
+        return _level(sample, np.ones(parts), seed)
+    groups = min(MAX_FAN, -(-parts // MAX_FAN))
+    sizes = np.full(groups, parts // groups)
+    sizes[: parts % groups] += 1
+    top = _level(sample, sizes / sizes.mean(), seed)
+    found = top.assign(sample)
+    below: list[Partition] = []
+    for group, size in enumerate(sizes.tolist()):
+        mine = sample[found == group]
+        # A group that has drawn too few codes to find its parts by is fitted on some of all.
+        below.append(fit(mine if len(mine) >= size else sample[:: max(1, len(sample) // size)][:size], size, seed))
+    return Partition(top.centroids, top.prices, tuple(below))
 
 
-def _kmeans(sample: np.ndarray, parts: int, seed: int) -> np.ndarray:
+def _level(sample: np.ndarray, shares: np.ndarray, seed: int) -> Partition:
+    """One level, whose members are to be loaded by their shares, 1 on average."""
+    sample = sample[:: -(-len(sample) // MAX_FITTED)]
+    centroids = np.rint(_kmeans(sample, len(shares), seed) * GRID) / GRID
+    return Partition(centroids, _prices(sample, centroids, shares))
+
+
+def _kmeans(sample: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Centroids [K, D]. One thread: with more, sums depend on how many there are."""
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
-        limits = {"min_points_per_centroid": 1, "max_points_per_centroid": MAX_SAMPLE}
-        found = faiss.Kmeans(sample.shape[1], parts, niter=ITERATIONS, seed=seed, **limits)
+        limits = {"min_points_per_centroid": 1, "max_points_per_centroid": MAX_FITTED}
+        found = faiss.Kmeans(sample.shape[1], count, niter=ITERATIONS, seed=seed, **limits)
         found.train(np.ascontiguousarray(sample, np.float32))
     finally:
         faiss.omp_set_num_threads(threads)
     return np.asarray(found.centroids, dtype=np.float64)
 
 
-def _prices(sample: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Prices under which the sample is shared out evenly, or nearly so: parts that are too popular become dearer.
+def _prices(sample: np.ndarray, centroids: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Prices under which the sample is shared out as wanted, or nearly so: what is too popular becomes dearer.
 
     Subgradient ascent on the dual of the assignment problem, with the best of all rounds kept.
     """
@@ -63,7 +122,7 @@ def _prices(sample: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     near = np.mean(costs.min(1) + np.square(sample.astype(np.float64)).sum(1))
     far = np.mean(np.square(centroids - centroids.mean(0)).sum(1))
     steps = np.geomspace(far + near, LAST_STEP * near, ROUNDS) if near > 0 else np.full(ROUNDS, far)
-    even = len(sample) / len(centroids)
+    even = shares * len(sample) / len(centroids)
     prices, best, least = np.zeros(len(centroids)), np.zeros(len(centroids)), np.inf
     for step in steps:
         load = np.bincount((costs + prices).argmin(1), minlength=len(centroids)) / even

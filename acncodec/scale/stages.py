@@ -42,8 +42,9 @@ KIND_SAMPLE = 8  # images of a kind by which a shard chooses the model that make
 CODE_TILES = 16  # of a large image, whose codes are averaged
 MODEL_DISTANCE = 64.0  # between codes of different models: farther than those of one
 BATCH = 256
-SAMPLE_OF_SHARD = 4096  # codes of a shard that may become part of the sample
+READ_AT_A_TIME = 4096  # files of a shard
 LENGTHS = struct.Struct("<IQ")  # of a name and of its file, before both
+ENDS = struct.Struct("<QQ")  # where a part's files begin and end
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def codes(job: Job, number: int) -> None:
     found: list[np.ndarray] = []
     places: list[int] = []
     files = enumerate(read_shard(work.json(shard_name(number))))
-    while batch := list(itertools.islice(files, SAMPLE_OF_SHARD)):
+    while batch := list(itertools.islice(files, READ_AT_A_TIME)):
         pictures = {i: picture for i, (_, data) in batch if (picture := _picture(data, job.options.exact_files))}
         for i, vector in _vectors(pictures, models):
             places.append(i)
@@ -145,8 +146,7 @@ def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tupl
 def fit(job: Job, count: int) -> None:
     """Where the parts lie among the codes of `count` shards: from a sample that takes as much of each, spread evenly."""
     work = job.work
-    wanted = min(partition.MAX_SAMPLE, partition.SAMPLE_A_PART * job.parts)
-    each = min(SAMPLE_OF_SHARD, max(1, -(-wanted // max(1, count))))
+    each = max(1, -(-partition.sample_size(job.parts) // max(1, count)))
     sample = []
     for number in range(count):
         found = work.arrays(f"codes/{number:06}.npz")["codes"]
@@ -154,15 +154,16 @@ def fit(job: Job, count: int) -> None:
     stacked = np.concatenate(sample)
     parts = min(job.parts, len(stacked))
     placed = partition.fit(stacked, parts) if parts else partition.Partition(np.zeros((1, 1)), np.zeros(1))
-    work.put_arrays("partition.npz", centroids=placed.centroids, prices=placed.prices)
+    work.put_arrays("partition.npz", **placed.arrays())
 
 
 def exchange(job: Job, number: int, count: int) -> None:
     """A shard's files in the order of their parts; what has no code goes with the shard's place among `count` of them."""
     work = job.work
-    known, placed = work.arrays(f"codes/{number:06}.npz"), work.arrays("partition.npz")
+    known = work.arrays(f"codes/{number:06}.npz")
+    placed = partition.Partition.of(work.arrays("partition.npz"))
     others = number * job.parts // count
-    where = dict(zip(known["places"].tolist(), partition.Partition(**placed).assign(known["codes"]).tolist(), strict=True))
+    where = dict(zip(known["places"].tolist(), placed.assign(known["codes"]).tolist(), strict=True))
     by_part: list[list[bytes]] = [[] for _ in range(job.parts)]
     unreadable = []
     for i, (name, data) in enumerate(read_shard(work.json(shard_name(number)))):
@@ -173,7 +174,8 @@ def exchange(job: Job, number: int, count: int) -> None:
     sizes = [sum(map(len, chunks)) for chunks in by_part]
     work.put(f"exchange/{number:06}.files", itertools.chain.from_iterable(by_part))
     ends = list(itertools.accumulate(sizes, initial=0))
-    work.put_json(f"exchange/{number:06}.json", {"ends": ends, "unreadable": unreadable})
+    work.put(f"exchange/{number:06}.ends", [struct.pack(f"<{len(ends)}Q", *ends)])
+    work.put_json(f"exchange/{number:06}.json", {"unreadable": unreadable})
 
 
 def code(job: Job, number: int, count: int) -> None:
@@ -213,7 +215,9 @@ def code(job: Job, number: int, count: int) -> None:
 
 
 def _gathered(work: Work, shard: int, part: int) -> Iterator[tuple[bytes, bytes]]:
-    start, end = work.json(f"exchange/{shard:06}.json")["ends"][part : part + 2]
+    with work.path(f"exchange/{shard:06}.ends").open("rb") as ends:  # of all parts, of which a part reads its own
+        ends.seek(part * ENDS.size // 2)
+        start, end = ENDS.unpack(ends.read(ENDS.size))
     with work.path(f"exchange/{shard:06}.files").open("rb") as file:
         file.seek(start)
         while file.tell() < end:
