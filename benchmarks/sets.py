@@ -97,7 +97,7 @@ def markdown(results: dict[str, Any]) -> str:
         "`imagenet32` is a stand-in, 64x64 JPEGs halved with a box filter: no figure to be compared with published ones.",
         "Nothing was trained on a test split or chosen by it.",
         "",
-        *(f"- {key}: {value}" for key, value in results["provenance"].items()),
+        *(f"- {name}: {', '.join(row['provenance'].values())}" for name, row in results["sets"].items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -106,13 +106,14 @@ def markdown(results: dict[str, Any]) -> str:
 @click.argument("sets", nargs=-1, type=click.Choice(sorted(TARGETS)))
 @click.option("--images", default=None, type=click.IntRange(min=2), help="Only so many of each set.")
 def main(sets: tuple[str, ...], images: int | None) -> None:
-    """Measure the sets, all unless some are named."""
-    found = {}
+    """Measure the sets, all unless some are named; the others keep their results."""
+    path = RESULTS / "sets.json"
+    found = json.loads(path.read_text())["sets"] if path.exists() and sets and not images else {}
     for name in sets or TARGETS:
-        found[name] = measure(name, images_of(name)[:images])
+        found[name] = {**measure(name, images_of(name)[:images]), "provenance": provenance()}
         click.echo(f"{name}: {found[name]}", err=True)
-    results = {"provenance": provenance(), "sets": found}
-    if not images and not sets:
+    results = {"sets": {name: found[name] for name in TARGETS if name in found}}
+    if not images:
         (RESULTS / "sets.json").write_text(json.dumps(results, indent=1) + "\n")
         (RESULTS / "sets.md").write_text(markdown(results))
     click.echo(markdown(results))
