@@ -32,7 +32,7 @@ TESTS = {  # by module, or by folder for those that have no line of their own
     "exact": "exact trainable parity theory",
     "coding": "protocol theory frequencies steps parity training",
     "archive": "archive_container corruption codec",
-    "archive/manifest": "manifest scale",
+    "archive/manifest": "manifest parts scale",
     "archive/retrieval": "manifest",
     "coding/stack": "stack protocol",
     "coding/frequencies": "frequencies parity protocol",

@@ -273,8 +273,10 @@ def markdown(results: dict[str, Any]) -> str:
         found = results["costs"]["found"]
         words = f"{found['images']:,} RGB images of 64x64 in one part, one process on one core, `photo-rgb`; an image:"
         lines += _title(results, "costs", words)
-        lines += ["| | ms |", "|---|---|"] + [f"| {name} | {ms:.3f} |" for name, ms in found["milliseconds"].items()]
-        lines += ["", "| | bytes |", "|---|---|"] + [f"| {name} | {b:,.0f} |" for name, b in found["bytes"].items()] + [""]
+        lines += ["| | ms | core hours of 10^9 |", "|---|---|---|"]
+        lines += [f"| {name} | {ms:.3f} | {ms * 1e9 / 3.6e6:,.0f} |" for name, ms in found["milliseconds"].items()]
+        lines += ["", "| | bytes | TB of 10^9 |", "|---|---|---|"]
+        lines += [f"| {name} | {size:,.0f} | {size / 1000:.2f} |" for name, size in found["bytes"].items()] + [""]
     return "\n".join(lines)
 
 

@@ -20,8 +20,13 @@ from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.exact.grids import FREQUENCY_BITS, LATENT_MAX, SPREAD_BITS, WIDTHS
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, UnconditionalPrior, dump_model, parse_model
+from acncodec.scale import shards as sharding
+from acncodec.scale.engines import Local
+from acncodec.scale.pipeline import compress_parts
 
 CPU = torch.device("cpu")
+PARTS = 3  # of archives of many
+Make = Callable[..., Path]  # a source, options: its archive of many parts
 KINDS = [(2, 1), (256, 1), (256, 3)]  # levels and colours of what networks code: 1-bit, grey, RGB
 CALM = {  # by how many bits to shrink the outputs
     "decoder.head.logits": 6,
@@ -192,3 +197,48 @@ def free_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_user_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's own models out of every test."""
     monkeypatch.setenv("ACNCODEC_MODELS", str(tmp_path_factory.getbasetemp() / "no-models"))
+
+
+@pytest.fixture
+def mixed_source(tmp_path: Path) -> Path:
+    """Small images of three kinds in folders, a duplicate, two texts, an empty directory and a link."""
+    root = tmp_path / "in"
+    make_pngs(root, 9, 4, 5)
+    make_pngs(root, 7, 3, 6, "L")
+    save_image(root / "colour" / "a.png", random_pixels(1, 1, 4, 4, 256, 3)[0], "RGB")
+    (root / "again.png").write_bytes(next(root.rglob("1-4x5/3.png")).read_bytes())
+    (root / "note.txt").write_text("words")
+    (root / "L-3x6" / "note.txt").write_text("other words")
+    (root / "empty" / "deeper").mkdir(parents=True)
+    (root / "link").symlink_to("note.txt")
+    return root
+
+
+@pytest.fixture
+def make_parts(tmp_path: Path, model_files: list[Path], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Compress a source into parts, in shards of five files."""
+    monkeypatch.setattr(sharding, "SHARD_FILES", 5)
+
+    def made(source: object, name: str = "out", parts: int = PARTS, resume: bool = False, **options: Any) -> Path:
+        target = tmp_path / name
+        compress_parts(
+            str(source),
+            target,
+            parts=parts,
+            models=tuple(map(str, model_files)),
+            auto=False,
+            options=Options(**options),
+            engine=Local(),
+            progress=no_progress,
+            resume=resume,
+        )
+        return target
+
+    return made
+
+
+def restored_parts(archive: Path, models: list[Path], **options: Any) -> Path:
+    target = archive.with_name(archive.name + " restored")
+    with Parts(archive, models) as parts:
+        decompress(parts, target, progress=no_progress, **options)
+    return target
