@@ -108,7 +108,7 @@ def compress(
     by an `engine`, and images may also be a list, tar files or a URL. Everything else is as in `acncodec compress`. Raises
     InputError, OutputError, ModelError, ExactnessError.
     """
-    target, on, wanted = Path(archive), device_of(device), _all(models)
+    target, wanted = Path(archive), _all(models)
     if parts is None:
         refuse_occupied(target, overwrite)  # now, not after all images have been read
     numbers = {name: number for number, name in NAMES.items()}
@@ -143,6 +143,7 @@ def compress(
                 device=device,
             )
         return Compressed(**vars(made), collision=None, info=_info(target, files))
+    on = device_of(device)
     inspect = restoring.verifier(files, on, progress) if verify else None
     done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect)
     found = done.collection

@@ -170,7 +170,7 @@ def command(
             effort=effort or DEFAULT_EFFORT,
             verify=verify,
             overwrite=force,
-            device=choose_device(device).type,
+            device=choose_device(device).type if parts is None else device,  # else every process chooses its own
             progress=bars,
             parts=parts,
             engine=engine,

@@ -197,10 +197,33 @@ def test_what_stands_there_is_kept(mixed_source: Path, make_parts: Make, tmp_pat
 
 def test_the_walk_lists_what_a_scan_does(mixed_source: Path) -> None:
     notes = Listing()
-    found = [name for shard in sharding.shards(str(mixed_source), notes) for name in shard["names"]]
+    found = [name for shard in sharding.shards(str(mixed_source), mixed_source / "out", notes) for name in shard["names"]]
     assert sorted(map(os.fsencode, found)) == sorted(n for n, v in snapshot(mixed_source).items() if v)
     assert notes.empty == [b"empty/deeper"]
     assert notes.skipped == [(b"link", "symbolic link")]
+
+
+def test_an_archive_within_its_source_is_left_out(mixed_source: Path, make_parts: Make, model_files: list[Path]) -> None:
+    want = snapshot(mixed_source)
+    archive = make_parts(mixed_source, f"{mixed_source.name}/out")
+    assert snapshot(restored_parts(archive, model_files)) == want
+
+
+def test_work_that_is_damaged_is_said(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*arguments: Any) -> None:
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "exchange", dies)
+        with pytest.raises(Stop):
+            make_parts(mixed_source)
+    target = mixed_source.parent / "out"
+    with pytest.raises(InputError, match="without a finished archive"):
+        Parts(target)
+    for name in ("codes/000001.npz", "notes.json", "settings.json"):
+        (target / FOLDER / name).write_bytes(b"\x00no")
+        with pytest.raises(InputError, match="cannot be gone on with"):
+            make_parts(mixed_source, resume=True)
 
 
 def test_what_makes_no_sense_is_said(mixed_source: Path, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Parts:
         try:
             self._file = self.path.open("rb")
         except OSError as error:
+            if path.is_dir() and not self.path.exists():
+                raise InputError(f"'{path}' is a directory without a finished archive: there is no {MANIFEST}") from error
             raise InputError(f"cannot read '{self.path}': {error.strerror}") from error
         try:
             self._container: Container = read_container(self._file, tolerant)

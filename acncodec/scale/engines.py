@@ -68,6 +68,8 @@ class Ray:
                 raise (error.cause if isinstance(error.cause, AcnError) else error) from None
             except self._ray.exceptions.WorkerCrashedError as error:
                 raise InputError(f"a process of the cluster died {RETRIES + 1} times at the same task") from error
+            except self._ray.exceptions.RayError as error:
+                raise InputError(f"the cluster gave up a task: {' '.join(str(error).split())}") from error
             advance(1)
         return list(rest)
 

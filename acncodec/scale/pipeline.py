@@ -20,6 +20,7 @@ from acncodec.archive.container import FEATURE_PARTS, write_container
 from acncodec.archive.header import Model
 from acncodec.archive.limits import MAX_PARTS
 from acncodec.archive.manifest import Manifest, Part
+from acncodec.bundled import SUFFIX
 from acncodec.codec.compress import Options
 from acncodec.codec.parts import MANIFEST
 from acncodec.codec.progress import Progress
@@ -27,7 +28,7 @@ from acncodec.errors import InputError, OutputError
 from acncodec.images.scan import Listing
 from acncodec.scale import stages
 from acncodec.scale.engines import Engine
-from acncodec.scale.shards import shards
+from acncodec.scale.shards import absolute, shards
 from acncodec.scale.stages import Job, part_name, result_name, shard_name
 from acncodec.scale.work import FOLDER, Work
 
@@ -70,6 +71,8 @@ def compress_parts(
     if options.adapt:
         raise InputError("models are adapted to an archive of one file; train a model for the whole source instead")
     _refuse_occupied(target, options.overwrite, resume)
+    source, target = absolute(source), target.absolute()
+    models = tuple(str(Path(name).absolute()) if name.endswith(SUFFIX) else name for name in models)
     job = Job(target, parts, replace(options, overwrite=True), models, auto, verify, device)
     work = job.work
     work.begin(_settings(source, job), resume)
@@ -110,14 +113,14 @@ def _settings(source: str, job: Job) -> dict[str, Any]:
     """What must be the same for work to be gone on with; models by what they are, as names could mean others tomorrow."""
     hashes = sorted(model.sha256.hex() for model in job.loaded())
     options = {key: value for key, value in asdict(job.options).items() if key != "way"}
-    return {"source": os.fspath(source), "parts": job.parts, "models": hashes, "options": options, "verify": job.verify}
+    return {"source": source, "parts": job.parts, "models": hashes, "options": options, "verify": job.verify}
 
 
 def _list(source: str, work: Work, progress: Progress) -> None:
     """Cut the source into shards; whoever reads them needs no list of all files."""
     advance = progress("list", 0)
     notes, count = Listing(), 0
-    for shard in shards(source, notes):
+    for shard in shards(source, work.target, notes):
         work.put_json(shard_name(count), shard)
         count += 1
         advance(1)

@@ -25,13 +25,13 @@ Shard = dict[str, Any]
 File = tuple[bytes, bytes | str]  # a name, and the file's bytes or why there are none
 
 
-def is_directory(source: str) -> bool:
-    """Whether a source is a directory of this machine, which one archive can hold as well."""
-    return not urlsplit(source).scheme and not source.endswith((TAR, LIST))
+def absolute(source: str) -> str:
+    """A source as every process can find it, wherever it runs."""
+    return source if urlsplit(source).scheme else str(Path(source).absolute())
 
 
-def shards(source: str, notes: Listing) -> Iterator[Shard]:
-    """The shards of a source, in a fixed order.
+def shards(source: str, target: Path, notes: Listing) -> Iterator[Shard]:
+    """The shards of a source, in a fixed order; the directory `target`, where the archive goes, is left out.
 
     It is a directory; a list (*.txt) of paths in its own directory, one a line; or tar files as WebDataset has them (*.tar,
     with * or {000..099}), of which each becomes a folder. With a scheme in front (s3://, https://) fsspec reads it. What
@@ -45,7 +45,7 @@ def shards(source: str, notes: Listing) -> Iterator[Shard]:
     elif urlsplit(source).scheme:
         yield from _cut(source.rstrip("/"), _remote(source))
     else:
-        yield from _cut(source, _walk(Path(source), notes))
+        yield from _cut(source, _walk(Path(source), target, notes))
 
 
 def read_shard(shard: Shard) -> Iterator[File]:
@@ -68,13 +68,16 @@ def _cut(root: str, names: Iterable[str]) -> Iterator[Shard]:
         yield {"root": root, "names": part}
 
 
-def _walk(root: Path, notes: Listing) -> Iterator[str]:
+def _walk(root: Path, target: Path, notes: Listing) -> Iterator[str]:
     """The files below a directory, directory by directory, so that no more than one is in memory."""
     if not root.is_dir():
         raise InputError(f"There is no directory '{root}'; give a directory, a list (.txt) or tar files.")
     pending = [b""]
     while pending:
         folder = pending.pop()
+        if target.exists() and target.samefile(root / os.fsdecode(folder)):
+            notes.skipped.append((folder, "the archive to be written"))
+            continue
         found = Listing()
         try:
             below = list_directory(root, folder + b"/" if folder else b"", found)

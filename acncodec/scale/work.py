@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -51,11 +52,23 @@ class Work:
         return self.path(name).exists()
 
     def json(self, name: str) -> Any:
-        return json.loads(self.path(name).read_bytes())
+        """Raises InputError, as all that read."""
+        try:
+            return json.loads(self.path(name).read_bytes())
+        except (OSError, ValueError) as error:
+            raise self._unreadable(name, error) from error
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
-        with np.load(self.path(name)) as found:
-            return dict(found)
+        try:
+            with np.load(self.path(name)) as found:
+                return dict(found)
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            raise self._unreadable(name, error) from error
+
+    def _unreadable(self, name: str, error: Exception) -> InputError:
+        return InputError(
+            f"the work in '{self.target}' cannot be gone on with ('{name}': {error}); begin anew with --force"
+        )
 
     def put_json(self, name: str, value: Any) -> None:
         """Raises OutputError, as all that put."""
