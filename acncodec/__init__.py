@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from acncodec import errors
+
 if TYPE_CHECKING:
     from acncodec.access import AcnDataset, AcnStream, Images
     from acncodec.access import open_images as open
@@ -12,7 +14,7 @@ __version__ = "0.1.0"
 _PLACES = dict.fromkeys(("AcnDataset", "AcnStream", "Images", "open"), "access") | dict.fromkeys(
     ("Compressed", "Model", "compress", "decompress"), "api"
 )
-__all__ = ["AcnDataset", "AcnStream", "Compressed", "Images", "Model", "compress", "decompress", "open"]
+__all__ = ["AcnDataset", "AcnStream", "Compressed", "Images", "Model", "compress", "decompress", "errors", "open"]
 
 
 def __getattr__(name: str) -> Any:

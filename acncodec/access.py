@@ -28,7 +28,7 @@ class Images(Sequence[Image.Image]):
     are left out. A part is opened when one of its images is asked for.
     """
 
-    def __init__(self, path: PathLike, models: Iterable[PathLike] = (), device: str = "auto") -> None:
+    def __init__(self, path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu") -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
         self._parts = Parts(Path(path), models, device_of(device))
         self._open: dict[int, Pictures] = {}
@@ -95,7 +95,7 @@ class Images(Sequence[Image.Image]):
         self._parts.close()
 
 
-def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "auto") -> Images:
+def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu") -> Images:
     """Open an archive's images; `models` are files to look for its models, beside the bundled ones. Raises as `Images`."""
     return Images(path, models, device)
 

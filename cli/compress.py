@@ -88,7 +88,8 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     metavar="N",
     help="Make ARCHIVE a directory of so many archives and a manifest. Similar images meet in one part. SOURCE may then "
-    "also be a list of paths (.txt), tar files (.tar, with * or {000..099}), or anything that fsspec reads, as s3://BUCKET/PATH.",
+    "also be a list of paths below its own folder (.txt), tar files (.tar, with * or {000..099}), each of which becomes a "
+    "folder, or anything that fsspec reads, as s3://BUCKET/PATH (with s3fs installed). Not with --adapt.",
 )
 @click.option(
     "--engine",

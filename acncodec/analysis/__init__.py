@@ -1,1 +1,1 @@
-"""What models know and cost, for researchers: the tables and pictures of the ACN paper."""
+"""What images cost under models and under other codecs, and what models imagine: the paper's tables, and benchmarks."""

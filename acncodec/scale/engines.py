@@ -95,7 +95,7 @@ def engine(name: str, workers: int | None = None) -> Iterator[Engine]:
     try:
         import ray
     except ImportError as error:
-        raise InputError("Ray is not installed; pip install 'acncodec[ray]', or take the engine 'local'") from error
+        raise InputError("Ray is not installed; install the extra 'ray' of acncodec, or take the engine 'local'") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if name == RAY:
