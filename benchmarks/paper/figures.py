@@ -52,7 +52,7 @@ def bars(rows: list[dict[str, Any]], path: Path) -> None:
             axis.text(place, row[how] + 0.3, f"{row[how]:.1f}", ha="center", fontsize=8)
             names.append(row["model"] + ("\nordered" if how == "ordered" else ""))
             places.append(place)
-    axis.bar(0, 0, color="#e0953c", label="KL")
+    axis.bar(places[0], 0, color="#e0953c", label="KL")
     axis.set_xticks(places, names, rotation=40, ha="right", fontsize=8)
     least = min(row["residual"] for row in rows)
     axis.set_ylim(bottom=0.85 * least, top=1.08 * max(row["unordered"] for row in rows))
