@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from acncodec.codec.parts import Parts, Pictures
 from acncodec.coding.selftest import device_of
+from acncodec.errors import DamagedError
 
 OPEN_PARTS = 2  # kept open, with two decoded blocks each
 PathLike = str | os.PathLike[str]
@@ -42,7 +43,11 @@ class Images(Sequence[Image.Image]):
             while len(self._open) >= OPEN_PARTS:
                 self._open.pop(next(iter(self._open))).archive.close()
             self._open[number] = Pictures(self._parts.open(number))
-        return self._open[number]
+        part, manifest = self._open[number], self._parts.manifest
+        if manifest and len(part.entries) != manifest.parts[number].pictures:
+            name = self._parts.name(number)
+            raise DamagedError(f"Pillow opens other images of '{name}' than it did where the archive was made")
+        return part
 
     @cached_property
     def names(self) -> list[str]:
@@ -76,8 +81,9 @@ class Images(Sequence[Image.Image]):
             mine = {section for section in range(sections) if (first + section) % count == index}
             first += sections
             if mine:
-                part = self._opened(number)
-                yield from (part.read(entry) for entry in part.within(mine))
+                with self._parts.open(number) as archive:  # for itself: nobody else closes it
+                    part = Pictures(archive)
+                    yield from (part.read(entry) for entry in part.within(mine))
 
     def _sections(self, number: int) -> int:
         manifest = self._parts.manifest

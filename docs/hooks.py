@@ -13,7 +13,14 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "acncodec/bundled/*.md", "benchmarks/results/*.md")
+OUTSIDE = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "acncodec/bundled/*.md",
+    "benchmarks/*.md",
+    "benchmarks/results/*.md",
+)
 PICTURES = ("benchmarks/results/*.png", "benchmarks/results/paper/*.png")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)(?=[)#])")
 

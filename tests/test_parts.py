@@ -79,12 +79,14 @@ def test_files_are_found_by_name(
 @pytest.mark.parametrize("names", [NAMES_DROP, NAMES_FOLDERS])
 def test_numbered_names_stay_unique(mixed_source: Path, make_parts: Make, model_files: list[Path], names: int) -> None:
     (mixed_source / "1--07.txt").write_text("looks like a numbered image of a part")
+    (mixed_source / "0---0.png").mkdir()
+    (mixed_source / "0---0.png" / "note.txt").write_text("in a folder that looks like one, too")
     want = snapshot(mixed_source)
     found = snapshot(restored_parts(make_parts(mixed_source, names=names), model_files))
     images = sorted(repr(v) for n, v in want.items() if n.endswith(b".png"))
     assert sorted(repr(v) for n, v in found.items() if n.endswith(b".png")) == images
     assert {n: v for n, v in found.items() if n.endswith(b".txt")} == {n: v for n, v in want.items() if n.endswith(b".txt")}
-    assert all(b"---" in n for n in found if n.endswith(b".png"))
+    assert all(b"----" in n for n in found if n.endswith(b".png"))
     if names == NAMES_FOLDERS:
         assert sum(n.startswith(b"L-3x6/") and n.endswith(b".png") for n in found) == 7
 
@@ -102,6 +104,12 @@ def test_damage_to_a_part_is_found_and_costs_its_files_only(
     for do in (lambda p: check(p, progress=no_progress), lambda p: decompress(p, tmp_path / "x", progress=no_progress)):
         with Parts(archive, model_files) as parts, pytest.raises(DamagedError, match="part-00001"):
             do(parts)
+    with Parts(archive) as parts, parts.open(1) as opened:
+        names = opened.container.tags.index("NAME")
+        start = data.index(opened.container.read(names))
+    part.write_bytes(data[:start] + bytes([data[start] ^ 1]) + data[start + 1 :])
+    with Parts(archive, model_files, tolerant=True) as parts:
+        assert [name for name, _ in check(parts, keep_going=True, progress=no_progress).lost] == [b"part-00001.acn"]
     part.unlink()
     with Parts(archive, model_files) as parts, pytest.raises(InputError, match="part-00001"):
         check(parts, progress=no_progress)
@@ -138,6 +146,7 @@ def test_programs_see_all_images_and_shares_of_them(mixed_source: Path, make_par
         with pytest.raises(IndexError):
             images[len(images)]
         for count in (1, 2, 3, 50):
+            assert len([images[0] for _ in images.share(0, 1)]) == len(want)  # other parts are opened in between
             shares = [[np.asarray(image).tobytes() for image in images.share(i, count)] for i in range(count)]
             assert sorted(each for share in shares for each in share) == sorted(shown.values())
     dataset = package.AcnDataset(archive, transform=np.asarray, models=model_files)

@@ -76,6 +76,18 @@ def test_tar_files(mixed_source: Path, make_parts: Make, model_files: list[Path]
     (tmp_path / "tars" / "set-01.tar").write_bytes(b"no tar file")
     with pytest.raises(InputError, match=r"set-01\.tar.*cannot be read"):
         make_parts(tmp_path / "tars" / "set-{00..01}.tar", "bad")
+    with tarfile.open(tmp_path / "tars" / "dot.tar", "w") as tar:
+        tar.add(mixed_source, ".", filter=lambda each: None if each.issym() else each)
+    archive = make_parts(tmp_path / "tars" / "dot.tar", "dot")
+    assert {n: v for n, v in snapshot(restored_parts(archive, model_files)).items() if v} == {
+        b"dot/" + n: v for n, v in snapshot(mixed_source).items() if v
+    }
+    whole = (tmp_path / "tars" / "dot.tar").read_bytes()
+    second = whole.index(b"1-4x5/")
+    for bad in (whole[: second + 600], whole[:second] + b"x" + whole[second + 1 :], whole[: whole.rindex(b"\0" * 1024)]):
+        (tmp_path / "tars" / "dot.tar").write_bytes(bad.rstrip(b"\0") if bad is not whole[:0] else bad)
+        with pytest.raises(InputError, match=r"dot\.tar.*cannot be read"):
+            make_parts(tmp_path / "tars" / "dot.tar", "bad", overwrite=True)
     with pytest.raises(InputError, match="names no tar file"):
         make_parts(tmp_path / "tars" / "none-*.tar", "none")
 
@@ -162,6 +174,17 @@ def test_work_that_was_cut_short_goes_on(
     assert len(again) + len(calls) == total
 
 
+def test_a_source_may_be_empty(make_parts: Make, model_files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "in" / "nothing").mkdir(parents=True)
+    assert snapshot(restored_parts(make_parts(tmp_path / "in"), model_files)) == snapshot(tmp_path / "in")
+
+
+def test_a_mistyped_source_leaves_nothing_behind(mixed_source: Path, make_parts: Make) -> None:
+    with pytest.raises(InputError, match="no directory"):
+        make_parts(mixed_source / "none")
+    make_parts(mixed_source)
+
+
 def test_a_full_disk_loses_nothing(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = snapshot(make_parts(mixed_source, "whole"))
     real, left = atomic._write_all, [4_000]
@@ -188,8 +211,10 @@ def test_what_stands_there_is_kept(mixed_source: Path, make_parts: Make, tmp_pat
             make_parts(mixed_source, resume=resume)
     make_parts(mixed_source, overwrite=True, parts=4)
     assert (tmp_path / "out" / "mine").read_text() == "mine"
+    (tmp_path / "out" / "part-mine.acn").write_text("mine")
     make_parts(mixed_source, overwrite=True, parts=2)
-    assert len(list((tmp_path / "out").glob("part-*"))) == 2
+    assert len(list((tmp_path / "out").glob("part-0*"))) == 2
+    assert (tmp_path / "out" / "part-mine.acn").read_text() == "mine"
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="is a file"):
         make_parts(mixed_source, "file", overwrite=True)
@@ -220,7 +245,7 @@ def test_work_that_is_damaged_is_said(mixed_source: Path, make_parts: Make, monk
     target = mixed_source.parent / "out"
     with pytest.raises(InputError, match="without a finished archive"):
         Parts(target)
-    for name in ("codes/000001.npz", "notes.json", "settings.json"):
+    for name in ("codes/000001.npz", "partition.npz", "notes.json", "settings.json"):
         (target / FOLDER / name).write_bytes(b"\x00no")
         with pytest.raises(InputError, match="cannot be gone on with"):
             make_parts(mixed_source, resume=True)

@@ -32,7 +32,7 @@ from acncodec.errors import DamagedError, InputError
 WHAT = "The archive's manifest"
 BUCKET_KEYS = 4096  # names of a bucket, about
 MAX_PART_NAME_BYTES = 255
-MAX_MARK_BYTES = 16
+MAX_MARK_BYTES = 4096  # as many as a name that is kept could have
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,11 @@ def hashes(names: Sequence[bytes]) -> np.ndarray:
 def bucket_of(found: np.ndarray, buckets: int) -> np.ndarray:
     """The bucket of each of these hashes uint64 [N, 2]: int64 [N]. Sorted hashes are in sorted buckets."""
     return ((found[:, 0] >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
+
+
+def first_hash(bucket: int, buckets: int) -> np.uint64:
+    """The least [:, 0] of hashes in this bucket and beyond."""
+    return np.uint64(min(-(-(bucket << 32) // buckets) << 32, 2**64 - 1))
 
 
 def encode_bucket(found: np.ndarray, parts: Sequence[int], count: int) -> bytes:

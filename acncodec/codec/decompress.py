@@ -97,7 +97,13 @@ def _files(
             outcome.lost.append((archive.name(number).encode(), str(error)))
             continue
         with opened as part:
-            entries = part.entries if wanted is None else wanted[number]
+            try:
+                entries = part.entries if wanted is None else wanted[number]
+            except DamagedError as error:
+                if archive.manifest is None or not keep_going:
+                    raise
+                outcome.lost.append((archive.name(number).encode(), str(error)))
+                continue
             yield part, _decoded(part, entries, keep_going, outcome, advance)
 
 

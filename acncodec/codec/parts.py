@@ -36,13 +36,13 @@ class Parts:
         device: torch.device | None = None,
         tolerant: bool = False,
     ) -> None:
-        self.path = path / MANIFEST if path.is_dir() else path
+        self.path = path / MANIFEST if os.path.isdir(path) else path  # noqa: PTH112  # which raises nothing
         self._models, self._device, self._tolerant = list(models), device, tolerant
         self.manifest: Manifest | None = None
         try:
             self._file = self.path.open("rb")
         except OSError as error:
-            if path.is_dir() and not self.path.exists():
+            if self.path != path and not self.path.exists():
                 raise InputError(f"'{path}' is a directory without a finished archive: there is no {MANIFEST}") from error
             raise InputError(f"cannot read '{self.path}': {error.strerror}") from error
         try:
@@ -159,8 +159,8 @@ class Pictures:
 
     def within(self, sections: set[int]) -> list[Entry]:
         """The images in these sections, in the order of contents, so that each is decoded once."""
-        found = [entry for entry in self.entries if self.archive.section(entry.content) in sections]
-        return sorted(found, key=lambda entry: entry.content)
+        found = [entry for entry in self.archive.entries if self.archive.section(entry.content) in sections]
+        return sorted(filter(self._is_image, found), key=lambda entry: entry.content)
 
     def _is_image(self, entry: Entry) -> bool:
         if self.archive.kind(entry.content).method != METHOD_FILE:

@@ -6,7 +6,6 @@ archive is the same whoever ran the tasks, in whatever order, and however often 
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,14 +21,14 @@ from acncodec.archive.limits import MAX_PARTS
 from acncodec.archive.manifest import Manifest, Part
 from acncodec.bundled import SUFFIX
 from acncodec.codec.compress import Options
-from acncodec.codec.parts import MANIFEST
+from acncodec.codec.parts import MANIFEST, Parts
 from acncodec.codec.progress import Progress
-from acncodec.errors import InputError, OutputError
+from acncodec.errors import AcnError, InputError, OutputError
 from acncodec.images.scan import Listing
 from acncodec.scale import stages
 from acncodec.scale.engines import Engine
 from acncodec.scale.shards import absolute, shards
-from acncodec.scale.stages import Job, part_name, result_name, shard_name
+from acncodec.scale.stages import Job, names_name, part_name, result_name, shard_name
 from acncodec.scale.work import FOLDER, Work
 
 BUCKETS_A_TASK = 64
@@ -77,7 +76,11 @@ def compress_parts(
     work = job.work
     work.begin(_settings(source, job), resume)
     if not work.has("notes.json"):
-        _list(source, work, progress)
+        try:
+            _list(source, work, progress)
+        except InputError:
+            work.end()  # nothing to go on with: the next try begins anew
+            raise
     count = work.json("notes.json")["shards"]
     numbers = range(count)
     tell = _Stages(work, engine, progress)
@@ -88,10 +91,10 @@ def compress_parts(
     tell.run("code", stages.code, [(job, i, count) for i in range(parts)], result_name)
     results = [work.json(result_name(i)) for i in range(parts)]
     manifest = _manifest(job, results)
-    tasks = [(work, manifest, i) for i in range(0, manifest.buckets, BUCKETS_A_TASK)]
+    tasks = [(work, parts, manifest.buckets, i) for i in range(0, manifest.buckets, BUCKETS_A_TASK)]
     tell.run("index", index, tasks, lambda i: index_name(i * BUCKETS_A_TASK))
     sections = [("MANI", manifests.encode(manifest))]
-    sections += [("NIDX", bucket) for _, _, i in tasks for bucket in _buckets(work, i)]
+    sections += [("NIDX", bucket) for *_, i in tasks for bucket in _buckets(work, i)]
     made = _made(work, results, count)
     return replace(made, size=_publish(work, manifest, write_container(sections, FEATURE_PARTS)))
 
@@ -111,7 +114,7 @@ def _refuse_occupied(target: Path, overwrite: bool, resume: bool) -> None:
 
 def _settings(source: str, job: Job) -> dict[str, Any]:
     """What must be the same for work to be gone on with; models by what they are, as names could mean others tomorrow."""
-    hashes = sorted(model.sha256.hex() for model in job.loaded())
+    hashes = [model.sha256.hex() for model in job.loaded()]
     options = {key: value for key, value in asdict(job.options).items() if key != "way"}
     return {"source": source, "parts": job.parts, "models": hashes, "options": options, "verify": job.verify}
 
@@ -153,39 +156,31 @@ def _manifest(job: Job, results: list[dict[str, Any]]) -> Manifest:
         for i, result in enumerate(results)
     ]
     named = sum(result["named"] for result in results)
-    kept = [name for result in results for name in result["kept"]]
-    return Manifest(job.options.names, [Model(n, bytes.fromhex(s)) for n, s in models], parts, _mark(kept), named)
-
-
-def _mark(kept: list[str]) -> str:
-    """As many dashes between a part's number and an image's as make sure that no name which is kept looks like that."""
-    longest = max((len(found[1]) for name in kept if (found := re.match(r"\d+(-+)\d", name.rpartition("/")[2]))), default=0)
-    return "-" * (longest + 1)
+    mark = "-" * (1 + max(result["dashes"] for result in results))
+    return Manifest(job.options.names, [Model(n, bytes.fromhex(s)) for n, s in models], parts, mark, named)
 
 
 def index_name(first: int) -> str:
     return f"index/{first:08}.npz"
 
 
-def index(work: Work, manifest: Manifest, first: int) -> None:
-    """The name index from bucket `first` on: a few of its buckets, from the sorted names of all parts."""
-    count = manifest.buckets
+def index(work: Work, parts: int, count: int, first: int) -> None:
+    """Some of the `count` buckets of the name index, from `first` on, from the sorted names of all parts."""
     last = min(first + BUCKETS_A_TASK, count)
     found: list[np.ndarray] = []
     owners: list[np.ndarray] = []
-    for part in range(len(manifest.parts)):
-        hashes = work.arrays(f"names/{part:06}.npz")["hashes"]
-        start, end = np.searchsorted(manifests.bucket_of(hashes, count), [first, last])
-        found.append(hashes[start:end])
+    for part in range(parts):
+        hashes = work.hashes(names_name(part))
+        start, end = (int(np.searchsorted(hashes[:, 0], manifests.first_hash(i, count))) for i in (first, last))
+        end = len(hashes) if last == count else end
+        found.append(np.array(hashes[start:end], dtype=np.uint64))
         owners.append(np.full(end - start, part, dtype=np.int64))
-    keys, parts = np.concatenate(found), np.concatenate(owners)
+    keys, places = np.concatenate(found), np.concatenate(owners)
     buckets = manifests.bucket_of(keys, count)
-    packed = {
-        f"{i:08}": np.frombuffer(
-            manifests.encode_bucket(keys[buckets == i], parts[buckets == i].tolist(), len(manifest.parts)), np.uint8
-        )
-        for i in range(first, last)
-    }
+    packed = {}
+    for i in range(first, last):
+        bucket = manifests.encode_bucket(keys[buckets == i], places[buckets == i].tolist(), parts)
+        packed[f"{i:08}"] = np.frombuffer(bucket, np.uint8)
     work.put_arrays(index_name(first), **packed)
 
 
@@ -211,18 +206,29 @@ def _made(work: Work, results: list[dict[str, Any]], count: int) -> Made:
 
 def _publish(work: Work, manifest: Manifest, chunks: list[bytes]) -> int:
     """Parts into their place, then the manifest, and the work away. Returns the size of all, in bytes."""
+    before = _parts_before(work.target) - {part.name for part in manifest.parts}
     try:
         with contextlib.suppress(FileNotFoundError):
             (work.target / MANIFEST).unlink()  # of an archive that is written over: never beside parts of another
         for part in manifest.parts:
+            place = work.target / part.name
             if work.has(part.name):  # else it is there already: the end was cut short before
-                work.path(part.name).replace(work.target / part.name)
-        kept = {part.name for part in manifest.parts}
-        for path in work.target.glob("part-*.acn"):
-            if path.name not in kept:
-                path.unlink()
+                work.path(part.name).replace(place)
+            if not place.is_file() or place.stat().st_size != part.size:
+                raise work.unusable(part.name, "it is not there, or another one")
+        for name in before:
+            (work.target / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write '{work.target}': {error.strerror}") from error
     size = write_atomically(work.target / MANIFEST, chunks, overwrite=True)
     work.end()
     return size + sum(part.size for part in manifest.parts)
+
+
+def _parts_before(target: Path) -> set[str]:
+    """The parts of an archive that is written over."""
+    try:
+        with Parts(target) as found:
+            return {part.name for part in found.manifest.parts} if found.manifest else set()
+    except AcnError:
+        return set()

@@ -4,19 +4,20 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import fsspec
 
 from acncodec.errors import DamagedError, InputError
-from acncodec.images.scan import Listing, list_directory, read_file, safe_path
+from acncodec.images.scan import Listing, list_directory, safe_path
 
 SHARD_FILES = 4096  # of a shard that is cut from a directory or a list
 TAR, LIST = ".tar", ".txt"
+REMOTE = "://"  # in what is for fsspec
+GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)  # what will not be there later either
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 # A shard: {"root": URL or path, "names": [...]} of files, or {"tar": URL or path, "folder": name}. Names are text with
@@ -27,7 +28,7 @@ File = tuple[bytes, bytes | str]  # a name, and the file's bytes or why there ar
 
 def absolute(source: str) -> str:
     """A source as every process can find it, wherever it runs."""
-    return source if urlsplit(source).scheme else str(Path(source).absolute())
+    return source if REMOTE in source else str(Path(source).absolute())
 
 
 def shards(source: str, target: Path, notes: Listing) -> Iterator[Shard]:
@@ -42,7 +43,7 @@ def shards(source: str, target: Path, notes: Listing) -> Iterator[Shard]:
     elif source.endswith(LIST):
         root, _, _ = source.rpartition("/")
         yield from _cut(root or ("/" if source.startswith("/") else "."), _listed(source))
-    elif urlsplit(source).scheme:
+    elif REMOTE in source:
         yield from _cut(source.rstrip("/"), _remote(source))
     else:
         yield from _cut(source, _walk(Path(source), target, notes))
@@ -53,13 +54,15 @@ def read_shard(shard: Shard) -> Iterator[File]:
     if "tar" in shard:
         yield from _members(shard)
         return
-    root, local = shard["root"], not urlsplit(shard["root"]).scheme
+    root, read = shard["root"], _reader(shard["root"])
     for name in shard["names"]:
         raw = os.fsencode(name)
         try:
-            yield raw, read_file(Path(root), raw) if local else _fetch(f"{root}/{name}")
-        except InputError as error:
-            yield raw, str(error)
+            yield raw, read(name)
+        except GONE as error:
+            yield raw, f"cannot be read: {error.strerror or error}"
+        except OSError as error:  # of which nobody knows whether it passes: the task fails, and can be gone on with
+            raise InputError(f"'{root}/{name}' cannot be read: {error}") from error
 
 
 def _cut(root: str, names: Iterable[str]) -> Iterator[Shard]:
@@ -70,18 +73,20 @@ def _cut(root: str, names: Iterable[str]) -> Iterator[Shard]:
 
 def _walk(root: Path, target: Path, notes: Listing) -> Iterator[str]:
     """The files below a directory, directory by directory, so that no more than one is in memory."""
-    if not root.is_dir():
+    if not os.path.isdir(root):  # noqa: PTH112  # which raises nothing
         raise InputError(f"There is no directory '{root}'; give a directory, a list (.txt) or tar files.")
     pending = [b""]
     while pending:
         folder = pending.pop()
-        if target.exists() and target.samefile(root / os.fsdecode(folder)):
-            notes.skipped.append((folder, "the archive to be written"))
-            continue
         found = Listing()
         try:
+            if target.exists() and target.samefile(root / os.fsdecode(folder)):
+                notes.skipped.append((folder, "the archive to be written"))
+                continue
             below = list_directory(root, folder + b"/" if folder else b"", found)
         except OSError as error:
+            if not folder:
+                raise InputError(f"the directory '{root}' cannot be read: {error.strerror}") from error
             notes.unreadable.append((folder, f"cannot be read: {error.strerror}"))
             continue
         notes.skipped += found.skipped
@@ -93,16 +98,20 @@ def _walk(root: Path, target: Path, notes: Listing) -> Iterator[str]:
 
 
 def _listed(source: str) -> Iterator[str]:
-    for line in _fetch(source).decode(errors="surrogateescape").splitlines():
-        if line.strip():
-            yield _safe(line.strip())
+    root, _, name = source.rpartition("/")
+    try:
+        data = _reader(root)(name)
+    except OSError as error:
+        raise InputError(f"the list '{source}' cannot be read: {error}") from error
+    lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
+    yield from (_safe(os.fsdecode(line)) for line in lines if line)
 
 
 def _remote(source: str) -> Iterator[str]:
     try:
         system, root = fsspec.core.url_to_fs(source)
         found = sorted(system.find(root))
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # whatever the file system behind it raises
         raise InputError(f"'{source}' cannot be listed: {error}") from error
     if not found:
         raise InputError(f"there are no files below '{source}'")
@@ -127,31 +136,45 @@ def _globbed(pattern: str) -> list[str]:
     try:
         system, path = fsspec.core.url_to_fs(pattern)
         found = sorted(system.glob(path))
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # as above
         raise InputError(f"'{pattern}' cannot be listed: {error}") from error
     if not found:
         raise InputError(f"'{pattern}' names no tar file")
-    return [system.unstrip_protocol(each) if urlsplit(pattern).scheme else each for each in found]
+    return [system.unstrip_protocol(each) if REMOTE in pattern else each for each in found]
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar file whose header is right: tarfile itself takes a wrong one for the end."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_Member":
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the zeros that end it
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
 
 
 def _members(shard: Shard) -> Iterator[File]:
     try:
-        with fsspec.open(shard["tar"], "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+        with (
+            fsspec.open(shard["tar"], "rb") as file,
+            tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as tar,
+        ):
             for member in tar:
-                name = os.fsencode(f"{shard['folder']}/{_plain(member.name)}")
                 if member.isdir():
                     continue
+                name = os.fsencode(_safe(f"{shard['folder']}/{member.name.removeprefix('./')}"))
                 if not member.isfile():
                     yield name, "a link or special file in a tar file"
                     continue
                 opened = tar.extractfile(member)
                 yield name, opened.read() if opened else "cannot be read"
-    except (OSError, tarfile.TarError, ValueError, ImportError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # whatever tarfile, a decompressor or the file system behind it raises
         raise InputError(f"the tar file '{shard['tar']}' cannot be read: {error}") from error
-
-
-def _plain(name: str) -> str:
-    return _safe(name.removeprefix("./"))
 
 
 def _safe(name: str) -> str:
@@ -163,9 +186,18 @@ def _safe(name: str) -> str:
     return name
 
 
-def _fetch(url: str) -> bytes:
-    try:
-        with fsspec.open(url, "rb") as file:
-            return bytes(file.read())
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"'{url}' cannot be read: {error}") from error
+def _reader(root: str) -> Callable[[str], bytes]:
+    """What reads a file by its name below a directory or URL. It raises OSError."""
+    if REMOTE not in root:
+        return lambda name: (Path(root) / name).read_bytes()
+
+    def read(name: str) -> bytes:
+        try:
+            system, path = fsspec.core.url_to_fs(root)
+            return bytes(system.cat_file(f"{path}/{name}"))
+        except OSError:
+            raise
+        except Exception as error:  # whatever the file system behind it raises
+            raise OSError(str(error)) from error
+
+    return read

@@ -10,8 +10,10 @@ Between `codes` and `exchange` stands `fit`, of the whole. A task reads and writ
 import hashlib
 import itertools
 import os
+import re
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +25,7 @@ from acncodec import bundled
 from acncodec.archive.header import NAMES_KEEP
 from acncodec.archive.manifest import hashes
 from acncodec.codec.codings import Forms, best_coding
-from acncodec.codec.compress import Options, compress
+from acncodec.codec.compress import BLOCK_SAMPLES, Options, compress
 from acncodec.codec.decompress import verifier
 from acncodec.codec.parts import Pictures
 from acncodec.codec.progress import unwatched
@@ -35,7 +37,7 @@ from acncodec.images.picture import Picture, exact, expand, layout, read_picture
 from acncodec.images.source import Files
 from acncodec.nets.model import Model
 from acncodec.planning import partition
-from acncodec.scale.shards import read_shard
+from acncodec.scale.shards import File, read_shard
 from acncodec.scale.work import Work
 
 KIND_SAMPLE = 8  # images of a kind by which a shard chooses the model that makes its codes
@@ -43,8 +45,9 @@ CODE_TILES = 16  # of a large image, whose codes are averaged
 MODEL_DISTANCE = 64.0  # between codes of different models: farther than those of one
 BATCH = 256
 READ_AT_A_TIME = 4096  # files of a shard
+NUMBERED = re.compile(rb"\d+(-+)\d")  # as images of a part may be called
 LENGTHS = struct.Struct("<IQ")  # of a name and of its file, before both
-ENDS = struct.Struct("<QQ")  # where a part's files begin and end
+SLICE = struct.Struct("<QQI")  # where a part's files begin and end, and their crc32: for each part, before all files
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,7 @@ def codes(job: Job, number: int) -> None:
     work, models = job.work, job.loaded()
     found: list[np.ndarray] = []
     places: list[int] = []
-    files = enumerate(read_shard(work.json(shard_name(number))))
-    while batch := list(itertools.islice(files, READ_AT_A_TIME)):
-        pictures = {i: picture for i, (_, data) in batch if (picture := _picture(data, job.options.exact_files))}
+    for pictures in _batches(read_shard(work.json(shard_name(number))), job.options.exact_files):
         for i, vector in _vectors(pictures, models):
             places.append(i)
             found.append(vector)
@@ -100,6 +101,22 @@ def codes(job: Job, number: int) -> None:
     width = _width(models)
     vectors = np.stack(found)[order] if found else np.zeros((0, width), dtype=np.float32)
     work.put_arrays(f"codes/{number:06}.npz", codes=vectors, places=np.array(places, dtype=np.int64)[order])
+
+
+def _batches(files: Iterator[File], exact_files: bool) -> Iterator[dict[int, Picture]]:
+    """The pictures among files, by their places, as many at a time as memory can take."""
+    batch: dict[int, Picture] = {}
+    samples = 0
+    for i, (_, data) in enumerate(files):
+        picture = _picture(data, exact_files)
+        if picture is None:
+            continue
+        if batch and (len(batch) == READ_AT_A_TIME or samples + picture.samples.size > BLOCK_SAMPLES):
+            yield batch
+            batch, samples = {}, 0
+        batch[i] = picture
+        samples += picture.samples.size
+    yield batch
 
 
 def _picture(data: bytes | str, exact_files: bool) -> Picture | None:
@@ -144,13 +161,14 @@ def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tupl
 
 
 def fit(job: Job, count: int) -> None:
-    """Where the parts lie among the codes of `count` shards: from a sample that takes as much of each, spread evenly."""
+    """Where the parts lie among the codes of `count` shards: from every n-th of them all."""
     work = job.work
-    each = max(1, -(-partition.sample_size(job.parts) // max(1, count)))
-    sample = []
-    for number in range(count):
-        found = work.arrays(f"codes/{number:06}.npz")["codes"]
-        sample.append(found[:: max(1, len(found) // each)][:each])
+    counts = [len(work.arrays(f"codes/{number:06}.npz")["places"]) for number in range(count)]
+    stride, first = max(1, sum(counts) // partition.sample_size(job.parts)), 0
+    sample = [np.zeros((0, _width(job.loaded())), dtype=np.float32)]
+    for number, images in enumerate(counts):
+        sample.append(work.arrays(f"codes/{number:06}.npz")["codes"][-first % stride :: stride])
+        first += images
     stacked = np.concatenate(sample)
     parts = min(job.parts, len(stacked))
     placed = partition.fit(stacked, parts) if parts else partition.Partition(np.zeros((1, 1)), np.zeros(1))
@@ -171,10 +189,11 @@ def exchange(job: Job, number: int, count: int) -> None:
             unreadable.append([os.fsdecode(name), data])
         else:
             by_part[where.get(i, others)] += [LENGTHS.pack(len(name), len(data)), name, data]
-    sizes = [sum(map(len, chunks)) for chunks in by_part]
-    work.put(f"exchange/{number:06}.files", itertools.chain.from_iterable(by_part))
-    ends = list(itertools.accumulate(sizes, initial=0))
-    work.put(f"exchange/{number:06}.ends", [struct.pack(f"<{len(ends)}Q", *ends)])
+    end, table = SLICE.size * job.parts, []
+    for chunks in by_part:
+        start, end = end, end + sum(map(len, chunks))
+        table.append(SLICE.pack(start, end, _crc(chunks)))
+    work.put(f"exchange/{number:06}.files", [*table, *itertools.chain.from_iterable(by_part)])
     work.put_json(f"exchange/{number:06}.json", {"unreadable": unreadable})
 
 
@@ -194,7 +213,8 @@ def code(job: Job, number: int, count: int) -> None:
     done = compress(Files(files, empty), path, job.loaded(), job.options, unwatched, inspect)
     with Archive(path, job.files, device) as archive:
         header = archive.header
-        stored = archive.directory.named
+        listed = archive.directory
+        stored = listed.named
         result = {
             "size": done.size,
             "sha256": _sha256(path),
@@ -207,22 +227,45 @@ def code(job: Job, number: int, count: int) -> None:
             "source_bytes": done.collection.source_bytes,
             "unmodelled": done.stored,
             # Beside numbered names, which must not meet them.
-            "kept": [os.fsdecode(name) for name in stored] if job.options.names != NAMES_KEEP else [],
+            "dashes": 0 if job.options.names == NAMES_KEEP else _dashes([*stored, *listed.folders, *listed.empty]),
         }
     found = hashes(stored)
-    work.put_arrays(f"names/{number:06}.npz", hashes=found[np.lexsort((found[:, 1], found[:, 0]))])
+    work.put(names_name(number), [found[np.lexsort((found[:, 1], found[:, 0]))].astype("<u8").tobytes()])
     work.put_json(result_name(number), result)
 
 
 def _gathered(work: Work, shard: int, part: int) -> Iterator[tuple[bytes, bytes]]:
-    with work.path(f"exchange/{shard:06}.ends").open("rb") as ends:  # of all parts, of which a part reads its own
-        ends.seek(part * ENDS.size // 2)
-        start, end = ENDS.unpack(ends.read(ENDS.size))
-    with work.path(f"exchange/{shard:06}.files").open("rb") as file:
-        file.seek(start)
-        while file.tell() < end:
-            lengths = LENGTHS.unpack(file.read(LENGTHS.size))
-            yield file.read(lengths[0]), file.read(lengths[1])
+    """A part's files from one shard. Raises InputError if they are not as they were put there."""
+    name = f"exchange/{shard:06}.files"
+    try:
+        with work.path(name).open("rb") as file:
+            file.seek(part * SLICE.size)
+            start, end, crc = SLICE.unpack(file.read(SLICE.size))
+            file.seek(start)
+            data = file.read(end - start)
+    except (OSError, struct.error) as error:
+        raise work.unusable(name, error) from error
+    if len(data) != end - start or zlib.crc32(data) != crc:
+        raise work.unusable(name, "its checksum is wrong")
+    at = 0
+    while at < len(data):
+        name_length, length = LENGTHS.unpack_from(data, at)
+        at += LENGTHS.size
+        yield data[at : at + name_length], data[at + name_length : at + name_length + length]
+        at += name_length + length
+
+
+def _crc(chunks: list[bytes]) -> int:
+    crc = 0
+    for chunk in chunks:
+        crc = zlib.crc32(chunk, crc)
+    return crc
+
+
+def _dashes(names: Iterable[bytes]) -> int:
+    """The longest run of dashes between two numbers at the beginning of a component of any of these paths."""
+    found = (match for name in names for part in name.split(b"/") if (match := NUMBERED.match(part)))
+    return max((len(match[1]) for match in found), default=0)
 
 
 def _sha256(path: Path) -> str:
@@ -232,6 +275,10 @@ def _sha256(path: Path) -> str:
 
 def part_name(number: int) -> str:
     return f"part-{number:05}.acn"
+
+
+def names_name(number: int) -> str:
+    return f"names/{number:06}.hashes"
 
 
 def result_name(number: int) -> str:

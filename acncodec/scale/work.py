@@ -4,6 +4,7 @@ A stage's task is done if its result is there, so work that was cut short goes o
 writes here: on a cluster it lies, as the archive itself, on a file system that all nodes see.
 """
 
+import contextlib
 import io
 import json
 import shutil
@@ -18,6 +19,7 @@ from acncodec.archive.atomic import write_atomically
 from acncodec.errors import InputError, OutputError
 
 FOLDER = ".acncodec-work"
+DONE = ".done"  # behind its name when it is to be removed
 
 
 class Work:
@@ -56,16 +58,27 @@ class Work:
         try:
             return json.loads(self.path(name).read_bytes())
         except (OSError, ValueError) as error:
-            raise self._unreadable(name, error) from error
+            raise self.unusable(name, error) from error
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         try:
             with np.load(self.path(name)) as found:
                 return dict(found)
         except (OSError, ValueError, EOFError, BadZipFile) as error:
-            raise self._unreadable(name, error) from error
+            raise self.unusable(name, error) from error
 
-    def _unreadable(self, name: str, error: Exception) -> InputError:
+    def hashes(self, name: str) -> np.ndarray:
+        """Rows of two uint64, of which only those that are asked for are read."""
+        try:
+            path = self.path(name)
+            if not path.stat().st_size:
+                return np.zeros((0, 2), dtype=np.uint64)
+            return np.memmap(path, "<u8", "r").reshape(-1, 2)
+        except (OSError, ValueError) as error:
+            raise self.unusable(name, error) from error
+
+    def unusable(self, name: str, error: object) -> InputError:
+        """The error for what was put here and is no longer as it was."""
         return InputError(
             f"the work in '{self.target}' cannot be gone on with ('{name}': {error}); begin anew with --force"
         )
@@ -88,5 +101,8 @@ class Work:
         write_atomically(path, chunks, overwrite=True)  # a task that is run twice writes the same twice
 
     def end(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder, in one step for those who look whether it is there."""
+        done = self.folder.with_name(FOLDER + DONE)
+        with contextlib.suppress(OSError):
+            self.folder.rename(done)
+        shutil.rmtree(done, ignore_errors=True)
