@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reader
+import torch.distributed
 from conftest import Make, make_pngs, no_progress, restored_parts, snapshot
+from PIL import Image
 from reader_parts import Manifest
 from test_cli import good
+from torch.utils.data import DataLoader
 
 import acncodec as package
 from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP
@@ -152,6 +155,27 @@ def test_programs_see_all_images_and_shares_of_them(mixed_source: Path, make_par
     dataset = package.AcnDataset(archive, transform=np.asarray, models=model_files)
     assert len(dataset) == len(want)
     assert sorted(image.tobytes() for image in dataset.stream()) == sorted(shown.values())
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_a_stream_is_dealt_out_among_ranks_and_their_workers(
+    mixed_source: Path, make_parts: Make, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = package.AcnDataset(make_parts(mixed_source, block=2), transform=as_bytes, models=model_files)
+    want = sorted(dataset[i] for i in range(len(dataset)))
+    found = []
+    for rank in range(2):
+        monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+        share = list(DataLoader(dataset.stream(), batch_size=None, num_workers=2))
+        assert 0 < len(share) < len(want)
+        found += share
+    assert sorted(found) == want
+
+
+def as_bytes(image: Image.Image) -> bytes:
+    return image.mode.encode() + image.tobytes()
 
 
 def test_the_names_of_many_images_fill_many_buckets(
