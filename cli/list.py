@@ -27,10 +27,10 @@ def command(archive: Path, long: bool, as_json: bool) -> None:
         for number in range(len(parts)):
             with parts.open(number) as opened:
                 for entry in opened.entries:
-                    click.echo(_line(opened, entry, long, as_json))
+                    click.echo(_line(opened, number, entry, long, as_json))
 
 
-def _line(archive: "Archive", entry: "Entry", long: bool, as_json: bool) -> str:
+def _line(archive: "Archive", part: int, entry: "Entry", long: bool, as_json: bool) -> str:
     """One file, for people or programs."""
     from acncodec.codec.info import METHODS, mode
 
@@ -39,6 +39,6 @@ def _line(archive: "Archive", entry: "Entry", long: bool, as_json: bool) -> str:
         return name
     kind = archive.kind(entry.content)
     row: dict[str, str | int] = {"name": name, "method": METHODS[kind.method], "mode": mode(kind)}
-    row |= {"width": kind.width, "height": kind.height, "content": entry.content}
+    row |= {"width": kind.width, "height": kind.height, "part": part, "content": entry.content}
     size = f"{kind.width}x{kind.height}" if kind.width else ""
     return json.dumps(row) if as_json else f"{row['method']:6} {row['mode']:15} {size:>11}  {name}"

@@ -21,14 +21,14 @@ Task = tuple[Any, ...]  # arguments
 class Engine(Protocol):
     """Runs `function(*task)` for every task, in any order; tasks write what they find and return nothing."""
 
-    def run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance) -> None:
-        """Raises what a task raises."""
+    def run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance, networks: bool) -> None:
+        """Raises what a task raises; `networks` says whether a GPU would be of use to it."""
 
 
 class Local:
     """All tasks in this process."""
 
-    def run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance) -> None:
+    def run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance, networks: bool) -> None:
         for task in tasks:
             function(*task)
             advance(1)
@@ -42,9 +42,9 @@ class Ray:
         self._slots = max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._gpus = int(ray.cluster_resources().get("GPU", 0))
 
-    def run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance) -> None:
+    def run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance, networks: bool) -> None:
         ray = self._ray
-        share = min(1.0, self._gpus / self._slots)
+        share = min(1.0, self._gpus / self._slots) if networks else 0
         remote = ray.remote(num_cpus=1, num_gpus=share, max_retries=RETRIES)(_alone)
         waiting: list[Any] = []
         left = iter(tasks)

@@ -145,7 +145,7 @@ class _Stages:
         advance = self._progress(stage, len(tasks))
         left = [task for i, task in enumerate(tasks) if not self._work.has(result(i))]
         advance(len(tasks) - len(left))
-        self._engine.run(function, left, advance)
+        self._engine.run(function, left, advance, networks=stage in ("codes", "code"))
 
 
 def _manifest(job: Job, results: list[dict[str, Any]]) -> Manifest:
