@@ -174,6 +174,7 @@ def test_list(archive: Path) -> None:
     found = [json.loads(line) for line in good("list", "--json", archive).out.splitlines()]
     assert [row["name"] for row in found] == NAMES
     contents = {row["name"]: row.pop("content") for row in found}
+    assert {row.pop("part") for row in found} == {0}
     assert contents["1-5x4/5.png"] == contents["1-5x4/5 again.png"]
     assert len(set(contents.values())) == 12
     assert {"name": "L-3x6/0.png", "method": "coded", "mode": "grey", "width": 6, "height": 3} in found
