@@ -68,11 +68,6 @@ def _all(names: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
     return (os.fspath(names),) if isinstance(names, str | os.PathLike) else tuple(os.fspath(name) for name in names)
 
 
-def model_files(names: Iterable[str]) -> list[Path]:
-    """Those of the names that are files."""
-    return [Path(name) for name in names if name.endswith(bundled.SUFFIX)]
-
-
 def models_of(names: Sequence[str], device: torch.device) -> list[nets.Model]:
     """The models to choose among, by names and files, 'auto' for all that are found. Raises InputError, ModelError."""
     found = bundled.candidates([name for name in names if name != AUTO], auto=AUTO in names)
@@ -123,7 +118,7 @@ def compress(
         carry=embed_model,
         adapt=adapt,
     )
-    files = model_files(wanted)
+    files = bundled.files_among(wanted)
     if parts is not None:
         if not isinstance(images, str | os.PathLike):
             raise InputError("an archive of many parts is made of a directory, a list, tar files or a URL")

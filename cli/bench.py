@@ -33,15 +33,16 @@ def command(directory: Path, models: tuple[str, ...], report: Path | None, force
     installed. Prints a Markdown table.
     """
     from acncodec.analysis.bench import bench, report_data
-    from acncodec.api import AUTO, model_files, models_of
+    from acncodec.api import AUTO, models_of
     from acncodec.archive.atomic import refuse_occupied, write_atomically
+    from acncodec.bundled import files_among
     from acncodec.report import page
 
     if report is not None:
         refuse_occupied(report, force)  # now, not after the work
     on = choose_device(device)
     with Bars() as bars:
-        found = bench(directory, models_of(models or (AUTO,), on), model_files(models), on, bars)
+        found = bench(directory, models_of(models or (AUTO,), on), files_among(models), on, bars)
     click.echo(json.dumps(found.figures) if as_json else _markdown(found.figures))
     if report is not None:
         write_atomically(report, [page(report_data(found)).encode("utf-8")], force)

@@ -6,6 +6,7 @@ has one tensor, `packed`, and the same metadata. Archives name models by the sha
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,11 @@ def user_folder() -> Path:
 def model_files() -> list[Path]:
     """All model files that can be found without being told where: bundled ones first."""
     return sorted(FOLDER.glob(f"*{SUFFIX}")) + sorted(user_folder().glob(f"*{SUFFIX}"))
+
+
+def files_among(names: Iterable[str]) -> list[Path]:
+    """Those of the names that are files."""
+    return [Path(name) for name in names if name.endswith(SUFFIX)]
 
 
 def model_file(plain: bytes, base: bytes = b"") -> bytes:

@@ -23,6 +23,12 @@ class Forms:
     picture: Picture
     expanded: Picture | None
 
+    @property
+    def kind(self) -> tuple[int, ...]:
+        """Layouts and size: equal for pictures of one kind, which are coded alike."""
+        other = -1 if self.expanded is None else layout(self.expanded.form)
+        return layout(self.picture.form), other, *self.picture.samples.shape
+
 
 @dataclass(frozen=True)
 class Coding:

@@ -68,9 +68,7 @@ def collect(source: Source, target: Path, exact_files: bool, advance: Callable[[
         except InputError as error:
             found.unreadable.append((name, str(error)))
             continue
-        picture = read_picture(data)
-        if picture is not None and exact_files and not exact(picture.form):
-            picture = None
+        picture = taken_apart(data, exact_files)
         key = _fingerprint(data, picture)
         if key not in known:
             known[key] = len(found.contents)
@@ -79,6 +77,12 @@ def collect(source: Source, target: Path, exact_files: bool, advance: Callable[[
         found.names.append(name)
         found.sizes.append(len(data))
     return found
+
+
+def taken_apart(data: bytes, exact_files: bool) -> Picture | None:
+    """The picture that a file holds; None for a file to be kept as it is."""
+    picture = read_picture(data)
+    return None if picture is not None and exact_files and not exact(picture.form) else picture
 
 
 def _fingerprint(data: bytes, picture: Picture | None) -> bytes:

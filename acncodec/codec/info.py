@@ -49,8 +49,9 @@ def describe(archive: Parts, models: list[Path]) -> dict[str, Any]:
             sums["file_bits"] += 8 * part.container.size
             orders |= {ORDERS[b.tour, b.conditional] for b in map(part.block, range(len(part.header.blocks)))}
             for i, model in enumerate(part.header.models):
-                known = found.setdefault(model.sha256, {**_model(part, model, models), "elements": 0})
-                known["elements"] += elements[i]
+                if model.sha256 not in found:
+                    found[model.sha256] = {**_model(part, model, models), "elements": 0}
+                found[model.sha256]["elements"] += elements[i]
             for line in ledger(part):
                 lines[line.part] = line if line.part not in lines else lines[line.part] + line
     sums["file_bits"] += 8 * archive.manifest_bytes

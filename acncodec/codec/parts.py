@@ -104,8 +104,7 @@ class Parts:
         if self.manifest is None:
             return
         try:
-            with self._place(number).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
+            digest = sha256_of(self._place(number))
         except OSError as error:
             raise InputError(f"cannot read '{self._place(number)}': {error.strerror}") from error
         if digest != self.manifest.parts[number].sha256:
@@ -140,6 +139,12 @@ class Parts:
         number = manifests.part_of(self._container.read(1 + bucket), key[0], len(self))
         with self.open(number) as archive:
             return number if any(entry.name == name for entry in archive.entries) else None
+
+
+def sha256_of(path: Path) -> bytes:
+    """Of a file's bytes. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 class Pictures:

@@ -77,8 +77,7 @@ class Pricing:
         self._priced = {i: _Priced(picture, expand(picture), 8.0 * size) for i, (size, picture) in pictures.items()}
         kinds: dict[tuple[int, ...], Kind] = {}
         for each in self._priced.values():
-            other = -1 if each.expanded is None else layout(each.expanded.form)
-            kinds.setdefault((layout(each.picture.form), other, *each.picture.samples.shape), []).append(each)
+            kinds.setdefault(each.kind, []).append(each)
         self._kinds = list(kinds.values())
         self._packed: dict[tuple[int, int, int], int] = {}  # bytes of raw samples under LZMA, by their first and last
 

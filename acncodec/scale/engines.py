@@ -10,7 +10,6 @@ import torch
 
 from acncodec.codec.progress import Advance
 from acncodec.errors import AcnError, InputError
-from acncodec.scale.stages import one_thread
 
 LOCAL, RAY = "local", "ray"
 WINDOW = 4  # tasks that wait for every one that runs, at most: a driver need not remember more
@@ -77,7 +76,7 @@ class Ray:
 def _alone(function: Callable[..., None], task: Task) -> None:
     """A task in a process of the cluster, which has one core for it."""
     if not torch.cuda.is_available():
-        one_thread()
+        torch.set_num_threads(1)
     function(*task)
 
 

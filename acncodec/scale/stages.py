@@ -7,7 +7,6 @@
 Between `codes` and `exchange` stands `fit`, of the whole. A task reads and writes the folder of work and tells no more.
 """
 
-import hashlib
 import itertools
 import os
 import re
@@ -19,21 +18,21 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from acncodec import bundled
 from acncodec.archive.header import NAMES_KEEP
 from acncodec.archive.manifest import hashes
 from acncodec.codec.codings import Forms, best_coding
+from acncodec.codec.collection import taken_apart
 from acncodec.codec.compress import BLOCK_SAMPLES, Options, compress
 from acncodec.codec.decompress import verifier
-from acncodec.codec.parts import Pictures
+from acncodec.codec.parts import Pictures, sha256_of
 from acncodec.codec.progress import unwatched
 from acncodec.codec.reader import Archive
 from acncodec.coding.protocol import encode
 from acncodec.coding.selftest import device_of
 from acncodec.errors import InputError
-from acncodec.images.picture import Picture, exact, expand, layout, read_picture
+from acncodec.images.picture import Picture, expand
 from acncodec.images.source import Files
 from acncodec.nets.model import Model
 from acncodec.planning import partition
@@ -69,7 +68,7 @@ class Job:
     @property
     def files(self) -> list[Path]:
         """Those of the models that are files."""
-        return [Path(name) for name in self.models if name.endswith(bundled.SUFFIX)]
+        return bundled.files_among(self.models)
 
     def loaded(self) -> list[Model]:
         return _loaded(self.models, self.auto, self.device)
@@ -108,7 +107,7 @@ def _batches(files: Iterator[File], exact_files: bool) -> Iterator[dict[int, Pic
     batch: dict[int, Picture] = {}
     samples = 0
     for i, (_, data) in enumerate(files):
-        picture = _picture(data, exact_files)
+        picture = None if isinstance(data, str) else taken_apart(data, exact_files)
         if picture is None:
             continue
         if batch and (len(batch) == READ_AT_A_TIME or samples + picture.samples.size > BLOCK_SAMPLES):
@@ -117,12 +116,6 @@ def _batches(files: Iterator[File], exact_files: bool) -> Iterator[dict[int, Pic
         batch[i] = picture
         samples += picture.samples.size
     yield batch
-
-
-def _picture(data: bytes | str, exact_files: bool) -> Picture | None:
-    """What `collect` takes a file for."""
-    picture = None if isinstance(data, str) else read_picture(data)
-    return None if picture is not None and exact_files and not exact(picture.form) else picture
 
 
 def _width(models: list[Model]) -> int:
@@ -135,8 +128,7 @@ def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tupl
     kinds: dict[tuple[int, ...], dict[int, Forms]] = {}
     for i, picture in pictures.items():
         each = Forms(picture, expand(picture))
-        other = -1 if each.expanded is None else layout(each.expanded.form)
-        kinds.setdefault((layout(picture.form), other, *picture.samples.shape), {})[i] = each
+        kinds.setdefault(each.kind, {})[i] = each
     for kind in kinds.values():
         coding = best_coding(list(kind.values())[:KIND_SAMPLE], models)
         if coding is None:
@@ -217,7 +209,7 @@ def code(job: Job, number: int, count: int) -> None:
         stored = listed.named
         result = {
             "size": done.size,
-            "sha256": _sha256(path),
+            "sha256": sha256_of(path).hex(),
             "files": header.entries,
             "images": sum(header.blocks),
             "pictures": len(Pictures(archive).entries),
@@ -268,11 +260,6 @@ def _dashes(names: Iterable[bytes]) -> int:
     return max((len(match[1]) for match in found), default=0)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def part_name(number: int) -> str:
     return f"part-{number:05}.acn"
 
@@ -283,8 +270,3 @@ def names_name(number: int) -> str:
 
 def result_name(number: int) -> str:
     return f"results/{number:06}.json"
-
-
-def one_thread() -> None:
-    """Where several tasks share a machine, each keeps to one core."""
-    torch.set_num_threads(1)
