@@ -21,7 +21,7 @@ def provenance() -> dict[str, str]:
         "command": " ".join([f"python -m benchmarks.{module}", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "commit": commit + "-dirty" * changed,
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}{_gpu()}",
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
     }
 
@@ -29,6 +29,10 @@ def provenance() -> dict[str, str]:
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parent.parent
     return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+
+
+def _gpu() -> str:
+    return f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
 
 
 def _processor() -> str:

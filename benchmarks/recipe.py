@@ -1,6 +1,6 @@
 """Which recipe makes the best model of equal training work: short trainings that differ in one thing each.
 
-    python -m benchmarks.recipe SET [--teraflop 20] [--only NAME]... [--list]
+    python -m benchmarks.recipe SET [--teraflop 20] [--only NAME]... [--list] [--device cuda]
 
 SET is mnist-1bit, mnist-8bit or cifar10. Budgets are operations of training, three times those of the forward pass:
 other work on the machine, or a slower variant, changes seconds but no result. Figures are exact code lengths of held-out
@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import numpy as np
+import torch
 
 from acncodec.images.raster import Layout
 from acncodec.nets.architecture import Architecture
@@ -43,7 +44,9 @@ def images_of(name: str) -> list[np.ndarray]:
     return list((binarise(images, BINARISE_SEEDS["train"]) if name == "mnist-1bit" else images)[..., None])
 
 
-def run(experiment: Experiment, base: Architecture, images: list[np.ndarray], teraflop: float) -> dict[str, Any]:
+def run(
+    experiment: Experiment, base: Architecture, images: list[np.ndarray], teraflop: float, device: torch.device
+) -> dict[str, Any]:
     """One training, and what came of it."""
     height, width, colours = images[0].shape
     nats_to_bits = 1 / (math.log(2) * height * width * colours)
@@ -52,7 +55,7 @@ def run(experiment: Experiment, base: Architecture, images: list[np.ndarray], te
     forward = sum(parts.values())
     with replaced(experiment.patches):
         data = split(images)
-        trainer = Trainer(arch, data, Budget(steps=1), experiment.seed)
+        trainer = Trainer(arch, data, Budget(steps=1), experiment.seed, device=device)
         trainer.budget = Budget(steps=max(1, round(teraflop * 1e12 / (3 * forward * trainer.batch))))
         steps = trainer.budget.steps or 1
         curve: list[list[float]] = []
@@ -68,12 +71,13 @@ def run(experiment: Experiment, base: Architecture, images: list[np.ndarray], te
                     break
         for _ in going:
             pass
-        residual, kl = held_out_nats(trainer.exact_networks(), data.held_out)
+        residual, kl = held_out_nats(trainer.exact_networks().to(device), data.held_out)
         kl *= experiment.latents  # what is never sent costs nothing
     thin = curve[:: max(1, len(curve) // CURVE_POINTS)]
     return {
         "title": experiment.title,
         "teraflop": teraflop,
+        "images": data.count,
         "steps": steps,
         "batch": trainer.batch,
         "seconds": round(trainer.seconds),
@@ -118,8 +122,9 @@ def markdown(name: str, rows: dict[str, dict[str, Any]]) -> str:
 @click.argument("name", metavar="SET", type=click.Choice(sorted(KINDS_OF_SETS)))
 @click.option("--teraflop", default=20.0, show_default=True, help="Training work of each experiment.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only these experiments.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--list", "show", is_flag=True, help="Name the experiments and stop.")
-def main(name: str, teraflop: float, only: tuple[str, ...], show: bool) -> None:
+def main(name: str, teraflop: float, only: tuple[str, ...], device: str, show: bool) -> None:
     """Run the experiments that have no result yet."""
     base = Architecture(**KINDS[KINDS_OF_SETS[name]])
     found = experiments(base, COLOUR_BATCH if base.colours > 1 else BATCH)
@@ -135,7 +140,7 @@ def main(name: str, teraflop: float, only: tuple[str, ...], show: bool) -> None:
         if rows.get(key, {}).get("teraflop") == teraflop:
             continue
         click.echo(f"{name} {key}: {found[key].title}", err=True)
-        rows[key] = run(found[key], base, images, teraflop)
+        rows[key] = run(found[key], base, images, teraflop, torch.device(device))
         click.echo(f"  {rows[key]['bits_a_value']:.4f} bits a value", err=True)
         path.write_text(json.dumps(rows, indent=1) + "\n")
         path.with_suffix(".md").write_text(markdown(name, rows))

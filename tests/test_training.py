@@ -34,6 +34,7 @@ from acncodec.training.session import Wish, train
 from acncodec.training.start import LEAST_BATCH, choose_batch, worth_compiling
 from acncodec.training.trainer import ALONE, BATCH, CPU, NEIGHBOURS, Budget, Report, Trainer, neighbours
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 SMALL = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
 SMALL_ARCH = {**SMALL, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
 
@@ -366,7 +367,20 @@ def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
     assert tiny_model(2).name not in value.other  # it knows nothing of stripes; LZMA does
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@needs_cuda
+def test_cuda_finds_the_same_neighbours() -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randint(-64, 65, (3000, 16), dtype=torch.int8, generator=generator)
+    items, picks = torch.randint(3000, (500,), generator=generator), torch.rand(500, generator=generator)
+    found, expected = neighbours(codes.cuda(), items.cuda(), picks.cuda()).cpu(), neighbours(codes, items, picks)
+    same = (found == expected).all(1)  # but where two are as far: either will do
+    far = [(x - codes[items].float()).square().sum(1)[~same] for x in (found, expected)]
+    assert torch.equal(*far)
+    assert same.float().mean() > 0.9
+    assert neighbours(codes[:3].cuda(), items[:2].cuda() % 3, picks[:2].cuda()).shape == (2, 16)
+
+
+@needs_cuda
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
 def test_cuda_trains_as_the_cpu_does(levels: int, colours: int) -> None:
     """Sums are in another order there, so steps are near each other and not the same."""
@@ -386,7 +400,7 @@ def test_cuda_trains_as_the_cpu_does(levels: int, colours: int) -> None:
 def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     one, several = split(stripes(200)), split([*stripes(100), *stripes(100, 5)])
     made: list[object] = []
-    monkeypatch.setattr(torch, "compile", lambda function: made.append(function) or function)
+    monkeypatch.setattr(torch, "compile", lambda function, **options: made.append(function) or function)
     assert worth_compiling(one, 30)
     assert not worth_compiling(several, 30)
     assert not worth_compiling(one, 5)
@@ -394,7 +408,7 @@ def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch
     run(Trainer(architecture(2, 1, **SMALL_ARCH), one, Budget(steps=1), compiled=True))
     assert len(made) == 2
 
-    def no_compiler(function: object) -> object:
+    def no_compiler(function: object, **options: object) -> object:
         raise RuntimeError("no compiler")
 
     monkeypatch.setattr(torch, "compile", no_compiler)

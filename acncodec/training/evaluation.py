@@ -28,7 +28,7 @@ def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, floa
     for group in groups:
         codes = []
         for batch in group.split(batch_length(group)):
-            c = networks.encode(batch)
+            c = networks.encode(batch.to(networks.device)).cpu()
             z = c + sample_offsets(c, generator)
             residual += float(residual_prices(batch.numpy(), z.to(torch.int16).numpy(), networks).sum())
             codes.append(c)

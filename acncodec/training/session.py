@@ -128,7 +128,8 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
         watcher.begin(start, trainer.batch)
     _run(trainer, best, wish, settings, watcher)
     exact = trainer.exact_networks(best.networks)
-    residual, kl = held_out_nats(exact, data.held_out)
+    residual, kl = held_out_nats(exact.to(wish.device), data.held_out)
+    exact.to(CPU)
     record: dict[str, object] = {"from": source} if source else {}
     record |= {"held_out_residual_nats": round(residual, 3), "held_out_kl_nats": round(kl, 3)}
     plain = export(trainer, exact, wish.output.stem, record)
@@ -144,7 +145,7 @@ def _run(trainer: Trainer, best: Best, wish: Wish, settings: dict[str, object], 
     world = trainer.world
 
     def look() -> bool:
-        residual, kl = held_out_nats(trainer.exact_networks(), trainer.data.held_out)
+        residual, kl = held_out_nats(trainer.exact_networks().to(trainer.device), trainer.data.held_out)
         if world.leads:
             watcher.held_out(residual, kl)
         return best.offer(trainer.averaged, residual + kl)

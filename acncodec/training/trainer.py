@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from acncodec.exact.precision import full_precision
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
@@ -77,8 +78,8 @@ class Trainer:
         """From random weights, or from those of the exact networks `start` of the same architecture.
 
         `batch` images make a step, all processes of `world` together. With `decoder_alone` the encoder stays as it is in
-        `start`, and with it codes and their prior. Images and codes stay with the host, `device` gets what a step needs. A
-        `compiled` step is faster, but takes a minute to compile.
+        `start`, and with it codes and their prior. Images stay with the host, `device` has the codes and gets the rest of
+        what a step needs. A `compiled` step is faster, but takes a minute to compile.
         """
         torch.manual_seed(seed)
         self.data, self.budget, self.world, self.device = data, budget, world, device
@@ -96,13 +97,13 @@ class Trainer:
         trained = [parameter for parameter in self.nets.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.Adam(trained, LEARNING_RATE, betas=(0.9, 0.99), fused=True)
         objective = world.module(Objective(self.nets, world.total))
-        self._objective: nn.Module = torch.compile(objective) if compiled else objective  # type: ignore[assignment]
+        self._objective: nn.Module = _compile(objective, device) if compiled else objective
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.epoch, self.seconds = 0, 0, 0.0
         self.end_began: tuple[float, float] | None = None  # what was used of the budget then, and the progress
         self.position = 0  # of the next batch within its epoch
         self.shuffle = self.generator.get_state()  # from which the epoch's batches are drawn again on resuming
-        self.codes = [encode_all(self._kept or self.nets, group) for group in data.train]
+        self.codes = [encode_all(self._kept or self.nets, group).to(device) for group in data.train]
 
     def cool(self) -> None:
         """Let the end begin: the learning rate falls to zero within COOLING of the time spent so far."""
@@ -157,17 +158,17 @@ class Trainer:
         codes, world = self.codes[group], self.world
         # Drawn for the whole batch, whoever takes which share of it.
         picks = torch.rand(len(indices), generator=self.generator)
-        offsets = sample_offsets(codes[indices].float(), self.generator)
+        offsets = self._offsets(len(indices))
         mine = world.share(indices)
-        parents = neighbours(codes, mine, world.share(picks)).to(self.device)
-        kept = codes[mine].to(self.device, torch.float32) if self._kept else None
+        parents = neighbours(codes, mine.to(self.device), world.share(picks).to(self.device))
+        kept = codes[mine.to(self.device)].float() if self._kept else None
         pixels = self.data.train[group][mine].to(self.device)
-        residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets).to(self.device), kept)
+        residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets), kept)
         self.optimiser.zero_grad()
         # Gradients are means over processes, the objective is one over images.
         ((residual + kl).sum() * world.size / len(indices)).backward()
         self.optimiser.step()
-        codes[indices] = world.gather(new_codes.to(codes.dtype), len(indices)).cpu()
+        codes[indices.to(self.device)] = world.gather(new_codes.to(codes.dtype), len(indices))
         if not self._kept:
             self._step_of_prior(codes)
         self.step += 1
@@ -179,14 +180,17 @@ class Trainer:
 
         It learns slowly beside the others, and codes are as dear as it knows little; to train it costs next to nothing.
         """
-        chosen = torch.randint(len(codes), (min(PRIOR_BATCH, len(codes)),), generator=self.generator)
-        picks = torch.rand(len(chosen), generator=self.generator)
-        parents = neighbours(codes, chosen, picks).to(self.device)
-        known = codes[chosen].float()
-        z = (known + sample_offsets(known, self.generator)).to(self.device)
+        chosen = torch.randint(len(codes), (min(PRIOR_BATCH, len(codes)),), generator=self.generator).to(self.device)
+        picks = torch.rand(len(chosen), generator=self.generator).to(self.device)
+        parents = neighbours(codes, chosen, picks)
+        z = codes[chosen].float() + self._offsets(len(chosen))
         self.optimiser.zero_grad()
         prior_nats(self.nets.prior, z, parents).mean().backward()
         self.optimiser.step()
+
+    def _offsets(self, count: int) -> Tensor:
+        """Posterior samples minus codes [count, code], from the one generator, which is the host's."""
+        return sample_offsets(torch.empty(count, self.nets.arch.code), self.generator).to(self.device)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -242,11 +246,29 @@ class Trainer:
 def neighbours(codes: Tensor, indices: Tensor, picks: Tensor) -> Tensor:
     """For each item the stored code of one of its K nearest neighbours, never its own entry: float32 [B, code].
 
-    `codes` int8 [N, code] are all items'; `picks` [B], below 1, say which neighbour, from near to far.
+    `codes` int8 [N, code] are all items'; `picks` [B], below 1, say which neighbour, from near to far. All on one device.
     """
-    others = torch.from_numpy(nearest_others(codes.numpy(), indices.numpy(), NEIGHBOURS))
+    others = _nearest_others(codes, indices, NEIGHBOURS)
     pick = (picks[:, None] * others.shape[1]).long()
     return codes[others.gather(1, pick).squeeze(1)].float()
+
+
+def _nearest_others(codes: Tensor, indices: Tensor, k: int) -> Tensor:
+    """As `nearest_others`; on a GPU all distances at once, as a step there takes less time than faiss on the host."""
+    if codes.device.type == "cpu":
+        return torch.from_numpy(nearest_others(codes.numpy(), indices.numpy(), k))
+    known = codes.float()
+    own = known[indices]
+    with full_precision():
+        distances = known.square().sum(1) - 2 * own @ known.t()  # but for what is the same for all of a row
+    distances.scatter_(1, indices[:, None], torch.inf)
+    return distances.topk(min(k, len(codes) - 1), largest=False).indices
+
+
+def _compile(objective: nn.Module, device: torch.device) -> nn.Module:
+    """On a GPU its kernels are recorded too: to start them one by one would take longer than they run."""
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    return torch.compile(objective, mode=mode)  # type: ignore[return-value]
 
 
 @torch.no_grad()
