@@ -1,5 +1,6 @@
 """Training: exact resume, neighbours that are never the item itself, and a model file that codes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -401,10 +402,10 @@ def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch
     one, several = split(stripes(200)), split([*stripes(100), *stripes(100, 5)])
     made: list[object] = []
     monkeypatch.setattr(torch, "compile", lambda function, **options: made.append(function) or function)
-    assert worth_compiling(one, 30)
-    assert not worth_compiling(several, 30)
-    assert not worth_compiling(one, 5)
-    assert not worth_compiling(one, None)
+    assert worth_compiling(one, 30, CPU)
+    assert not worth_compiling(several, 30, CPU)
+    assert not worth_compiling(one, 5, CPU)
+    assert not worth_compiling(one, None, CPU)
     run(Trainer(architecture(2, 1, **SMALL_ARCH), one, Budget(steps=1), compiled=True))
     assert len(made) == 2
 
@@ -412,4 +413,14 @@ def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("no compiler")
 
     monkeypatch.setattr(torch, "compile", no_compiler)
-    assert not worth_compiling(one, 30)
+    assert not worth_compiling(one, 30, CPU)
+
+
+def test_a_compiler_that_loses_gradients_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PyTorch 2.11 did: trainings ran and learnt nothing."""
+
+    def losing(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: function(x).detach() + 0 * x
+
+    monkeypatch.setattr(torch, "compile", losing)
+    assert not worth_compiling(split(stripes(200)), 30, CPU)

@@ -30,7 +30,8 @@ class _Requantise(torch.autograd.Function):
         scaled = acc if factor == 1 else acc * factor
         ctx.save_for_backward(scaled)
         ctx.factor, ctx.low, ctx.high = factor, low, high
-        return torch.round(scaled).clamp_(low, high)
+        # Not in place: compiled by PyTorch 2.11 that would let no gradient through.
+        return torch.round(scaled).clamp(low, high)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:

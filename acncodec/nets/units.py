@@ -37,7 +37,7 @@ class _Tanh(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, pre: Tensor) -> Tensor:
-        t = (pre * 2.0**-PRE_BITS).tanh_().mul_(UNIT).round_()
+        t = (pre * 2.0**-PRE_BITS).tanh_().mul_(UNIT).round()  # not in place, as in `requantise`
         ctx.save_for_backward(t)
         return t
 

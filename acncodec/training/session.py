@@ -109,7 +109,7 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
     networks = start.networks if start else None
     minutes = wish.budget.minutes
     batch = stored.get("batch") or (choose_batch(arch, data, minutes, networks, world, wish.device) if minutes else None)
-    compiled = worth_compiling(data, minutes)
+    compiled = worth_compiling(data, minutes, wish.device)
     trainer = Trainer(
         arch, data, wish.budget, start=networks, batch=batch, world=world, device=wish.device, compiled=compiled
     )

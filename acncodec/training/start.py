@@ -3,14 +3,17 @@
 import logging
 import time
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from acncodec.coding.prices import element_bits
+from acncodec.exact.grids import PRE_MAX
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
+from acncodec.nets.units import gate
 from acncodec.training.data import TrainingSet
 from acncodec.training.trainer import BATCH, COLOUR_BATCH, Budget, Trainer
 from acncodec.training.world import World
@@ -34,16 +37,33 @@ def nearest(models: list[Model], arch: Architecture, data: TrainingSet) -> Model
     return min(fitting, key=lambda model: bits_of(model, data.train[0]), default=None)
 
 
-def worth_compiling(data: TrainingSet, minutes: float | None) -> bool:
+def worth_compiling(data: TrainingSet, minutes: float | None, device: torch.device) -> bool:
     """Whether compiled steps pay within so many minutes, and can be had: every size of images is compiled anew."""
     if minutes is None or minutes < COMPILED_MINUTES or len(data.train) > 1:
         return False
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # which has found no CUDA, and says so
-    warnings.filterwarnings("ignore", module="torch._dynamo")  # about tables that are made once
+    warnings.filterwarnings("ignore", module="torch._(dynamo|inductor)")  # about tables made once, and TF32
     try:
-        return bool(torch.compile(lambda x: x + 1)(torch.zeros(1)) == 1)
+        return _compiles(device)
     except Exception:  # many kinds, of a compiler that is not there
         return False
+
+
+def _compiles(device: torch.device) -> bool:
+    """Whether a compiled unit has the values and gradients that it should; some versions of PyTorch lose the latter."""
+    pre = torch.linspace(-PRE_MAX / 4, PRE_MAX / 4, 64, device=device)
+
+    def run(unit: Callable[[Tensor], Tensor]) -> Tensor:
+        x = pre.clone().requires_grad_()
+        y = unit(x)
+        y.sum().backward()
+        assert x.grad is not None
+        return torch.cat([y.detach(), x.grad])
+
+    def unit(x: Tensor) -> Tensor:
+        return gate(x * 1.5, exact=False)
+
+    return torch.allclose(run(torch.compile(unit)), run(unit), rtol=0.1, atol=1.0)  # roundings may fall either way
 
 
 def choose_batch(
