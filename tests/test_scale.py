@@ -282,8 +282,9 @@ def test_tasks_of_an_earlier_run_do_not_meet_a_later_one(
 
 
 def test_what_makes_no_sense_is_said(mixed_source: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="engine"), engine("cluster"):
-        pass
+    for name in ("cluster", "ray://", "ray://host", "ray://:1", "ray://host:port"):
+        with pytest.raises(InputError, match="an engine is"), engine(name):
+            pass
     for arguments, words in (
         ((mixed_source, tmp_path / "a", "--resume"), "--parts"),
         ((mixed_source, "-", "--parts", "2"), "--parts"),
