@@ -289,6 +289,7 @@ def test_what_makes_no_sense_is_said(mixed_source: Path, tmp_path: Path) -> None
         ((mixed_source, tmp_path / "a", "--resume"), "--parts"),
         ((mixed_source, "-", "--parts", "2"), "--parts"),
         ((mixed_source, tmp_path / "a", "--parts", "2", "--adapt", "1"), "one file"),
+        ((mixed_source, tmp_path / "a", "--parts", "2", "--engine", "ray://host:1", "--threads", "2"), "--threads"),
         ((tmp_path / "none", tmp_path / "a", "--parts", "2"), "no directory"),
     ):
         refused = acncodec("compress", *arguments)
