@@ -231,7 +231,8 @@ def costs(folder: Path) -> dict[str, Any]:
         check(parts, progress=unwatched)
         stages.found["check"] = {"seconds": time.perf_counter() - start}
     each = {name: 1000 * row["seconds"] / len(images) for name, row in stages.found.items()}
-    places = {"source": root, "codes": target / FOLDER / "codes", "exchange": target / FOLDER / "exchange"}
+    (work,) = (target / FOLDER).iterdir()
+    places = {"source": root, "codes": work / "codes", "exchange": work / "exchange"}
     size = {name: sum(p.stat().st_size for p in place.iterdir()) / len(images) for name, place in places.items()}
     size["archive"] = sum(path.stat().st_size for path in target.glob("*.acn")) / len(images)
     return {"images": len(images), "milliseconds": each, "bytes": size}

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from acncodec.errors import EXIT_UNMODELLED
 
@@ -96,7 +97,8 @@ if TYPE_CHECKING:
     default=LOCAL,
     show_default=True,
     metavar="local|ray|ray://HOST:PORT",
-    help="Who makes the parts: this process; Ray on this machine, on as many cores as --threads says; or a Ray cluster.",
+    help="Who makes the parts: this process; Ray on this machine, on as many cores as --threads says; or a Ray cluster, on "
+    "all of its cores, by the address of its client server.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the parts that were begun in ARCHIVE from the same source.")
 @click.option("--strict", is_flag=True, help="End with exit code 3 if any file was stored unmodelled or could not be read.")
@@ -104,7 +106,9 @@ if TYPE_CHECKING:
 @device_option
 @json_option
 @work_options
+@click.pass_context
 def command(
+    context: click.Context,
     paths: tuple[str, ...],
     dataset: str | None,
     root: Path | None,
@@ -139,6 +143,8 @@ def command(
     archive: Path = FILE.convert(paths[-1], None, None)
     if parts is None and (engine != LOCAL or resume):
         raise click.UsageError("--engine and --resume belong to --parts")
+    if engine.startswith("ray://") and context.get_parameter_source("threads") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--threads is for this machine; a Ray cluster gives all of its cores")
     if parts is not None and (dataset or archive == STREAM):
         raise click.UsageError("--parts needs a source of files and a directory to write to")
     if archive == STREAM and as_json:

@@ -1,16 +1,21 @@
-"""Ray makes the same archive, whatever dies on the way: real processes of a cluster of this machine are killed."""
+"""Ray makes the same archive, whatever dies on the way: real processes of clusters of this machine are killed."""
 
+import contextlib
 import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import snapshot
-from test_cli import PROGRAM, good
+from test_cli import PROGRAM, acncodec, good, sentence
 
 from acncodec import bundled
 from acncodec.scale.work import FOLDER
@@ -21,6 +26,7 @@ if not sys.platform.startswith("linux"):
 
 PARTS = 4
 OPTIONS = ("--parts", str(PARTS), "--model", "mnist-8bit", "-q")
+OWN = ("--engine", "ray", "--threads", "2")  # a cluster of the driver's
 SECONDS = 120  # for what takes a few, on a busy machine
 
 
@@ -37,8 +43,43 @@ def expected(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[byt
     return snapshot(target)
 
 
+@dataclass(frozen=True)
+class Head:
+    """The head node of a cluster that runs, and where its client server listens."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+
+
+@pytest.fixture
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # nobody else is to run anything in it
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    port = free_port()
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port", "0", "--num-cpus", "2"]
+    command += ["--ray-client-server-port", str(port), "--include-dashboard", "false", "--disable-usage-stats"]
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # a short path, as of sockets
+        command += ["--temp-dir", folder, "--object-store-memory", str(100 << 20)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until(lambda: listens(port), process)
+            yield Head(process, f"ray://127.0.0.1:{port}")
+        finally:
+            end(process)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def begin(source: Path, target: Path, *more: str) -> subprocess.Popen[bytes]:
-    command = [*PROGRAM, "compress", str(source), str(target), *OPTIONS, "--engine", "ray", "--threads", "2", *more]
+    command = [*PROGRAM, "compress", str(source), str(target), *OPTIONS, *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -63,10 +104,10 @@ def descendants(pid: int) -> Iterator[int]:
             yield from descendants(int(path.parent.name))
 
 
-def workers(driver: subprocess.Popen[bytes], task: str) -> list[int]:
-    """Processes of a driver's cluster that are at a task now."""
+def workers(root: subprocess.Popen[bytes], task: str) -> list[int]:
+    """Processes of the cluster below a process that are at a task now."""
     found = []
-    for pid in descendants(driver.pid):
+    for pid in descendants(root.pid):
         try:
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(f"ray::{task}".encode()):
                 found.append(pid)
@@ -75,42 +116,92 @@ def workers(driver: subprocess.Popen[bytes], task: str) -> list[int]:
     return found
 
 
-def finish(driver: subprocess.Popen[bytes]) -> None:
+def kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def end(root: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all below it, which would end by themselves, but nobody needs to wait for that."""
+    cluster = list(descendants(root.pid))
+    root.kill()
+    root.communicate(timeout=SECONDS)
+    kill(cluster)
+
+
+def kill_workers(driver: subprocess.Popen[bytes], root: subprocess.Popen[bytes]) -> None:
+    """Kill those of the cluster below `root` that are at a driver's tasks, at one of each kind."""
+    killed: set[int] = set()
+    for task in ("codes", "code"):
+        until(lambda task=task: set(workers(root, task)) - killed, driver)  # type: ignore[misc]
+        found = workers(root, task)
+        kill(found)
+        killed.update(found)
+    assert len(killed) >= 2
+
+
+def finish(driver: subprocess.Popen[bytes]) -> bytes:
+    """What a driver that must succeed says on stderr."""
     _, errors = driver.communicate(timeout=SECONDS)
     assert driver.returncode == 0, errors.decode()
     assert b"Traceback" not in errors
+    return errors
 
 
 def test_killed_workers_change_nothing(source: Path, expected: dict[bytes, object], tmp_path: Path) -> None:
-    target = tmp_path / "out"
-    driver = begin(source, target)
-    killed = set()
-    for task in ("codes", "code"):
-        until(lambda task=task: [pid for pid in workers(driver, task) if pid not in killed], driver)  # type: ignore[misc]
-        for pid in workers(driver, task):
-            os.kill(pid, signal.SIGKILL)
-            killed.add(pid)
+    driver = begin(source, tmp_path / "out", *OWN)
+    kill_workers(driver, driver)
     finish(driver)
-    assert len(killed) >= 2
-    assert snapshot(target) == expected
+    assert snapshot(tmp_path / "out") == expected
+
+
+def test_nor_in_a_cluster_that_runs(source: Path, expected: dict[bytes, object], head: Head, tmp_path: Path) -> None:
+    driver = begin(source, tmp_path / "out", "--engine", head.address)
+    kill_workers(driver, head.process)
+    assert finish(driver) == b""
+    assert snapshot(tmp_path / "out") == expected
+
+
+def test_a_cluster_that_is_lost_is_told(source: Path, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "0")  # instead of half a minute
+    driver = begin(source, tmp_path / "out", "--engine", head.address)
+    until(lambda: list((tmp_path / "out").glob(f"{FOLDER}/*/notes.json")), driver)
+    end(head.process)
+    _, errors = driver.communicate(timeout=SECONDS)
+    assert driver.returncode == 2
+    assert errors.decode().splitlines() == [
+        "acncodec: the connection to the cluster was lost; give --resume to go on with what is done"
+    ]
+
+
+def test_what_is_no_client_server_is_told(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("INITIAL", "MAX"):
+        monkeypatch.setenv(f"RAY_CLIENT_{name}_CONNECTION_TIMEOUT_S", "1")  # instead of half a minute in all
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        driver = begin(source, tmp_path / "out", "--engine", f"ray://127.0.0.1:{server.getsockname()[1]}")
+        _, errors = driver.communicate(timeout=SECONDS)
+    assert driver.returncode == 2
+    (line,) = errors.decode().splitlines()
+    assert "timeout; give its client server's port" in line
+
+
+def test_a_cluster_that_is_not_there_is_told(source: Path, tmp_path: Path) -> None:
+    refused = acncodec("compress", source, tmp_path / "out", *OPTIONS, "--engine", f"ray://127.0.0.1:{free_port()}")
+    assert refused.code == 2
+    assert sentence(refused).endswith("cannot be reached: Connection refused")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_killed_driver_leaves_parts_to_go_on_from(source: Path, expected: dict[bytes, object], tmp_path: Path) -> None:
     target = tmp_path / "out"
-    driver = begin(source, target)
-    results = target / FOLDER / "results"
-    until(lambda: results.exists() and any(results.glob("*.json")), driver)
-    cluster = list(descendants(driver.pid))
-    driver.kill()
-    driver.communicate(timeout=SECONDS)
-    for pid in cluster:  # it ends by itself, but nobody needs to wait for that
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    done = {path.stem: path.stat().st_mtime_ns for path in results.glob("*.json")}
-    parts = {f"part-{int(stem):05}.acn": (target / FOLDER / f"part-{int(stem):05}.acn").stat().st_mtime_ns for stem in done}
+    driver = begin(source, target, *OWN)
+    until(lambda: list(target.glob(f"{FOLDER}/*/results/*.json")), driver)
+    end(driver)
+    (work,) = (target / FOLDER).iterdir()
+    done = [f"part-{int(path.stem):05}.acn" for path in work.glob("results/*.json")]
+    parts = {name: (work / name).stat().st_mtime_ns for name in done}
     assert not list(target.glob("*.acn"))
-    finish(begin(source, target, "--resume"))
+    finish(begin(source, target, *OWN, "--resume"))
     assert snapshot(target) == expected
     assert {name: (target / name).stat().st_mtime_ns for name in parts} == parts

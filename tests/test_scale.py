@@ -245,19 +245,51 @@ def test_work_that_is_damaged_is_said(mixed_source: Path, make_parts: Make, monk
     target = mixed_source.parent / "out"
     with pytest.raises(InputError, match="without a finished archive"):
         Parts(target)
+    (work,) = (target / FOLDER).iterdir()
     for name in ("codes/000001.npz", "partition.npz", "notes.json", "settings.json"):
-        (target / FOLDER / name).write_bytes(b"\x00no")
+        (work / name).write_bytes(b"\x00no")
         with pytest.raises(InputError, match="cannot be gone on with"):
             make_parts(mixed_source, resume=True)
 
 
+def test_tasks_of_an_earlier_run_do_not_meet_a_later_one(
+    mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Any] = []
+    real = stages.codes
+
+    def dies(*task: Any) -> None:
+        left.append(task)
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "codes", dies)
+        with pytest.raises(Stop):
+            make_parts(mixed_source)
+    ((job, number),) = left
+    (mixed_source / "note.txt").write_text("later words")
+    whole = snapshot(make_parts(mixed_source, "whole"))
+
+    def met(*task: Any) -> None:
+        with pytest.raises(InputError):
+            real(job, number)
+        with pytest.raises(OutputError):
+            job.work.put_json(stages.result_name(0), {})
+        real(*task)
+
+    monkeypatch.setattr(stages, "codes", met)
+    assert snapshot(make_parts(mixed_source, overwrite=True)) == whole
+
+
 def test_what_makes_no_sense_is_said(mixed_source: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="engine"), engine("cluster"):
-        pass
+    for name in ("cluster", "ray://", "ray://host", "ray://:1", "ray://host:port"):
+        with pytest.raises(InputError, match="an engine is"), engine(name):
+            pass
     for arguments, words in (
         ((mixed_source, tmp_path / "a", "--resume"), "--parts"),
         ((mixed_source, "-", "--parts", "2"), "--parts"),
         ((mixed_source, tmp_path / "a", "--parts", "2", "--adapt", "1"), "one file"),
+        ((mixed_source, tmp_path / "a", "--parts", "2", "--engine", "ray://host:1", "--threads", "2"), "--threads"),
         ((tmp_path / "none", tmp_path / "a", "--parts", "2"), "no directory"),
     ):
         refused = acncodec("compress", *arguments)

@@ -1,10 +1,12 @@
 """Who runs the tasks of a stage: this process, one after the other, or Ray, as many at once as its cluster has room for."""
 
 import logging
+import re
+import socket
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import torch
 
@@ -12,6 +14,8 @@ from acncodec.codec.progress import Advance
 from acncodec.errors import AcnError, InputError
 
 LOCAL, RAY = "local", "ray"
+CLUSTER = re.compile(r"ray://(.+):(\d+)")
+REACH_SECONDS = 10.0  # until a host must have answered
 WINDOW = 4  # tasks that wait for every one that runs, at most: a driver need not remember more
 RETRIES = 8  # of a task whose process died
 Task = tuple[Any, ...]  # arguments
@@ -36,13 +40,23 @@ class Local:
 class Ray:
     """Tasks in the processes of a Ray cluster, on its GPUs if it has some; those of a process that died run again."""
 
-    def __init__(self, ray: Any) -> None:
-        self._ray = ray
+    def __init__(self, ray: Any, lost: tuple[type[Exception], ...] = ()) -> None:
+        """`lost` is what a connection to a cluster raises when it breaks."""
+        self._ray, self._lost = ray, lost
         self._slots = max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._gpus = int(ray.cluster_resources().get("GPU", 0))
 
     def run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance, networks: bool) -> None:
+        try:
+            self._run(function, tasks, advance, networks)
+        except self._lost as error:
+            if isinstance(error, self._ray.exceptions.RayError):  # a task's own
+                raise
+            raise InputError("the connection to the cluster was lost; give --resume to go on with what is done") from error
+
+    def _run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance, networks: bool) -> None:
         ray = self._ray
+        self._check()
         share = min(1.0, self._gpus / self._slots) if networks else 0
         remote = ray.remote(num_cpus=1, num_gpus=share, max_retries=RETRIES)(_alone)
         waiting: list[Any] = []
@@ -55,10 +69,17 @@ class Ray:
             while waiting:
                 waiting = self._wait(waiting, advance)
         finally:
-            for each in waiting:
-                ray.cancel(each, force=True)
+            if ray.is_initialized():
+                for each in waiting:
+                    ray.cancel(each, force=True)
+
+    def _check(self) -> None:
+        """Raise ConnectionError if the cluster was lost: Ray would look for another one, or start one."""
+        if not self._ray.is_initialized():
+            raise ConnectionError("the cluster was lost")
 
     def _wait(self, waiting: list[Any], advance: Advance) -> list[Any]:
+        self._check()
         done, rest = self._ray.wait(waiting, num_returns=1)
         for each in done:
             try:
@@ -89,21 +110,55 @@ def engine(name: str, workers: int | None = None) -> Iterator[Engine]:
     if name == LOCAL:
         yield Local()
         return
-    if name != RAY and urlsplit(name).scheme != RAY:
+    cluster = CLUSTER.fullmatch(name)
+    if name != RAY and not cluster:
         raise InputError(f"an engine is '{LOCAL}', '{RAY}' or '{RAY}://HOST:PORT', not '{name}'")
+    lost: tuple[type[Exception], ...] = ()
     try:
         import ray
+
+        if cluster:
+            import grpc
+
+            lost = (ConnectionError, grpc.RpcError)
     except ImportError as error:
         raise InputError("Ray is not installed; install the extra 'ray' of acncodec, or take the engine 'local'") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        if name == RAY:
-            ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
+        if cluster:
+            _knock(cluster[1].strip("[]"), int(cluster[2]))
+            with _silence():
+                ray.init(address=name, **quiet)
         else:
-            ray.init(address=name, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise InputError(f"the Ray cluster '{name}' cannot be reached: {error}") from error
+            ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        raise InputError(f"the Ray cluster '{name}' cannot be reached: {_reason(error)}") from error
     try:
-        yield Ray(ray)
+        yield Ray(ray, lost)
     finally:
         ray.shutdown()
+
+
+def _knock(host: str, port: int) -> None:
+    """Raise OSError if nothing listens there: Ray would try for half a minute, and not say why it failed."""
+    socket.create_connection((host, port), REACH_SECONDS).close()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    reason = " ".join(str(error).split())
+    if isinstance(error, ConnectionError):  # where something listens
+        return f"{reason}; give its client server's port, and set RAY_AUTH_MODE=token if it asks for a token"
+    return reason
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """No warnings, and no words of Ray's client from now on: it has loggers that follow no level."""
+    for name in ("ray.util.client", "ray.util.client.logsclient"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

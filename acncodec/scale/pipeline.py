@@ -72,8 +72,8 @@ def compress_parts(
     _refuse_occupied(target, options.overwrite, resume)
     source, target = absolute(source), target.absolute()
     models = tuple(str(Path(name).absolute()) if name.endswith(SUFFIX) else name for name in models)
-    job = Job(target, parts, replace(options, overwrite=True), models, auto, verify, device)
-    work = job.work
+    work = Work(target)
+    job = Job(work, parts, replace(options, overwrite=True), models, auto, verify, device)
     work.begin(_settings(source, job), resume)
     if not work.has("notes.json"):
         try:

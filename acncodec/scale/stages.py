@@ -53,17 +53,13 @@ SLICE = struct.Struct("<QQI")  # where a part's files begin and end, and their c
 class Job:
     """What all tasks know: where work is, and with which options; small, and sent to every process."""
 
-    target: Path
+    work: Work
     parts: int
     options: Options
     models: tuple[str, ...]  # names and files
     auto: bool
     verify: bool
     device: str
-
-    @property
-    def work(self) -> Work:
-        return Work(self.target)
 
     @property
     def files(self) -> list[Path]:

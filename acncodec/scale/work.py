@@ -1,12 +1,14 @@
 """What is known so far of an archive that is being made: files in a hidden folder, each there whole or not at all.
 
 A stage's task is done if its result is there, so work that was cut short goes on from what is left. Every process reads and
-writes here: on a cluster it lies, as the archive itself, on a file system that all nodes see.
+writes here: on a cluster it lies, as the archive itself, on a file system that all nodes see. Work that is begun anew gets
+another folder in the hidden one: a cluster may still run tasks of a driver that was killed, and these find theirs gone.
 """
 
 import contextlib
 import io
 import json
+import secrets
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,22 +28,23 @@ class Work:
     """The folder of work in progress in the directory of an archive to be."""
 
     def __init__(self, target: Path) -> None:
-        self.target, self.folder = target, target / FOLDER
+        self.target, self.folder = target, target / FOLDER / secrets.token_hex(8)
 
     def begin(self, settings: dict[str, Any], resume: bool) -> None:
         """Make the folder, or go on with the one that is there, if it was begun with the same settings.
 
         Raises InputError, OutputError.
         """
-        if resume and self.has("settings.json"):
+        begun = next(self.target.glob(f"{FOLDER}/*/settings.json"), None)
+        if resume and begun:
+            self.folder = begun.parent
             if self.json("settings.json") != settings:
                 raise InputError(
                     f"the work in '{self.target}' was begun with another source or other options; repeat these"
                 )
             return
+        self.end()
         try:
-            if self.folder.exists():
-                shutil.rmtree(self.folder)
             self.folder.mkdir(parents=True)
         except OSError as error:
             raise OutputError(f"cannot write '{self.target}': {error.strerror}") from error
@@ -102,7 +105,8 @@ class Work:
 
     def end(self) -> None:
         """Remove the folder, in one step for those who look whether it is there."""
-        done = self.folder.with_name(FOLDER + DONE)
+        done = self.target / (FOLDER + DONE)
+        shutil.rmtree(done, ignore_errors=True)  # else nothing can take that name
         with contextlib.suppress(OSError):
-            self.folder.rename(done)
+            (self.target / FOLDER).rename(done)
         shutil.rmtree(done, ignore_errors=True)
