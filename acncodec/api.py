@@ -137,7 +137,7 @@ def compress(
                 verify=verify,
                 device=device,
             )
-        return Compressed(**vars(made), collision=None, info=_info(target, files))
+        return Compressed(**vars(made), info=_info(target, files))
     on = device_of(device)
     inspect = restoring.verifier(files, on, progress) if verify else None
     done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect)

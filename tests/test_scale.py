@@ -117,6 +117,40 @@ def test_two_files_of_one_name_are_refused(make_parts: Make, tmp_path: Path) -> 
         make_parts(tmp_path / "in" / "twice.txt")
 
 
+def tar_of(path: Path, *names: str) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            tar.addfile(tarfile.TarInfo(name))
+    return path
+
+
+def test_a_file_and_a_directory_of_one_name_are_refused(make_parts: Make, tmp_path: Path) -> None:
+    source = tar_of(tmp_path / "s.tar", "a/b.txt", *(f"n{i}" for i in range(20)), "a")
+    for parts in (1, PARTS):
+        with pytest.raises(InputError, match="'s/a' is the name of a file and of a directory"):
+            make_parts(source, str(parts), parts=parts)
+
+
+def test_names_that_are_one_elsewhere_are_told(tmp_path: Path) -> None:
+    """In whatever part they are: here one in each."""
+    for name in ("a", "A"):
+        tar_of(tmp_path / f"{name}.tar", "b/c/x", f"b/{name}.txt", "y")
+    made = acncodec("compress", tmp_path / "*.tar", tmp_path / "out", "--parts", "2")
+    assert made.code == 0
+    assert "'A/b/A.txt' and 'a/b/a.txt' are one name to a file system that folds case" in made.err
+    assert "folds" not in acncodec("compress", tar_of(tmp_path / "s.tar", "a", "b/c"), tmp_path / "b", "--parts", "2").err
+
+
+def test_equal_images_are_shared_out(mixed_source: Path, make_parts: Make) -> None:
+    """However many of them there are: a part that held them all could be too large for memory."""
+    image = sorted(mixed_source.glob("L-*/*.png"))[0].read_bytes()
+    for i in range(200):
+        (mixed_source / f"same-{i}.png").write_bytes(image)
+    with Parts(make_parts(mixed_source)) as parts:
+        assert parts.manifest
+        assert max(part.files for part in parts.manifest.parts) < 100
+
+
 def test_a_file_that_vanishes_is_told_and_no_more(
     mixed_source: Path, make_parts: Make, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

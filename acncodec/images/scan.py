@@ -119,8 +119,8 @@ def collisions(names: Sequence[bytes]) -> tuple[bytes, bytes] | None:
     spelled, owner, ends = [b""], [-1], [False]  # a node's own bytes, the first name that has it, whether a name ends here
     for index, name in enumerate(names):
         node = 0
-        for part, folded in zip(name.split(b"/"), _folded(name).split("/"), strict=True):
-            child = children.setdefault((node, folded), len(spelled))
+        for part, known_as in zip(name.split(b"/"), folded(name).split("/"), strict=True):
+            child = children.setdefault((node, known_as), len(spelled))
             if child == len(spelled):
                 spelled.append(part)
                 owner.append(index)
@@ -134,7 +134,7 @@ def collisions(names: Sequence[bytes]) -> tuple[bytes, bytes] | None:
     return None
 
 
-def _folded(name: bytes) -> str:
+def folded(name: bytes) -> str:
     """`name` as file systems see it that know neither case nor normalisation; the number of '/' stays the same."""
     if name.isascii():
         return name.lower().decode("ascii")

@@ -6,12 +6,10 @@ archive is the same whoever ran the tasks, in whatever order, and however often 
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from acncodec.archive import manifest as manifests
 from acncodec.archive.atomic import write_atomically
@@ -25,18 +23,16 @@ from acncodec.codec.parts import MANIFEST, Parts
 from acncodec.codec.progress import Progress
 from acncodec.errors import AcnError, InputError, OutputError
 from acncodec.images.scan import Listing
-from acncodec.scale import stages
+from acncodec.scale import names, stages
 from acncodec.scale.engines import Engine
 from acncodec.scale.shards import absolute, shards
-from acncodec.scale.stages import Job, names_name, part_name, result_name, shard_name
+from acncodec.scale.stages import Job, part_name, result_name, shard_name
 from acncodec.scale.work import FOLDER, Work
-
-BUCKETS_A_TASK = 64
 
 
 @dataclass(frozen=True)
 class Made:
-    """A finished archive of many parts: its size in bytes, what went in, and what was left out and why."""
+    """A finished archive of many parts: its size in bytes, what went in, and what `acncodec.Compressed` tells beside it."""
 
     size: int
     files: int
@@ -44,6 +40,7 @@ class Made:
     unmodelled: int
     unreadable: int
     not_stored: list[tuple[bytes, str]]
+    collision: names.Pair | None
 
 
 def compress_parts(
@@ -91,11 +88,17 @@ def compress_parts(
     tell.run("code", stages.code, [(job, i, count) for i in range(parts)], result_name)
     results = [work.json(result_name(i)) for i in range(parts)]
     manifest = _manifest(job, results)
-    tasks = [(work, parts, manifest.buckets, i) for i in range(0, manifest.buckets, BUCKETS_A_TASK)]
-    tell.run("index", index, tasks, lambda i: index_name(i * BUCKETS_A_TASK))
+    firsts = names.tasks(manifest.buckets)
+    tell.run(
+        "index",
+        names.index,
+        [(work, parts, manifest.buckets, first) for first in firsts],
+        lambda i: names.index_name(firsts[i]),
+    )
+    pair = names.collision(work, [part.name for part in manifest.parts], manifest.buckets)
     sections = [("MANI", manifests.encode(manifest))]
-    sections += [("NIDX", bucket) for *_, i in tasks for bucket in _buckets(work, i)]
-    made = _made(work, results, count)
+    sections += [("NIDX", bucket) for first in firsts for bucket in names.buckets_of(work, first)]
+    made = _made(work, results, count, pair)
     return replace(made, size=_publish(work, manifest, write_container(sections, FEATURE_PARTS)))
 
 
@@ -160,36 +163,7 @@ def _manifest(job: Job, results: list[dict[str, Any]]) -> Manifest:
     return Manifest(job.options.names, [Model(n, bytes.fromhex(s)) for n, s in models], parts, mark, named)
 
 
-def index_name(first: int) -> str:
-    return f"index/{first:08}.npz"
-
-
-def index(work: Work, parts: int, count: int, first: int) -> None:
-    """Some of the `count` buckets of the name index, from `first` on, from the sorted names of all parts."""
-    last = min(first + BUCKETS_A_TASK, count)
-    found: list[np.ndarray] = []
-    owners: list[np.ndarray] = []
-    for part in range(parts):
-        hashes = work.hashes(names_name(part))
-        start, end = (int(np.searchsorted(hashes[:, 0], manifests.first_hash(i, count))) for i in (first, last))
-        end = len(hashes) if last == count else end
-        found.append(np.array(hashes[start:end], dtype=np.uint64))
-        owners.append(np.full(end - start, part, dtype=np.int64))
-    keys, places = np.concatenate(found), np.concatenate(owners)
-    buckets = manifests.bucket_of(keys, count)
-    packed = {}
-    for i in range(first, last):
-        bucket = manifests.encode_bucket(keys[buckets == i], places[buckets == i].tolist(), parts)
-        packed[f"{i:08}"] = np.frombuffer(bucket, np.uint8)
-    work.put_arrays(index_name(first), **packed)
-
-
-def _buckets(work: Work, first: int) -> Iterator[bytes]:
-    found = work.arrays(index_name(first))
-    return (found[name].tobytes() for name in sorted(found))
-
-
-def _made(work: Work, results: list[dict[str, Any]], count: int) -> Made:
+def _made(work: Work, results: list[dict[str, Any]], count: int, collision: names.Pair | None) -> Made:
     notes = work.json("notes.json")
     late = [item for i in range(count) for item in work.json(f"exchange/{i:06}.json")["unreadable"]]
     unreadable = [(os.fsencode(name), why) for name, why in [*notes["unreadable"], *late]]
@@ -201,6 +175,7 @@ def _made(work: Work, results: list[dict[str, Any]], count: int) -> Made:
         unmodelled=sum(result["unmodelled"] for result in results),
         unreadable=len(unreadable),
         not_stored=skipped + unreadable,
+        collision=collision,
     )
 
 

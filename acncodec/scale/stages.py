@@ -21,7 +21,6 @@ import numpy as np
 
 from acncodec import bundled
 from acncodec.archive.header import NAMES_KEEP
-from acncodec.archive.manifest import hashes
 from acncodec.codec.codings import Forms, best_coding
 from acncodec.codec.collection import taken_apart
 from acncodec.codec.compress import BLOCK_SAMPLES, Options, compress
@@ -36,12 +35,14 @@ from acncodec.images.picture import Picture, expand
 from acncodec.images.source import Files
 from acncodec.nets.model import Model
 from acncodec.planning import partition
+from acncodec.scale import names
 from acncodec.scale.shards import File, read_shard
 from acncodec.scale.work import Work
 
 KIND_SAMPLE = 8  # images of a kind by which a shard chooses the model that makes its codes
 CODE_TILES = 16  # of a large image, whose codes are averaged
 MODEL_DISTANCE = 64.0  # between codes of different models: farther than those of one
+APART, APART_BITS = 4, 8  # by how much equal codes differ at random, less than codes of other images, and how finely
 BATCH = 256
 READ_AT_A_TIME = 4096  # files of a shard
 NUMBERED = re.compile(rb"\d+(-+)\d")  # as images of a part may be called
@@ -93,8 +94,9 @@ def codes(job: Job, number: int) -> None:
             places.append(i)
             found.append(vector)
     order = np.argsort(places)
-    width = _width(models)
-    vectors = np.stack(found)[order] if found else np.zeros((0, width), dtype=np.float32)
+    vectors = np.stack(found)[order] if found else np.zeros((0, _width(models)), dtype=np.float32)
+    # Images of one code can then be shared out among parts, too.
+    vectors[:, -1] = np.random.default_rng(number).integers(APART << APART_BITS, size=len(vectors)) * 2.0**-APART_BITS
     work.put_arrays(f"codes/{number:06}.npz", codes=vectors, places=np.array(places, dtype=np.int64)[order])
 
 
@@ -115,8 +117,8 @@ def _batches(files: Iterator[File], exact_files: bool) -> Iterator[dict[int, Pic
 
 
 def _width(models: list[Model]) -> int:
-    """Dimensions of what stands for an image: those of a code, and one for each model."""
-    return max(model.arch.code for model in models) + len(models) if models else 1
+    """Dimensions of what stands for an image: those of a code, one for each model, and one that tells equal codes apart."""
+    return max((model.arch.code for model in models), default=0) + len(models) + 1
 
 
 def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tuple[int, np.ndarray]]:
@@ -144,7 +146,7 @@ def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tupl
                 np.add.at(counts, owners, 1)
             vectors = np.zeros((len(now), _width(models)), dtype=np.float32)
             vectors[:, : sums.shape[1]] = np.rint(sums / counts[:, None])
-            vectors[:, chosen - len(models)] = MODEL_DISTANCE
+            vectors[:, chosen - len(models) - 1] = MODEL_DISTANCE
             yield from zip(now, vectors, strict=True)
 
 
@@ -217,8 +219,7 @@ def code(job: Job, number: int, count: int) -> None:
             # Beside numbered names, which must not meet them.
             "dashes": 0 if job.options.names == NAMES_KEEP else _dashes([*stored, *listed.folders, *listed.empty]),
         }
-    found = hashes(stored)
-    work.put(names_name(number), [found[np.lexsort((found[:, 1], found[:, 0]))].astype("<u8").tobytes()])
+    names.leave(work, number, listed)
     work.put_json(result_name(number), result)
 
 
@@ -258,10 +259,6 @@ def _dashes(names: Iterable[bytes]) -> int:
 
 def part_name(number: int) -> str:
     return f"part-{number:05}.acn"
-
-
-def names_name(number: int) -> str:
-    return f"names/{number:06}.hashes"
 
 
 def result_name(number: int) -> str:
