@@ -70,10 +70,7 @@ def _all(names: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
 
 def models_of(names: Sequence[str], device: torch.device) -> list[nets.Model]:
     """The models to choose among, by names and files, 'auto' for all that are found. Raises InputError, ModelError."""
-    found = bundled.candidates([name for name in names if name != AUTO], auto=AUTO in names)
-    for model in found:
-        model.networks.to(device)
-    return found
+    return bundled.candidates([name for name in names if name != AUTO], AUTO in names, device)
 
 
 def compress(

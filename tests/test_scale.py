@@ -151,6 +151,28 @@ def test_equal_images_are_shared_out(mixed_source: Path, make_parts: Make) -> No
         assert max(part.files for part in parts.manifest.parts) < 100
 
 
+def test_large_shards_are_dealt_out_hand_by_hand(
+    mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = snapshot(make_parts(mixed_source, "whole"))
+    monkeypatch.setattr(stages, "HAND_BYTES", 500)
+    assert snapshot(make_parts(mixed_source, "by hand")) == whole
+
+
+def test_machines_with_other_models_are_told(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = stages.models_of
+    real = stages.codes
+
+    def elsewhere(*task: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(stages, "models_of", lambda *wanted: known(*wanted)[1:])
+            real(*task)
+
+    monkeypatch.setattr(stages, "codes", elsewhere)
+    with pytest.raises(InputError, match="not all machines of the cluster have the same models"):
+        make_parts(mixed_source)
+
+
 def test_a_file_that_vanishes_is_told_and_no_more(
     mixed_source: Path, make_parts: Make, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +288,11 @@ def test_an_archive_within_its_source_is_left_out(mixed_source: Path, make_parts
     want = snapshot(mixed_source)
     archive = make_parts(mixed_source, f"{mixed_source.name}/out")
     assert snapshot(restored_parts(archive, model_files)) == want
+
+
+def test_so_it_is_by_url(mixed_source: Path, make_parts: Make) -> None:
+    want = snapshot(make_parts(mixed_source.as_uri(), "in/first"))
+    assert snapshot(make_parts(mixed_source.as_uri(), "in/first", overwrite=True)) == want
 
 
 def test_work_that_is_damaged_is_said(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:

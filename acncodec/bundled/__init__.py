@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -25,6 +26,7 @@ EARLIER = FOLDER / "earlier"  # models that were bundled once: found by the arch
 SAMPLE = FOLDER / "sample"  # some hundred MNIST digits as PNG files
 PACKED = "packed"
 SUFFIX = ".safetensors"
+CPU = torch.device("cpu")
 
 
 def user_folder() -> Path:
@@ -100,11 +102,16 @@ def locate(name: str) -> Path:
     raise InputError(f"there is no model '{name}'; known are {known}, or give the path of a .safetensors file")
 
 
-def candidates(names: list[str], auto: bool) -> list[Model]:
-    """The models to choose among: those named, and with `auto` all that can be found. Raises InputError, ModelError."""
+def candidates(names: Iterable[str], auto: bool, device: torch.device = CPU) -> list[Model]:
+    """The models to choose among: those named, and with `auto` all that can be found, their networks on `device`.
+
+    Raises InputError, ModelError.
+    """
     found = {model.sha256: model for model in map(find, names)}
     if auto:
         found.update((model.sha256, model) for model in map(load, model_files()))
+    for model in found.values():
+        model.networks.to(device)
     return list(found.values())
 
 

@@ -29,8 +29,7 @@ class Timing(NamedTuple):
 @full_precision()
 def timings(device: torch.device) -> Iterator[Timing]:
     """One row a model and number of lanes; pixels and codes, without planning and latents."""
-    for model in bundled.candidates([], auto=True):
-        model.networks.to(device)
+    for model in bundled.candidates([], auto=True, device=device):
         random = np.random.default_rng(0)
         for lanes in LANES[device.type]:
             pixels = random.integers(0, model.arch.levels, (lanes, SIDE, SIDE, model.arch.colours), np.uint8)

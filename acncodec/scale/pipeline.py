@@ -70,7 +70,8 @@ def compress_parts(
     source, target = absolute(source), target.absolute()
     models = tuple(str(Path(name).absolute()) if name.endswith(SUFFIX) else name for name in models)
     work = Work(target)
-    job = Job(work, parts, replace(options, overwrite=True), models, auto, verify, device)
+    known = tuple(model.sha256 for model in stages.models_of(models, auto, device))
+    job = Job(work, parts, replace(options, overwrite=True), models, auto, known, verify, device)
     work.begin(_settings(source, job), resume)
     if not work.has("notes.json"):
         try:
@@ -117,7 +118,7 @@ def _refuse_occupied(target: Path, overwrite: bool, resume: bool) -> None:
 
 def _settings(source: str, job: Job) -> dict[str, Any]:
     """What must be the same for work to be gone on with; models by what they are, as names could mean others tomorrow."""
-    hashes = [model.sha256.hex() for model in job.loaded()]
+    hashes = [each.hex() for each in job.sha256]
     options = {key: value for key, value in asdict(job.options).items() if key != "way"}
     return {"source": source, "parts": job.parts, "models": hashes, "options": options, "verify": job.verify}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from acncodec.errors import DamagedError, InputError
 from acncodec.images.scan import Listing, list_directory, safe_path
@@ -44,7 +45,7 @@ def shards(source: str, target: Path, notes: Listing) -> Iterator[Shard]:
         root, _, _ = source.rpartition("/")
         yield from _cut(root or ("/" if source.startswith("/") else "."), _listed(source))
     elif REMOTE in source:
-        yield from _cut(source.rstrip("/"), _remote(source))
+        yield from _cut(source.rstrip("/"), _remote(source, target, notes))
     else:
         yield from _cut(source, _walk(Path(source), target, notes))
 
@@ -107,7 +108,7 @@ def _listed(source: str) -> Iterator[str]:
     yield from (_safe(os.fsdecode(line)) for line in lines if line)
 
 
-def _remote(source: str) -> Iterator[str]:
+def _remote(source: str, target: Path, notes: Listing) -> Iterator[str]:
     try:
         system, root = fsspec.core.url_to_fs(source)
         found = sorted(system.find(root))
@@ -115,7 +116,13 @@ def _remote(source: str) -> Iterator[str]:
         raise InputError(f"'{source}' cannot be listed: {error}") from error
     if not found:
         raise InputError(f"there are no files below '{source}'")
-    yield from (_safe(path.removeprefix(root).lstrip("/")) for path in found)
+    below = f"{target}/" if isinstance(system, LocalFileSystem) else None
+    for path in found:
+        name = _safe(path.removeprefix(root).lstrip("/"))
+        if below and path.startswith(below):
+            notes.skipped.append((os.fsencode(name), "of the archive to be written"))
+        else:
+            yield name
 
 
 def _tars(source: str) -> Iterator[Shard]:

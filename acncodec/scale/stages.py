@@ -47,7 +47,8 @@ BATCH = 256
 READ_AT_A_TIME = 4096  # files of a shard
 NUMBERED = re.compile(rb"\d+(-+)\d")  # as images of a part may be called
 LENGTHS = struct.Struct("<IQ")  # of a name and of its file, before both
-SLICE = struct.Struct("<QQI")  # where a part's files begin and end, and their crc32: for each part, before all files
+SLICE = struct.Struct("<QQI")  # where a part's files begin and end, and their crc32: for each part, before all of a hand
+HAND_BYTES = 1 << 26  # of files that are dealt out to the parts at a time
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Job:
     options: Options
     models: tuple[str, ...]  # names and files
     auto: bool
+    sha256: tuple[bytes, ...]  # of the models that these were to whoever began
     verify: bool
     device: str
 
@@ -68,16 +70,17 @@ class Job:
         return bundled.files_among(self.models)
 
     def loaded(self) -> list[Model]:
-        return _loaded(self.models, self.auto, self.device)
+        """The models, wherever a task runs. Raises InputError if this machine has others."""
+        found = {model.sha256: model for model in models_of(self.models, self.auto, self.device)}
+        if not found.keys() >= set(self.sha256):
+            raise InputError("not all machines of the cluster have the same models; give them the same acncodec and files")
+        return [found[each] for each in self.sha256]
 
 
 @cache
-def _loaded(names: tuple[str, ...], auto: bool, device: str) -> list[Model]:
-    """Models, once a process."""
-    found = bundled.candidates(list(names), auto)
-    for model in found:
-        model.networks.to(device_of(device))
-    return found
+def models_of(names: tuple[str, ...], auto: bool, device: str) -> list[Model]:
+    """Models, once a process. Raises InputError, ModelError."""
+    return bundled.candidates(names, auto, device_of(device))
 
 
 def shard_name(number: int) -> str:
@@ -172,19 +175,35 @@ def exchange(job: Job, number: int, count: int) -> None:
     placed = partition.Partition.of(work.arrays("partition.npz"))
     others = number * job.parts // count
     where = dict(zip(known["places"].tolist(), placed.assign(known["codes"]).tolist(), strict=True))
-    by_part: list[list[bytes]] = [[] for _ in range(job.parts)]
     unreadable = []
-    for i, (name, data) in enumerate(read_shard(work.json(shard_name(number)))):
-        if isinstance(data, str):
-            unreadable.append([os.fsdecode(name), data])
-        else:
-            by_part[where.get(i, others)] += [LENGTHS.pack(len(name), len(data)), name, data]
-    end, table = SLICE.size * job.parts, []
-    for chunks in by_part:
-        start, end = end, end + sum(map(len, chunks))
-        table.append(SLICE.pack(start, end, _crc(chunks)))
-    work.put(f"exchange/{number:06}.files", [*table, *itertools.chain.from_iterable(by_part)])
+
+    def files() -> Iterator[tuple[int, bytes, bytes]]:
+        for i, (name, data) in enumerate(read_shard(work.json(shard_name(number)))):
+            if isinstance(data, str):
+                unreadable.append([os.fsdecode(name), data])
+            else:
+                yield where.get(i, others), name, data
+
+    work.put(f"exchange/{number:06}.files", _dealt(files(), job.parts))
     work.put_json(f"exchange/{number:06}.json", {"unreadable": unreadable})
+
+
+def _dealt(files: Iterator[tuple[int, bytes, bytes]], parts: int) -> Iterator[bytes]:
+    """Hands of as many files as memory can take, each with its table in front and the files in the order of their parts."""
+    end, taken = 0, True
+    while taken:
+        taken, size = False, 0
+        by_part: list[list[bytes]] = [[] for _ in range(parts)]
+        for part, name, data in files:
+            by_part[part] += [LENGTHS.pack(len(name), len(data)), name, data]
+            taken, size = True, size + len(data)
+            if size >= HAND_BYTES:
+                break
+        end += SLICE.size * parts
+        for chunks in by_part:
+            start, end = end, end + sum(map(len, chunks))
+            yield SLICE.pack(start, end, _crc(chunks))
+        yield from itertools.chain.from_iterable(by_part)
 
 
 def code(job: Job, number: int, count: int) -> None:
@@ -192,7 +211,7 @@ def code(job: Job, number: int, count: int) -> None:
     work = job.work
     files: dict[bytes, bytes] = {}
     for shard in range(count):
-        for name, data in _gathered(work, shard, number):
+        for name, data in _gathered(work, shard, number, job.parts):
             if name in files:
                 raise InputError(f"two files of the source have the name '{os.fsdecode(name)}'; give each its own")
             files[name] = data
@@ -223,19 +242,30 @@ def code(job: Job, number: int, count: int) -> None:
     work.put_json(result_name(number), result)
 
 
-def _gathered(work: Work, shard: int, part: int) -> Iterator[tuple[bytes, bytes]]:
+def _gathered(work: Work, shard: int, part: int, parts: int) -> Iterator[tuple[bytes, bytes]]:
     """A part's files from one shard. Raises InputError if they are not as they were put there."""
-    name = f"exchange/{shard:06}.files"
+    name, table = f"exchange/{shard:06}.files", 0
     try:
         with work.path(name).open("rb") as file:
-            file.seek(part * SLICE.size)
-            start, end, crc = SLICE.unpack(file.read(SLICE.size))
-            file.seek(start)
-            data = file.read(end - start)
+            while True:
+                first = table + SLICE.size * parts
+                file.seek(table + SLICE.size * part)
+                start, end, crc = SLICE.unpack(file.read(SLICE.size))
+                file.seek(first - SLICE.size)
+                _, last, _ = SLICE.unpack(file.read(SLICE.size))
+                file.seek(start)
+                data = file.read(end - start)
+                if len(data) != end - start or zlib.crc32(data) != crc:
+                    raise work.unusable(name, "its checksum is wrong")
+                yield from _unpacked(data)
+                if last == first:  # a hand without files is the last
+                    return
+                table = last
     except (OSError, struct.error) as error:
         raise work.unusable(name, error) from error
-    if len(data) != end - start or zlib.crc32(data) != crc:
-        raise work.unusable(name, "its checksum is wrong")
+
+
+def _unpacked(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
     while at < len(data):
         name_length, length = LENGTHS.unpack_from(data, at)
