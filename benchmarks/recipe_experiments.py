@@ -117,6 +117,8 @@ def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
         "batch-double": Experiment(f"batches of {batch * 2}", patches=_batch(batch * 2)),
         "rate-half": Experiment("learning rate 1e-3", patches=_rate(1e-3)),
         "rate-double": Experiment("learning rate 4e-3", patches=_rate(4e-3)),
+        "rate-fourfold": Experiment("learning rate 8e-3", patches=_rate(8e-3)),
+        "both": Experiment(f"batches of {batch // 2} and 4e-3", patches={**_batch(batch // 2), **_rate(4e-3)}),
         "average-less": Experiment("averaged weights of decay 0.99", patches={f"{TRAINER}.AVERAGING": 0.99}),
         "average-none": Experiment("the last weights, not averaged", patches={f"{TRAINER}.AVERAGING": 0.0}),
         "crops": Experiment(f"half of the batches cropped by {CROPPED}", patches={OBJECTIVE: _cropped}),
