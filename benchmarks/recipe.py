@@ -99,23 +99,26 @@ def markdown(name: str, rows: dict[str, dict[str, Any]]) -> str:
         "Held-out training images along their own tour, exact integers, averaged weights. Each row differs from `base` in "
         "one thing; all had the same training work. `base-again` shows how far runs of one recipe differ by chance.",
         "",
-        "| change | bits a value | against base | residual, nats | KL, nats | Mflop an image to decode | steps | seconds |",
-        "|---" * 8 + "|",
+        "| change | bits a value | against base | residual, nats | KL, nats | Mflop an image to decode | steps |",
+        "|---" * 7 + "|",
     ]
     base = rows.get("base")
     for key, row in sorted(rows.items(), key=lambda item: item[1]["bits_a_value"]):
         against = f"{row['bits_a_value'] / base['bits_a_value'] - 1:+.2%}" if base else ""
         lines.append(
             f"| {row['title']} (`{key}`) | {row['bits_a_value']:.4f} | {against} | {row['residual_nats']:.2f} "
-            f"| {row['kl_nats']:.2f} | {row['decoding_megaflop']:.0f} | {row['steps']:,} x {row['batch']} "
-            f"| {row['seconds']:,} |"
+            f"| {row['kl_nats']:.2f} | {row['decoding_megaflop']:.0f} | {row['steps']:,} x {row['batch']} |"
         )
     lines += ["", "Training batches, bits a value after so many steps:", ""]
     for key, row in rows.items():
         lines.append(f"- `{key}`: " + ", ".join(f"{bits:.4f} ({step:,})" for step, bits, _ in row["curve"]))
-    lines += ["", f"All at {next(iter(rows.values()))['teraflop']:g} Tflop of training. The last run:", ""]
-    last = list(rows.values())[-1]["provenance"]
-    return "\n".join(lines + [f"- {key}: {value}" for key, value in last.items()]) + "\n"
+    lines += ["", f"All at {next(iter(rows.values()))['teraflop']:g} Tflop of training.", ""]
+    made: dict[str, list[str]] = {}
+    for key, row in rows.items():
+        where = ", ".join(f"{name} {value}" for name, value in row["provenance"].items() if name != "command")
+        made.setdefault(f"{row['images']:,} images, {where}", []).append(f"`{key}`")
+    lines += [f"- {', '.join(keys)}: {where}" for where, keys in made.items()]
+    return "\n".join(lines) + "\n"
 
 
 @click.command()

@@ -72,14 +72,9 @@ def _random(self: Partition, codes: np.ndarray) -> np.ndarray:
 
 def write_set(name: str, root: Path) -> int:
     """The training images of a set as PNG files; returns how many."""
-    if name.startswith("MNIST"):
-        images = binarise(mnist("train"), BINARISE_SEEDS["train"])
-        write_pngs(images, None, root, bilevel=True)
-        return len(images)
-    images, _ = cifar10("train")
-    (root / "all").mkdir(parents=True)
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(root / "all" / f"{i:05}.png")
+    bilevel = name.startswith("MNIST")
+    images = binarise(mnist("train"), BINARISE_SEEDS["train"]) if bilevel else cifar10("train")[0]
+    write_pngs(images, None, root, bilevel)
     return len(images)
 
 
@@ -219,9 +214,7 @@ def costs(folder: Path) -> dict[str, Any]:
     images, _ = cifar10()
     images = images[: 4 * COST_IMAGES].reshape(-1, 2, 2, 32, 32, 3).swapaxes(2, 3).reshape(-1, 64, 64, 3)
     root, target = folder / "images", folder / "out"
-    root.mkdir()
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(root / f"{i:05}.png")
+    write_pngs(images, None, root, bilevel=False)
     stages = Stages()
     with replaced({"acncodec.scale.work.Work.end": lambda self: None}):  # what it has put down is to be weighed
         make(str(root), target, 1, "photo-rgb", "local", 1, stages)
@@ -233,7 +226,9 @@ def costs(folder: Path) -> dict[str, Any]:
     each = {name: 1000 * row["seconds"] / len(images) for name, row in stages.found.items()}
     (work,) = (target / FOLDER).iterdir()
     places = {"source": root, "codes": work / "codes", "exchange": work / "exchange"}
-    size = {name: sum(p.stat().st_size for p in place.iterdir()) / len(images) for name, place in places.items()}
+    size = {
+        name: sum(p.stat().st_size for p in place.rglob("*") if p.is_file()) / len(images) for name, place in places.items()
+    }
     size["archive"] = sum(path.stat().st_size for path in target.glob("*.acn")) / len(images)
     return {"images": len(images), "milliseconds": each, "bytes": size}
 
