@@ -226,9 +226,8 @@ def costs(folder: Path) -> dict[str, Any]:
     each = {name: 1000 * row["seconds"] / len(images) for name, row in stages.found.items()}
     (work,) = (target / FOLDER).iterdir()
     places = {"source": root, "codes": work / "codes", "exchange": work / "exchange"}
-    size = {
-        name: sum(p.stat().st_size for p in place.rglob("*") if p.is_file()) / len(images) for name, place in places.items()
-    }
+    files = {name: [p for p in place.rglob("*") if p.is_file()] for name, place in places.items()}
+    size = {name: sum(p.stat().st_size for p in found) / len(images) for name, found in files.items()}
     size["archive"] = sum(path.stat().st_size for path in target.glob("*.acn")) / len(images)
     return {"images": len(images), "milliseconds": each, "bytes": size}
 

@@ -60,9 +60,11 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
     command += ["--ray-client-server-port", str(port), "--include-dashboard", "false", "--disable-usage-stats"]
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # a short path, as of sockets
         command += ["--temp-dir", folder, "--object-store-memory", str(100 << 20)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        said = Path(folder) / "said"
+        with said.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
-            until(lambda: listens(port), process)
+            until(lambda: b"Ray runtime started" in said.read_bytes(), process)  # its ports are there before it is ready
             yield Head(process, f"ray://127.0.0.1:{port}")
         finally:
             end(process)
@@ -71,11 +73,6 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def begin(source: Path, target: Path, *more: str) -> subprocess.Popen[bytes]:

@@ -147,10 +147,11 @@ def _knock(host: str, port: int) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    reason = " ".join(str(error).split())
+    if isinstance(error, ConnectionAbortedError):  # the cluster's traceback
+        return str(error).strip().splitlines()[-1]
     if isinstance(error, ConnectionError):  # where something listens
-        return f"{reason}; give its client server's port, and set RAY_AUTH_MODE=token if it asks for a token"
-    return reason
+        return f"{error}; give its client server's port, and set RAY_AUTH_MODE=token if it asks for a token"
+    return " ".join(str(error).split())
 
 
 @contextmanager
