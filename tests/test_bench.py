@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import good
 from PIL import Image
-from test_cli import good
 
 from acncodec import bundled
 

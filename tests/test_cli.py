@@ -1,72 +1,29 @@
 """The command line as a person meets it: reports, errors in one sentence, exit codes."""
 
-import contextlib
-import io
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections import Counter
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
+from commands import acncodec, good, sentence
 from conftest import folders, make_pngs, random_pixels, save_image, snapshot
 
-from acncodec import __version__, bundled
-from acncodec.cli.main import COMMANDS, main
+from acncodec import bundled
 from acncodec.codec import codings, reader
 from acncodec.codec.reader import Archive
 from acncodec.errors import InputError
 from acncodec.images import source as source_module
 
-ROOT = Path(__file__).parent.parent
-PROGRAM = [sys.executable, "-P", "-c", "from acncodec.cli.main import main; main()"]
 BLOCK = 4  # images of a block in most archives here
 BILEVEL = [*(f"1-5x4/{i}.png" for i in range(6)), "1-5x4/5 again.png"]  # as `fill` makes them
 GREY = [f"L-3x6/{i}.png" for i in range(5)]
 NAMES = sorted([*BILEVEL, *GREY, "note.txt"])  # the first of each content: 0 to 3; 4, 5, 0, 1; 2 to 4
 LOST = {b"1-5x4/4.png", b"1-5x4/5.png", b"1-5x4/5 again.png", b"L-3x6/0.png", b"L-3x6/1.png"}  # with the second block
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
-def acncodec(*arguments: object) -> Done:
-    """Run a command in this process, through what the installed program calls."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.setattr(sys, "argv", ["acncodec", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
-
-
-def good(*arguments: object) -> Done:
-    """Run a command that must succeed."""
-    done = acncodec(*arguments)
-    assert done.code == 0, (arguments, done.err)
-    return done
-
-
-def sentence(done: Done) -> str:
-    """The error, which must be one line."""
-    lines = [line for line in done.err.splitlines() if line]
-    assert len(lines) == 1, done.err
-    assert lines[0].startswith("acncodec: ")
-    return lines[0]
 
 
 def fill(root: Path) -> Path:
@@ -450,61 +407,3 @@ def test_interrupt_leaves_nothing(
         assert done.code == 130
         assert "interrupted" in sentence(done)
     assert list(tmp_path.iterdir()) == []
-
-
-# Help, and the program as it is installed
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_is_complete_sentences(name: str) -> None:
-    command = import_module(f"acncodec.cli.{name}").command
-    shown = " ".join(good(name, "--help").out.split())
-    texts = [COMMANDS[name], *command.help.split("\n\n")]
-    texts += [option.help for option in command.params if isinstance(option, click.Option)]
-    for text in texts:
-        assert re.fullmatch(r"[A-Z*].*\.", text.strip(), re.S), text
-    assert f"acncodec {name} [OPTIONS]" in shown
-    assert ("--json" in shown) == (name != "completion")
-
-
-def test_help_of_the_whole() -> None:
-    shown = good("-h").out
-    for name, text in COMMANDS.items():
-        assert re.search(rf"^ +{name} +{re.escape(text)}$", shown, re.M)
-    for code in (0, 1, 2, 3, 4, 5, 6, 130):
-        assert re.search(rf"^ +{code} ", shown, re.M)
-    assert good("--version").out.strip().endswith(__version__)
-
-
-def test_the_program_by_itself(tmp_path: Path) -> None:
-    done = subprocess.run([*PROGRAM, "info", str(tmp_path / "none")], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("acncodec: cannot read ")
-    # Torch takes seconds to load: nobody should wait for it to be told how to use the program.
-    script = (
-        "import sys; from acncodec.cli.main import cli; cli(['-h'], standalone_mode=False); print('torch' in sys.modules)"
-    )
-    shown = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("Usage: ")
-    assert shown.endswith("False\n")
-
-
-# The README
-
-
-def test_the_readme_names_every_command_and_option_that_there_is() -> None:
-    text = (ROOT / "README.md").read_text()
-    known = {"--version", "--help", "--device"}
-    for name in COMMANDS:
-        assert f"`acncodec {name}" in text
-        for parameter in import_module(f"acncodec.cli.{name}").command.params:
-            known |= {option for option in (*parameter.opts, *parameter.secondary_opts) if option.startswith("--")}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known
-
-
-def test_bundled_models_have_cards() -> None:
-    files = sorted(bundled.FOLDER.glob("*.safetensors"))
-    assert {path.stem for path in files} >= {"mnist-1bit", "mnist-8bit"}
-    for path in files:
-        assert path.stat().st_size < 2_000_000
-        assert bundled.load(path).sha256.hex() in path.with_suffix(".md").read_text()

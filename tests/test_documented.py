@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import ROOT, acncodec, good
 from conftest import snapshot
-from test_cli import ROOT, acncodec, good
 
 from acncodec import bundled
 from acncodec.cli.main import COMMANDS

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import acncodec, good, sentence
 from conftest import KINDS, make_pngs, random_pixels, tiny_model
 from PIL import Image
-from test_cli import acncodec, good, sentence
 
 from acncodec import bundled
 from acncodec.analysis.evaluation import images_for

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import reader
 import torch.distributed
+from commands import good
 from conftest import Make, make_pngs, no_progress, restored_parts, snapshot
 from PIL import Image
 from reader_parts import Manifest
-from test_cli import good
 from torch.utils.data import DataLoader
 
 import acncodec as package

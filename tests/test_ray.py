@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from commands import PROGRAM, acncodec, good, sentence
 from conftest import snapshot
-from test_cli import PROGRAM, acncodec, good, sentence
 
 from acncodec import bundled
 from acncodec.scale.work import FOLDER

@@ -8,8 +8,8 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+from commands import acncodec
 from conftest import PARTS, Make, make_pngs, no_progress, restored_parts, snapshot
-from test_cli import acncodec
 
 import acncodec as package
 from acncodec.archive import atomic

@@ -10,8 +10,8 @@ from pathlib import Path
 import faiss
 import pytest
 import torch
+from commands import PROGRAM, acncodec, good, sentence
 from conftest import snapshot
-from test_cli import PROGRAM, acncodec, good, sentence
 
 from acncodec import bundled
 from acncodec.archive.block import DIGEST_BYTES
