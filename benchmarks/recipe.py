@@ -29,7 +29,7 @@ from benchmarks.directory_sets import cifar10
 from benchmarks.floor import operations_by_part
 from benchmarks.patches import replaced
 from benchmarks.provenance import provenance
-from benchmarks.recipe_experiments import Experiment, experiments
+from benchmarks.recipe_experiments import BASE, Experiment, experiments
 
 RESULTS = Path(__file__).parent / "results"
 CURVE_POINTS = 12
@@ -53,7 +53,7 @@ def run(
     arch = Architecture(**{**base.to_dict(), **experiment.architecture})
     parts = operations_by_part(Networks(arch), height, width)
     forward = sum(parts.values())
-    with replaced(experiment.patches):
+    with replaced(BASE | experiment.patches):
         data = split(images)
         trainer = Trainer(arch, data, Budget(steps=1), experiment.seed, device=device)
         trainer.budget = Budget(steps=max(1, round(teraflop * 1e12 / (3 * forward * trainer.batch))))

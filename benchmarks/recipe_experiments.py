@@ -103,11 +103,14 @@ _WITH_ERRORS: Patches = {
 }
 
 
+BASE = _rate(2e-3)  # of all that do not say another one
+
+
 def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
     """All, by name, as changes of this architecture and size of batches."""
     channels = base.channels
     found = {
-        "base": Experiment("as `acncodec train` does it"),
+        "base": Experiment("as `acncodec train` did it before"),
         "base-again": Experiment("the same from another seed", seed=1),
         "no-latents": Experiment("no latents: the PixelCNN alone", patches=WITHOUT_LATENTS, latents=False),
         "unordered": Experiment("prior without a parent", patches=WITHOUT_PARENT),

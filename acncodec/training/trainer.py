@@ -20,7 +20,8 @@ from acncodec.training.world import World
 BATCH = 64
 COLOUR_BATCH = 16  # where a pixel has several values, more steps are worth more than larger ones
 NEIGHBOURS = 5  # K of the paper
-LEARNING_RATE = 2e-3  # falls linearly to zero over the budget
+LEARNING_RATE = 4e-3  # falls linearly to zero over the budget
+START_RATE = 1e-3  # where a training starts from a model, which a high rate spoils first
 AVERAGING = 0.999  # decay of the averaged weights
 PRIOR_BATCH = 256  # codes on which the prior network alone makes a step more after each step
 RESCALE_EVERY = 50  # steps between choices of the weights' power-of-two scales
@@ -95,7 +96,8 @@ class Trainer:
         self.nets.choose_scales()
         self.averaged = copy.deepcopy(self.nets).requires_grad_(False)
         trained = [parameter for parameter in self.nets.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.Adam(trained, LEARNING_RATE, betas=(0.9, 0.99), fused=True)
+        self.rate = START_RATE if start else LEARNING_RATE
+        self.optimiser = torch.optim.Adam(trained, self.rate, betas=(0.9, 0.99), fused=True)
         objective = world.module(Objective(self.nets, world.total))
         self._objective: nn.Module = _compile(objective, device) if compiled else objective
         self.generator = torch.Generator().manual_seed(seed)
@@ -154,7 +156,7 @@ class Trainer:
         if self.step % RESCALE_EVERY == 0:
             self.nets.choose_scales()
         for options in self.optimiser.param_groups:
-            options["lr"] = LEARNING_RATE * (1 - progress)
+            options["lr"] = self.rate * (1 - progress)
         codes, world = self.codes[group], self.world
         # Drawn for the whole batch, whoever takes which share of it.
         picks = torch.rand(len(indices), generator=self.generator)
