@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from acncodec.planning import partition
+from acncodec.scale import stages
 
 
 def test_parts_are_of_similar_images_and_of_similar_size() -> None:
@@ -38,3 +39,15 @@ def test_many_parts_are_found_in_levels(monkeypatch: pytest.MonkeyPatch) -> None
     assert within < 0.7 * apart
     again = partition.Partition.of(found.arrays())
     assert (again.assign(codes) == parts).all()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_equal_codes_are_shared_out(share: float) -> None:
+    """Blank tiles, say: as many parts as there are to be, none of them much larger than the others."""
+    parts, count = 96, 96 * 64
+    codes = np.zeros((count, 8 + stages.APART_AXES), dtype=np.float32)
+    other = np.arange(count) >= share * count
+    codes[other, :8] = np.random.default_rng(1).normal(0, 16, (other.sum(), 8)).round()
+    codes[:, 8:] = stages.apart(0, count)
+    load = np.bincount(partition.fit(codes, parts).assign(codes), minlength=parts)
+    assert load.max() < 4 * 64

@@ -143,7 +143,7 @@ def encode_bucket(found: np.ndarray, parts: Sequence[int], count: int) -> bytes:
     try:
         seed, row = solve(found[:, 1], parts)
     except ValueError as error:
-        raise InputError("two files of the source have the same name; give each its own") from error
+        raise InputError("two files of the source have the same name; rename one and begin anew with --force") from error
     out = Writer()
     out.varint(len(found))
     out.u8(seed)

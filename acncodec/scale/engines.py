@@ -42,7 +42,8 @@ class Ray:
 
     def __init__(self, ray: Any, lost: tuple[type[Exception], ...] = ()) -> None:
         """`lost` is what a connection to a cluster raises when it breaks."""
-        self._ray, self._lost = ray, lost
+        self._ray = ray
+        self._lost: tuple[type[Exception], ...] = (ConnectionError, *lost)
         self._slots = max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._gpus = int(ray.cluster_resources().get("GPU", 0))
 
@@ -120,23 +121,25 @@ def engine(name: str, workers: int | None = None) -> Iterator[Engine]:
         if cluster:
             import grpc
 
-            lost = (ConnectionError, grpc.RpcError)
+            lost = (grpc.RpcError,)
     except ImportError as error:
         raise InputError("Ray is not installed; install the extra 'ray' of acncodec, or take the engine 'local'") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if cluster:
-            _knock(cluster[1].strip("[]"), int(cluster[2]))
-            with _silence():
-                ray.init(address=name, **quiet)
-        else:
-            ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
-    except (OSError, OverflowError, RuntimeError, ValueError) as error:
-        raise InputError(f"the Ray cluster '{name}' cannot be reached: {_reason(error)}") from error
-    try:
-        yield Ray(ray, lost)
-    finally:
-        ray.shutdown()
+    with _silence():
+        try:
+            if cluster:
+                _knock(cluster[1].strip("[]"), int(cluster[2]))
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    ray.init(address=name, **quiet)
+            else:
+                ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
+            raise InputError(f"the Ray cluster '{name}' cannot be reached: {_reason(error)}") from error
+        try:
+            yield Ray(ray, lost)
+        finally:
+            ray.shutdown()
 
 
 def _knock(host: str, port: int) -> None:
@@ -148,7 +151,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, ConnectionAbortedError):  # the cluster's traceback
-        return str(error).strip().splitlines()[-1]
+        return ["it gave up", *str(error).strip().splitlines()][-1]
     if isinstance(error, ConnectionError):  # where something listens
         return f"{error}; give its client server's port, and set RAY_AUTH_MODE=token if it asks for a token"
     return " ".join(str(error).split())
@@ -156,10 +159,13 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """No warnings, and no words of Ray's client from now on: it has loggers that follow no level."""
-    for name in ("ray.util.client", "ray.util.client.logsclient"):
-        logger = logging.getLogger(name)
+    """Within it Ray's client says nothing: it has loggers that follow no level."""
+    loggers = [logging.getLogger(name) for name in ("ray.util.client", "ray.util.client.logsclient")]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
         logger.handlers, logger.propagate = [logging.NullHandler()], False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    try:
         yield
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate

@@ -1,7 +1,7 @@
 """The names of all parts together: an index of which part has which, and whether all can stand beside each other.
 
 Each part leaves two sorted lists of hashes: of its names, and of all places that they take, files and directories. A task
-reads one range of all lists, so that no process holds every name.
+reads a range of all lists, so that no process holds every name.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from acncodec.archive import manifest as manifests
-from acncodec.archive.manifest import hashes
+from acncodec.archive.manifest import BUCKET_KEYS, hashes
 from acncodec.codec.directory import ROOT, Directory, folder_of
 from acncodec.codec.reader import Archive
 from acncodec.errors import InputError
@@ -18,54 +18,55 @@ from acncodec.images.scan import collisions, folded
 from acncodec.scale.work import Work
 
 BUCKETS_A_TASK = 64
+PLACES_A_TASK = BUCKETS_A_TASK * BUCKET_KEYS
 CLASHING = "clashing"  # beside the buckets of a task: hashes of places that several names want for themselves
 Pair = tuple[bytes, bytes]
 
 
-def leave(work: Work, part: int, listed: Directory) -> None:
-    """Put down what a part's names are: rows of two hashes each, sorted."""
-    for name, rows in ((_names(part), hashes(listed.named)), (_places(part), _rows(_taken(listed)))):
-        work.put(name, [np.unique(rows, axis=0).astype("<u8").tobytes()])
+def leave(work: Work, part: int, listed: Directory) -> int:
+    """Put down what a part's names are: rows of two hashes each, sorted. Returns how many places they take."""
+    places = np.unique(_rows(_taken(listed)), axis=0)
+    for name, rows in ((_names(part), np.unique(hashes(listed.named), axis=0)), (_places(part), places)):
+        work.put(name, [rows.astype("<u8").tobytes()])
+    return len(places)
 
 
-def index_name(first: int) -> str:
-    return f"index/{first:08}.npz"
+def tasks(buckets: int, places: int) -> int:
+    """How many tasks see to so many buckets of the index, and so many places."""
+    return max(1, -(-buckets // BUCKETS_A_TASK), -(-places // PLACES_A_TASK))
 
 
-def index(work: Work, parts: int, count: int, first: int) -> None:
-    """Some of the `count` buckets of the name index, from `first` on, and which places clash, from all parts' lists."""
-    last = min(first + BUCKETS_A_TASK, count)
-    start = manifests.first_hash(first, count) if first else None
-    end = manifests.first_hash(last, count) if last < count else None
-    found = [_between(work.hashes(_names(part)), start, end) for part in range(parts)]
-    keys, owners = np.concatenate(found), np.repeat(np.arange(parts), [len(rows) for rows in found])
-    buckets = manifests.bucket_of(keys, count) if count else np.zeros(len(keys), dtype=np.int64)
+def index_name(number: int) -> str:
+    return f"index/{number:06}.npz"
+
+
+def index(work: Work, parts: int, buckets: int, count: int, number: int) -> None:
+    """One of `count` tasks: its share of the `buckets` of the name index, and which places of its range clash."""
+    first, last = number * BUCKETS_A_TASK, min((number + 1) * BUCKETS_A_TASK, buckets)
     packed = {}
-    for i in range(first, last):
-        bucket = manifests.encode_bucket(keys[buckets == i], owners[buckets == i].tolist(), parts)
-        packed[f"{i:08}"] = np.frombuffer(bucket, np.uint8)
-    rows = np.concatenate([_between(work.hashes(_places(part)), start, end) for part in range(parts)])
-    places, times = np.unique(np.unique(rows, axis=0)[:, 0], return_counts=True)
-    work.put_arrays(index_name(first), **packed, **{CLASHING: places[times > 1]})
+    if first < last:
+        found = [_between(work.hashes(_names(part)), first, last, buckets) for part in range(parts)]
+        keys, owners = np.concatenate(found), np.repeat(np.arange(parts), [len(rows) for rows in found])
+        places = manifests.bucket_of(keys, buckets)
+        for i in range(first, last):
+            bucket = manifests.encode_bucket(keys[places == i], owners[places == i].tolist(), parts)
+            packed[f"{i:08}"] = np.frombuffer(bucket, np.uint8)
+    taken = [_between(work.hashes(_places(part)), number, number + 1, count) for part in range(parts)]
+    work.put_arrays(index_name(number), **packed, **{CLASHING: _clashing(np.unique(np.concatenate(taken), axis=0))})
 
 
-def tasks(buckets: int) -> range:
-    """Where tasks of `index` begin; one of them without any bucket, too."""
-    return range(0, max(1, buckets), BUCKETS_A_TASK)
-
-
-def buckets_of(work: Work, first: int) -> Iterator[bytes]:
+def buckets_of(work: Work, number: int) -> Iterator[bytes]:
     """The buckets that a task of `index` has made."""
-    made = work.arrays(index_name(first))
+    made = work.arrays(index_name(number))
     return (made[name].tobytes() for name in sorted(made) if name != CLASHING)
 
 
-def collision(work: Work, parts: list[str], buckets: int) -> Pair | None:
+def collision(work: Work, parts: list[str], count: int) -> Pair | None:
     """A pair of names that a file system which folds case takes for one, if there is any in these parts.
 
     Raises InputError if a file and a directory have the same name, which no file system can hold.
     """
-    clashing = {int(place) for first in tasks(buckets) for place in work.arrays(index_name(first))[CLASHING]}
+    clashing = {int(place) for number in range(count) for place in work.arrays(index_name(number))[CLASHING]}
     if not clashing:
         return None
     found: dict[bytes, bytes] = {}  # for every place that clashes a name that takes it
@@ -75,19 +76,27 @@ def collision(work: Work, parts: list[str], buckets: int) -> Pair | None:
             listed = archive.directory
         taken = _taken(listed)
         mine = {each for each, key in zip(taken, _keys(taken), strict=True) if key in clashing}
-        for name in (*listed.named, *(folder + b"/" for folder in listed.empty)):
+        for name in (*listed.named, *_folders(listed)):
             for each in mine.intersection(_way(name)):
                 found.setdefault(each, name.removesuffix(b"/"))
     both = {each for each in found if each + b"/" in found}
     if both:
-        raise InputError(f"'{os.fsdecode(min(both))}' is the name of a file and of a directory in the source; rename one")
+        shown = os.fsdecode(min(both))
+        raise InputError(
+            f"'{shown}' is the name of a file and of a directory in the source; rename one and begin anew with --force"
+        )
     return collisions(sorted(set(found.values())))
+
+
+def _folders(listed: Directory) -> list[bytes]:
+    """The directories that a part knows beside those of its named files, each with a '/' behind it."""
+    return [folder + b"/" for folder in {*listed.folders, *listed.empty} if folder != ROOT]
 
 
 def _taken(listed: Directory) -> list[bytes]:
     """The places that a part takes: files under their names, and all directories, with a '/' behind them."""
-    folders = {folder_of(name) for name in listed.named} | {*listed.folders, *listed.empty}
-    return [*listed.named, *sorted({each for folder in folders if folder != ROOT for each in _way(folder + b"/")})]
+    folders = {folder_of(name) + b"/" for name in listed.named} - {ROOT + b"/"}
+    return [*listed.named, *sorted({each for folder in folders.union(_folders(listed)) for each in _way(folder)})]
 
 
 def _way(name: bytes) -> list[bytes]:
@@ -97,20 +106,28 @@ def _way(name: bytes) -> list[bytes]:
 
 
 def _rows(places: list[bytes]) -> np.ndarray:
-    """For each place the hash of its folded name, and its own: uint64 [N, 2]. Places of one name differ in the latter."""
-    return np.stack([np.array(_keys(places), dtype=np.uint64), hashes(places)[:, 0]], 1)
+    """For each place the hash of its folded name, and its own: uint64 [N, 2]; the latter is odd for directories."""
+    own, directory = hashes(places)[:, 0], np.array([place.endswith(b"/") for place in places], dtype=np.uint64)
+    return np.stack([np.array(_keys(places), dtype=np.uint64), own & ~np.uint64(1) | directory], 1)
 
 
-def _keys(names: Iterable[bytes]) -> list[int]:
-    """Hashes of names as file systems see them that fold case, of files and directories alike."""
-    return hashes([folded(name.removesuffix(b"/")).encode("utf-8", "surrogateescape") for name in names])[:, 0].tolist()
+def _clashing(rows: np.ndarray) -> np.ndarray:
+    """The folded hashes that several of these rows share: if a file and a directory do, all, else one of them is enough."""
+    keys, times = np.unique(rows[:, 0], return_counts=True)
+    directories = np.bincount(np.searchsorted(keys, rows[:, 0]), rows[:, 1] & np.uint64(1), len(keys))
+    return np.concatenate([keys[(directories > 0) & (directories < times)], keys[times > 1][:1]])
 
 
-def _between(rows: np.ndarray, start: np.uint64 | None, end: np.uint64 | None) -> np.ndarray:
-    """Those of sorted rows whose first hash is in a range."""
-    first = 0 if start is None else int(np.searchsorted(rows[:, 0], start))
-    last = len(rows) if end is None else int(np.searchsorted(rows[:, 0], end))
-    return np.array(rows[first:last], dtype=np.uint64)
+def _keys(places: Iterable[bytes]) -> list[int]:
+    """Hashes of places as file systems see them that fold case, of files and directories alike."""
+    return hashes([folded(each.removesuffix(b"/")).encode("utf-8", "surrogateescape") for each in places])[:, 0].tolist()
+
+
+def _between(rows: np.ndarray, first: int, last: int, count: int) -> np.ndarray:
+    """Those of sorted rows whose first hash is in the buckets from `first` to before `last` of `count`."""
+    start = np.searchsorted(rows[:, 0], manifests.first_hash(first, count))
+    end = np.searchsorted(rows[:, 0], manifests.first_hash(last, count)) if last < count else len(rows)
+    return np.array(rows[start:end], dtype=np.uint64)
 
 
 def _names(part: int) -> str:

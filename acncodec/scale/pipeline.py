@@ -89,16 +89,12 @@ def compress_parts(
     tell.run("code", stages.code, [(job, i, count) for i in range(parts)], result_name)
     results = [work.json(result_name(i)) for i in range(parts)]
     manifest = _manifest(job, results)
-    firsts = names.tasks(manifest.buckets)
-    tell.run(
-        "index",
-        names.index,
-        [(work, parts, manifest.buckets, first) for first in firsts],
-        lambda i: names.index_name(firsts[i]),
-    )
-    pair = names.collision(work, [part.name for part in manifest.parts], manifest.buckets)
+    tasks = names.tasks(manifest.buckets, sum(result["places"] for result in results))
+    indexing = [(work, parts, manifest.buckets, tasks, i) for i in range(tasks)]
+    tell.run("index", names.index, indexing, names.index_name)
+    pair = names.collision(work, [part.name for part in manifest.parts], tasks)
     sections = [("MANI", manifests.encode(manifest))]
-    sections += [("NIDX", bucket) for first in firsts for bucket in names.buckets_of(work, first)]
+    sections += [("NIDX", bucket) for i in range(tasks) for bucket in names.buckets_of(work, i)]
     made = _made(work, results, count, pair)
     return replace(made, size=_publish(work, manifest, write_container(sections, FEATURE_PARTS)))
 
@@ -110,6 +106,8 @@ def _refuse_occupied(target: Path, overwrite: bool, resume: bool) -> None:
     found = {path.name for path in target.iterdir()} if target.exists() else set()
     if overwrite or (resume and FOLDER in found):
         return
+    if resume and MANIFEST in found:
+        raise OutputError(f"the archive in '{target}' is finished; there is nothing to go on with")
     if FOLDER in found:
         raise OutputError(f"in '{target}' an archive was begun; give --resume to go on with it, or --force to begin anew")
     if found:
@@ -182,7 +180,9 @@ def _made(work: Work, results: list[dict[str, Any]], count: int, collision: name
 
 def _publish(work: Work, manifest: Manifest, chunks: list[bytes]) -> int:
     """Parts into their place, then the manifest, and the work away. Returns the size of all, in bytes."""
-    before = _parts_before(work.target) - {part.name for part in manifest.parts}
+    if not work.has("before.json"):
+        work.put_json("before.json", sorted(_parts_before(work.target) - {part.name for part in manifest.parts}))
+    before = work.json("before.json")
     try:
         with contextlib.suppress(FileNotFoundError):
             (work.target / MANIFEST).unlink()  # of an archive that is written over: never beside parts of another

@@ -19,6 +19,7 @@ SHARD_FILES = 4096  # of a shard that is cut from a directory or a list
 TAR, LIST = ".tar", ".txt"
 REMOTE = "://"  # in what is for fsspec
 GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)  # what will not be there later either
+OWN = "the archive to be written"
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 # A shard: {"root": URL or path, "names": [...]} of files, or {"tar": URL or path, "folder": name}. Names are text with
@@ -82,7 +83,7 @@ def _walk(root: Path, target: Path, notes: Listing) -> Iterator[str]:
         found = Listing()
         try:
             if target.exists() and target.samefile(root / os.fsdecode(folder)):
-                notes.skipped.append((folder, "the archive to be written"))
+                notes.skipped.append((folder, OWN))
                 continue
             below = list_directory(root, folder + b"/" if folder else b"", found)
         except OSError as error:
@@ -116,12 +117,13 @@ def _remote(source: str, target: Path, notes: Listing) -> Iterator[str]:
         raise InputError(f"'{source}' cannot be listed: {error}") from error
     if not found:
         raise InputError(f"there are no files below '{source}'")
-    below = f"{target}/" if isinstance(system, LocalFileSystem) else None
+    inside = None
+    if isinstance(system, LocalFileSystem) and (place := target.resolve()).is_relative_to(Path(root).resolve()):
+        inside = place.relative_to(Path(root).resolve()).as_posix()
+        notes.skipped.append((os.fsencode(inside), OWN))
     for path in found:
         name = _safe(path.removeprefix(root).lstrip("/"))
-        if below and path.startswith(below):
-            notes.skipped.append((os.fsencode(name), "of the archive to be written"))
-        else:
+        if inside is None or not name.startswith(f"{inside}/"):
             yield name
 
 

@@ -42,12 +42,13 @@ from acncodec.scale.work import Work
 KIND_SAMPLE = 8  # images of a kind by which a shard chooses the model that makes its codes
 CODE_TILES = 16  # of a large image, whose codes are averaged
 MODEL_DISTANCE = 64.0  # between codes of different models: farther than those of one
-APART, APART_BITS = 4, 8  # by how much equal codes differ at random, less than codes of other images, and how finely
+APART, APART_AXES = 4, 4  # by how much equal codes differ at random, less than codes of other images; along so many axes
 BATCH = 256
 READ_AT_A_TIME = 4096  # files of a shard
 NUMBERED = re.compile(rb"\d+(-+)\d")  # as images of a part may be called
 LENGTHS = struct.Struct("<IQ")  # of a name and of its file, before both
-SLICE = struct.Struct("<QQI")  # where a part's files begin and end, and their crc32: for each part, before all of a hand
+SLICE = struct.Struct("<QQI")  # where a part's files begin and end, and a crc32: for each part, before all of a hand
+PLACE = struct.Struct("<QQ")  # the former alone
 HAND_BYTES = 1 << 26  # of files that are dealt out to the parts at a time
 
 
@@ -98,9 +99,13 @@ def codes(job: Job, number: int) -> None:
             found.append(vector)
     order = np.argsort(places)
     vectors = np.stack(found)[order] if found else np.zeros((0, _width(models)), dtype=np.float32)
-    # Images of one code can then be shared out among parts, too.
-    vectors[:, -1] = np.random.default_rng(number).integers(APART << APART_BITS, size=len(vectors)) * 2.0**-APART_BITS
+    vectors[:, -APART_AXES:] = apart(number, len(vectors))
     work.put_arrays(f"codes/{number:06}.npz", codes=vectors, places=np.array(places, dtype=np.int64)[order])
+
+
+def apart(number: int, count: int) -> np.ndarray:
+    """What tells equal codes of a shard apart, so that they can be shared out among parts: float64 [count, APART_AXES]."""
+    return np.random.default_rng(number).integers(APART << 8, size=(count, APART_AXES)) / 256
 
 
 def _batches(files: Iterator[File], exact_files: bool) -> Iterator[dict[int, Picture]]:
@@ -120,8 +125,8 @@ def _batches(files: Iterator[File], exact_files: bool) -> Iterator[dict[int, Pic
 
 
 def _width(models: list[Model]) -> int:
-    """Dimensions of what stands for an image: those of a code, one for each model, and one that tells equal codes apart."""
-    return max((model.arch.code for model in models), default=0) + len(models) + 1
+    """Dimensions of what stands for an image: those of a code, one for each model, and some that tell equal codes apart."""
+    return max((model.arch.code for model in models), default=0) + len(models) + APART_AXES
 
 
 def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tuple[int, np.ndarray]]:
@@ -149,7 +154,7 @@ def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tupl
                 np.add.at(counts, owners, 1)
             vectors = np.zeros((len(now), _width(models)), dtype=np.float32)
             vectors[:, : sums.shape[1]] = np.rint(sums / counts[:, None])
-            vectors[:, chosen - len(models) - 1] = MODEL_DISTANCE
+            vectors[:, chosen - len(models) - APART_AXES] = MODEL_DISTANCE
             yield from zip(now, vectors, strict=True)
 
 
@@ -196,13 +201,13 @@ def _dealt(files: Iterator[tuple[int, bytes, bytes]], parts: int) -> Iterator[by
         by_part: list[list[bytes]] = [[] for _ in range(parts)]
         for part, name, data in files:
             by_part[part] += [LENGTHS.pack(len(name), len(data)), name, data]
-            taken, size = True, size + len(data)
+            taken, size = True, size + LENGTHS.size + len(name) + len(data)
             if size >= HAND_BYTES:
                 break
         end += SLICE.size * parts
         for chunks in by_part:
             start, end = end, end + sum(map(len, chunks))
-            yield SLICE.pack(start, end, _crc(chunks))
+            yield SLICE.pack(start, end, _crc([PLACE.pack(start, end), *chunks]))
         yield from itertools.chain.from_iterable(by_part)
 
 
@@ -213,7 +218,8 @@ def code(job: Job, number: int, count: int) -> None:
     for shard in range(count):
         for name, data in _gathered(work, shard, number, job.parts):
             if name in files:
-                raise InputError(f"two files of the source have the name '{os.fsdecode(name)}'; give each its own")
+                shown = os.fsdecode(name)
+                raise InputError(f"two files of the source have the name '{shown}'; rename one and begin anew with --force")
             files[name] = data
     empty = [os.fsencode(name) for name in work.json("notes.json")["empty"]] if number == 0 else []
     device = device_of(job.device)
@@ -231,6 +237,7 @@ def code(job: Job, number: int, count: int) -> None:
             "images": sum(header.blocks),
             "pictures": len(Pictures(archive).entries),
             "named": len(stored),
+            "places": names.leave(work, number, listed),
             "sections": len(header.blocks) + len(header.stores),
             "models": [[model.name, model.sha256.hex()] for model in header.models],
             "source_bytes": done.collection.source_bytes,
@@ -238,7 +245,6 @@ def code(job: Job, number: int, count: int) -> None:
             # Beside numbered names, which must not meet them.
             "dashes": 0 if job.options.names == NAMES_KEEP else _dashes([*stored, *listed.folders, *listed.empty]),
         }
-    names.leave(work, number, listed)
     work.put_json(result_name(number), result)
 
 
@@ -248,14 +254,16 @@ def _gathered(work: Work, shard: int, part: int, parts: int) -> Iterator[tuple[b
     try:
         with work.path(name).open("rb") as file:
             while True:
-                first = table + SLICE.size * parts
+                first, whole = table + SLICE.size * parts, os.fstat(file.fileno()).st_size
                 file.seek(table + SLICE.size * part)
                 start, end, crc = SLICE.unpack(file.read(SLICE.size))
                 file.seek(first - SLICE.size)
                 _, last, _ = SLICE.unpack(file.read(SLICE.size))
+                if not first <= start <= end <= last <= whole:
+                    raise work.unusable(name, "its table is damaged")
                 file.seek(start)
                 data = file.read(end - start)
-                if len(data) != end - start or zlib.crc32(data) != crc:
+                if _crc([PLACE.pack(start, end), data]) != crc:
                     raise work.unusable(name, "its checksum is wrong")
                 yield from _unpacked(data)
                 if last == first:  # a hand without files is the last

@@ -21,7 +21,7 @@ from acncodec.archive.atomic import write_atomically
 from acncodec.errors import InputError, OutputError
 
 FOLDER = ".acncodec-work"
-DONE = ".done"  # behind its name when it is to be removed
+DONE = ".done-"  # behind its name when it is to be removed
 
 
 class Work:
@@ -43,8 +43,8 @@ class Work:
                     f"the work in '{self.target}' was begun with another source or other options; repeat these"
                 )
             return
-        self.end()
         try:
+            self._put_away()
             self.folder.mkdir(parents=True)
         except OSError as error:
             raise OutputError(f"cannot write '{self.target}': {error.strerror}") from error
@@ -105,8 +105,12 @@ class Work:
 
     def end(self) -> None:
         """Remove the folder, in one step for those who look whether it is there."""
-        done = self.target / (FOLDER + DONE)
-        shutil.rmtree(done, ignore_errors=True)  # else nothing can take that name
         with contextlib.suppress(OSError):
-            (self.target / FOLDER).rename(done)
-        shutil.rmtree(done, ignore_errors=True)
+            self._put_away()
+
+    def _put_away(self) -> None:
+        """Raises OSError if what is there stays."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.target / FOLDER).rename(self.target / f"{FOLDER}{DONE}{secrets.token_hex(8)}")
+        for done in self.target.glob(f"{FOLDER}{DONE}*"):
+            shutil.rmtree(done, ignore_errors=True)  # as far as it goes: some systems keep what is open
