@@ -15,11 +15,11 @@ import click
 
 from benchmarks.commands import acncodec
 from benchmarks.compare import differences
-from benchmarks.directory_sets import unpack
+from benchmarks.directory_sets import OMNIGLOT, unpack
 from benchmarks.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
-SETS = ("omniglot_small", "dcss_tiles")
+SETS = (OMNIGLOT, "dcss_tiles")
 
 
 def measure(root: Path, work: Path, *options: str) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
     python -m benchmarks.directories [--sets mixed ...] [--limit N] [--only-classical]
 
-`dcss_tiles` and `omniglot_small` are public directories of PNG files, `cifar10` is the CIFAR-10 test set as PNG files in
-folders by class, and `mixed` is made here of all three and of files that are hard to deal with. Every acncodec archive is
-made and unpacked by the command line in processes of their own, and compared by benchmarks/compare.py, which knows nothing
-of acncodec. What was run is merged into directories.json in benchmarks/results/, and directories.md is written anew.
+`dcss_tiles` and `omniglot_unseen` (two alphabets of eight, on which no model was trained) are public directories of PNG
+files, `cifar10` is the CIFAR-10 test set as PNG files in folders by class, and `mixed` is made here of all three and of
+files that are hard to deal with. Every acncodec archive is made and unpacked by the command line in processes of their own,
+and compared by benchmarks/compare.py, which knows nothing of acncodec. What was run is merged into directories.json in
+benchmarks/results/, and directories.md is written anew.
 """
 
 import json

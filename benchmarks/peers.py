@@ -27,12 +27,12 @@ from acncodec.analysis import classical
 from acncodec.analysis.classical import Result
 from benchmarks.data import mnist_labels, write_pngs
 from benchmarks.directories import ROWS, inventory, modelled, opened
-from benchmarks.directory_sets import make, spread
+from benchmarks.directory_sets import OMNIGLOT, make, spread
 from benchmarks.provenance import provenance
 from benchmarks.sets import images_of
 
 RESULTS = Path(__file__).parent / "results"
-SETS = ("mnist-1bit", "mnist-8bit", "cifar10", "imagenet32", "dcss_tiles", "omniglot_small")
+SETS = ("mnist-1bit", "mnist-8bit", "cifar10", "imagenet32", "dcss_tiles", OMNIGLOT)
 LIMIT = 2000  # images of a set
 SAMPLE = 500  # single images that slow codecs code
 YARDSTICK = ("WebP", "per image")  # speeds are also told as multiples of its
