@@ -21,7 +21,7 @@ def export(trainer: Trainer, networks: Networks, name: str, record: dict[str, ob
         "images": trainer.data.count,
         "steps": trainer.step,
         "batch": trainer.batch,
-        "epochs": round(trainer.epoch + trainer.position / max(1, trainer.data.count // trainer.batch), 2),
+        "epochs": round(trainer.epoch + trainer.position / len(trainer.data.batches(trainer.batch, torch.Generator())), 2),
         "minutes": round(trainer.seconds / 60, 1),
         **record,
     }
