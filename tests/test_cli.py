@@ -274,7 +274,7 @@ def test_models_by_name(source: Path, model_files: list[Path], tmp_path: Path, m
 
     assert models("--model", "mnist-1bit") == {"mnist-1bit"}
     bundled_ones = models()
-    assert {"mnist-1bit", "mnist-8bit"} <= bundled_ones
+    assert bundled_ones in ({kind, "mnist-8bit"} for kind in ("glyphs", "mnist-1bit"))  # where no network costs anything
     assert models("--model", "auto") == bundled_ones
     monkeypatch.setenv("ACNCODEC_MODELS", str(model_files[0].parent))
     assert models("--model", "256x1") == {"tiny-256"}
