@@ -15,11 +15,13 @@ from conftest import PARTS, Make, make_pngs, no_progress, restored_parts, snapsh
 import acncodec as package
 from acncodec.archive import atomic
 from acncodec.archive.header import NAMES_FOLDERS
+from acncodec.codec.compress import Options
 from acncodec.codec.decompress import check
 from acncodec.codec.info import describe
 from acncodec.codec.parts import MANIFEST, Parts
 from acncodec.errors import InputError, OutputError
 from acncodec.images.scan import Listing
+from acncodec.planning import partition
 from acncodec.scale import names, pipeline, stages
 from acncodec.scale import shards as sharding
 from acncodec.scale.engines import engine
@@ -175,6 +177,19 @@ def test_large_shards_are_dealt_out_hand_by_hand(
     whole = snapshot(make_parts(mixed_source, "whole"))
     monkeypatch.setattr(stages, "HAND_BYTES", 500)
     assert snapshot(make_parts(mixed_source, "by hand")) == whole
+
+
+def test_parts_are_fitted_on_images_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the period of their order: were it every tenth image, it would be of one kind only."""
+    monkeypatch.setattr(partition, "SAMPLE_A_PART", 16)
+    work = Work(tmp_path)
+    work.begin({}, resume=False)
+    codes = np.random.default_rng(0).normal(0, 1, (480, stages.APART_AXES))
+    codes[np.arange(480) % 10 > 0] += 100
+    work.put_arrays("codes/000000.npz", codes=codes.astype(np.float32), places=np.arange(480))
+    stages.fit(stages.Job(work, PARTS, Options(), (), False, (), False, "cpu"), 1)
+    found = partition.Partition.of(work.arrays("partition.npz")).assign(codes)
+    assert np.bincount(found, minlength=PARTS).max() < 1.6 * 480 / PARTS
 
 
 def test_a_shard_that_is_damaged_is_told(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-SAMPLE_A_PART = 256  # codes of the sample for every part, on which centroids and prices are fitted,
+SAMPLE_A_PART = 1024  # codes of the sample for every part, on which centroids and prices are fitted,
 LEAST_SAMPLE_A_PART = 16  # or so many, where parts are many
 MAX_SAMPLE = 1 << 18  # of both, whichever is more
 MAX_FAN = 256  # parts, or groups of parts, of one level
-MAX_FITTED = SAMPLE_A_PART * MAX_FAN  # codes on which one level is fitted: bounds memory and time
+MAX_FITTED = 1 << 16  # codes on which one level is fitted: bounds memory and time
 ITERATIONS = 20  # of k-means
 ROUNDS = 300  # of prices
 LAST_STEP = 1e-3  # by which a price moves in the end, in mean squared distances to the nearest centroid

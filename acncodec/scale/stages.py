@@ -159,13 +159,15 @@ def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tupl
 
 
 def fit(job: Job, count: int) -> None:
-    """Where the parts lie among the codes of `count` shards: from every n-th of them all."""
+    """Where the parts lie among the codes of `count` shards: from some of each, drawn at random, as orders have periods."""
     work = job.work
     counts = [len(work.arrays(f"codes/{number:06}.npz")["places"]) for number in range(count)]
-    stride, first = max(1, sum(counts) // partition.sample_size(job.parts)), 0
+    share, first = min(1.0, partition.sample_size(job.parts) / max(1, sum(counts))), 0
     sample = [np.zeros((0, _width(job.loaded())), dtype=np.float32)]
     for number, images in enumerate(counts):
-        sample.append(work.arrays(f"codes/{number:06}.npz")["codes"][-first % stride :: stride])
+        wanted = int((first + images) * share) - int(first * share)
+        chosen = np.random.default_rng(number).permutation(images)[:wanted]
+        sample.append(work.arrays(f"codes/{number:06}.npz")["codes"][np.sort(chosen)])
         first += images
     stacked = np.concatenate(sample)
     parts = min(job.parts, len(stacked))
