@@ -1,7 +1,7 @@
-"""The drawings that `glyphs-1bit` is trained on, as PNG files.
+"""The drawings that `glyphs` is trained on, as PNG files.
 
     python -m benchmarks.glyph_set DIRECTORY
-    acncodec train DIRECTORY -o runs/glyphs-1bit.safetensors --from mnist-1bit --minutes 55
+    acncodec train DIRECTORY -o runs/glyphs.safetensors --from mnist-1bit --minutes 55
 
 Six of the eight alphabets of Omniglot in `dirs/omniglot_small.tar.xz`, in the folder that ACNCODEC_DATA names; the other
 two are left to measure by.

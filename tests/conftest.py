@@ -26,6 +26,7 @@ from acncodec.scale.pipeline import compress_parts
 
 CPU = torch.device("cpu")
 PARTS = 3  # of archives of many
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 Make = Callable[..., Path]  # a source, options: its archive of many parts
 KINDS = [(2, 1), (256, 1), (256, 3)]  # levels and colours of what networks code: 1-bit, grey, RGB
 CALM = {  # by how many bits to shrink the outputs

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS, architecture
+from conftest import KINDS, architecture, needs_cuda
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -457,7 +457,7 @@ def test_every_capability_of_this_processor_agrees() -> None:
         assert got == wanted_digests(), capability
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
 def test_cuda_agrees(precision: str) -> None:
     """Whatever precision of products the user asked for elsewhere."""

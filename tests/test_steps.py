@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS, architecture
+from conftest import KINDS, architecture, needs_cuda
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from acncodec.coding import steps as steps_module
@@ -26,7 +26,6 @@ from acncodec.nets.networks import Networks
 
 SMALL = {"channels": 6, "blocks": 2, "first": 5, "features": 5, "map_planes": 2, "map_hidden": 8, "map_features": 2}
 SMALL |= {"encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
 class Tape(TorchDispatchMode):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS, architecture, save_image, tiny_model
+from conftest import KINDS, architecture, needs_cuda, save_image, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,7 +35,6 @@ from acncodec.training.session import Wish, train
 from acncodec.training.start import LEAST_BATCH, choose_batch, worth_compiling
 from acncodec.training.trainer import ALONE, BATCH, CPU, NEIGHBOURS, Budget, Report, Trainer, neighbours
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 SMALL = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
 SMALL_ARCH = {**SMALL, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
 
