@@ -1,23 +1,29 @@
 """What a source holds, read once: which files there are, and what distinct contents they have."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from acncodec.archive.spool import Spool
 from acncodec.errors import InputError
-from acncodec.images.picture import Picture, exact, layout, read_picture
+from acncodec.images.picture import Picture, exact, layout, read_picture, write_picture
 from acncodec.images.source import Source
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """One distinct content: the picture that a file holds, or None for a file to be kept as it is; its bytes' number."""
+    """One distinct content: the picture that a file holds, or None for a file to be kept as it is.
 
-    entry: int  # the first file with this content
+    `entry` is the first file with this content, `size` the number of its bytes and `sha256` their hash. `place` tells where
+    the spool has a file that is no picture.
+    """
+
+    entry: int
     size: int
+    sha256: bytes
     picture: Picture | None
+    place: int
 
 
 @dataclass
@@ -25,10 +31,12 @@ class Collection:
     """A source's regular files: `names` sorted by bytes, `contents` by first appearance.
 
     `content_of[i]` is the content of file i and `sizes[i]` its bytes. `skipped` lists what is no regular file, `unreadable`
-    what could not be read, both with reasons; `empty` the empty directories.
+    what could not be read, both with reasons; `empty` the empty directories. `spool` holds the files that are no pictures as
+    they were read: what is stored is what was fingerprinted, whatever becomes of the source meanwhile.
     """
 
     source: Source
+    spool: Spool
     names: list[bytes]
     contents: list[Content]
     content_of: list[int]
@@ -42,21 +50,28 @@ class Collection:
         return sum(self.sizes)
 
     def read(self, content: Content) -> bytes:
-        """A content's file, read again. Raises InputError if it is gone or has changed in size."""
-        data = self.source.read(self.names[content.entry])
-        if len(data) != content.size:
-            raise InputError(f"'{os.fsdecode(self.names[content.entry])}' was changed while it was being compressed")
-        return data
+        """A file with this content. Raises OutputError if it cannot be read from the spool."""
+        if content.picture is None:
+            return self.spool.read(content.place, content.size)
+        try:
+            data = self.source.read(self.names[content.entry])
+        except InputError:
+            data = b""
+        if hashlib.sha256(data).digest() == content.sha256:
+            return data
+        return write_picture(content.picture.form, content.picture.samples)  # the file has changed since
 
 
 def collect(source: Source, target: Path, exact_files: bool, advance: Callable[[int], None]) -> Collection:
-    """Read all of a source; `advance` is called with 1 for every file. Raises InputError.
+    """Read all of a source; `advance` is called with 1 for every file. Raises InputError, OutputError.
 
     With `exact_files` only images whose file comes back byte for byte are taken apart. An archive that is to be overwritten
     at `target`, within the directory, is left out and reported as skipped.
     """
     listing = source.listing()
-    found = Collection(source, [], [], [], [], listing.empty, list(listing.skipped), list(listing.unreadable))
+    found = Collection(
+        source, Spool(target), [], [], [], [], listing.empty, list(listing.skipped), list(listing.unreadable)
+    )
     known: dict[bytes, int] = {}
     for name in listing.files:
         advance(1)
@@ -72,7 +87,9 @@ def collect(source: Source, target: Path, exact_files: bool, advance: Callable[[
         key = _fingerprint(data, picture)
         if key not in known:
             known[key] = len(found.contents)
-            found.contents.append(Content(len(found.names), len(data), picture))
+            place = found.spool.add(data) if picture is None else 0
+            digest = hashlib.sha256(data).digest()
+            found.contents.append(Content(len(found.names), len(data), digest, picture, place))
         found.content_of.append(known[key])
         found.names.append(name)
         found.sizes.append(len(data))

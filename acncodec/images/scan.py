@@ -1,5 +1,6 @@
 """What lies in a directory: its files and empty directories by raw relative path, and what is left out and why."""
 
+import errno
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from acncodec.errors import DamagedError, InputError
 
 MAX_PATH = 4096
+READ_TRIES = 3  # for a file that is written to meanwhile
 MAX_DEPTH = 255  # directories within directories; library functions that make and remove them are recursive
 
 
@@ -91,9 +93,21 @@ def list_directory(root: Path, prefix: bytes, listing: Listing) -> list[bytes]:
 def read_file(root: Path, name: bytes) -> bytes:
     """The bytes of the file `name`, a path as `scan` lists it, below `root`; InputError if it cannot be read."""
     try:
-        return (root / os.fsdecode(name)).read_bytes()
+        return read_unchanged(root / os.fsdecode(name))
     except OSError as error:
         raise InputError(f"The file {_shown(name)} cannot be read: {_reason(error)}.") from error
+
+
+def read_unchanged(path: Path) -> bytes:
+    """A file's bytes, none of them written while it was read: a file that grows is read again, a few times. Raises OSError."""
+    for _ in range(READ_TRIES):
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            data = file.read()
+            after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            return data
+    raise OSError(errno.EBUSY, "it keeps changing while it is read")
 
 
 def safe_path(name: bytes) -> None:

@@ -13,7 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from acncodec.errors import DamagedError, InputError
-from acncodec.images.scan import Listing, list_directory, safe_path
+from acncodec.images.scan import Listing, list_directory, read_unchanged, safe_path
 
 SHARD_FILES = 4096  # of a shard that is cut from a directory or a list
 TAR, LIST = ".tar", ".txt"
@@ -198,7 +198,7 @@ def _safe(name: str) -> str:
 def _reader(root: str) -> Callable[[str], bytes]:
     """What reads a file by its name below a directory or URL. It raises OSError."""
     if REMOTE not in root:
-        return lambda name: (Path(root) / name).read_bytes()
+        return lambda name: read_unchanged(Path(root) / name)
 
     def read(name: str) -> bytes:
         try:

@@ -1,0 +1,118 @@
+"""Exact products leave the precision of the surrounding program as it was, whichever of PyTorch's interfaces had set it."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from acncodec.exact.precision import full_precision
+
+NEW = hasattr(torch.backends.cuda.matmul, "fp32_precision")
+Setting = tuple[str, ...]
+
+
+def legacy() -> str:
+    """PyTorch's older setting, which cannot be asked for where only the newer ones were set."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return "mixed"
+
+
+def setting() -> Setting:
+    backends = torch.backends
+    if not NEW:
+        return (legacy(),)
+    found = backends, backends.cuda.matmul, backends.mkldnn, backends.mkldnn.matmul
+    return (legacy(), *(each.fp32_precision for each in found))  # type: ignore[attr-defined]
+
+
+def is_full() -> bool:
+    if not NEW:
+        return legacy() == "highest"
+    return torch.backends.cuda.matmul.fp32_precision == torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+
+
+def put(*settings: str) -> Callable[[], None]:
+    """What sets precisions by the newer interface: of all backends, of CUDA's products, of all of oneDNN, of its products."""
+
+    def run() -> None:
+        found = torch.backends, torch.backends.cuda.matmul, torch.backends.mkldnn, torch.backends.mkldnn.matmul
+        for each, value in zip(found, settings, strict=True):
+            if value:
+                each.fp32_precision = value  # type: ignore[attr-defined]
+
+    return run
+
+
+HOSTS = {
+    "nothing": lambda: None,
+    "legacy high": lambda: torch.set_float32_matmul_precision("high"),
+    "legacy medium": lambda: torch.set_float32_matmul_precision("medium"),
+    **({"cuda": put("", "tf32", "", ""), "all": put("tf32", "", "", "")} if NEW else {}),
+    **({"onednn": put("", "", "bf16", ""), "onednn's products": put("", "", "", "bf16")} if NEW else {}),
+}
+
+
+@pytest.fixture(autouse=True)
+def unchanged() -> Iterator[None]:
+    yield
+    torch.set_float32_matmul_precision("highest")
+    if NEW:
+        put("none", "none", "none", "none")()
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_setting_of_a_host_program_comes_back(host: str) -> None:
+    HOSTS[host]()
+    before = setting()
+    with full_precision():
+        assert is_full()
+        with full_precision():
+            assert is_full()
+        assert is_full()
+    assert setting() == before
+
+
+@pytest.mark.skipif(not NEW, reason="this PyTorch has one setting for all backends")
+def test_what_inherits_goes_on_inheriting() -> None:
+    put("tf32", "", "", "")()
+    with full_precision():
+        pass
+    put("ieee", "", "", "")()
+    assert torch.backends.cuda.matmul.fp32_precision == torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+
+
+def test_the_setting_comes_back_after_an_error() -> None:
+    torch.set_float32_matmul_precision("high")
+    with pytest.raises(ValueError), full_precision():
+        raise ValueError
+    assert torch.get_float32_matmul_precision() == "high"
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_guards_of_threads_may_overlap(host: str) -> None:
+    """The first guard ends while the second one stands: that one still computes at full precision."""
+    HOSTS[host]()
+    before = setting()
+    first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
+    found = []
+
+    def second() -> None:
+        first_in.wait()
+        with full_precision():
+            second_in.set()
+            first_out.wait()
+            found.append(is_full())
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with full_precision():
+        first_in.set()
+        second_in.wait()
+        found.append(is_full())
+    first_out.set()
+    thread.join()
+    assert found == [True, True]
+    assert setting() == before
