@@ -35,7 +35,7 @@ def is_full() -> bool:
 
 
 def put(*settings: str) -> Callable[[], None]:
-    """What sets precisions by the newer interface: of all backends, of CUDA's products, of all of oneDNN, of its products."""
+    """Sets precisions by the newer interface: of all backends, of CUDA's products, of all of oneDNN, of its products."""
 
     def run() -> None:
         found = torch.backends, torch.backends.cuda.matmul, torch.backends.mkldnn, torch.backends.mkldnn.matmul

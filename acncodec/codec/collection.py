@@ -31,8 +31,8 @@ class Collection:
     """A source's regular files: `names` sorted by bytes, `contents` by first appearance.
 
     `content_of[i]` is the content of file i and `sizes[i]` its bytes. `skipped` lists what is no regular file, `unreadable`
-    what could not be read, both with reasons; `empty` the empty directories. `spool` holds the files that are no pictures as
-    they were read: what is stored is what was fingerprinted, whatever becomes of the source meanwhile.
+    what could not be read, both with reasons; `empty` the empty directories. `spool` holds the files that are no pictures
+    as they were read: what is stored is what was fingerprinted, whatever becomes of the source meanwhile.
     """
 
     source: Source

@@ -45,7 +45,7 @@ def _require_float32() -> Callable[[], None]:
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
         return lambda: torch.set_float32_matmul_precision(before)
-    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     parents = torch.backends.fp32_precision, torch.backends.mkldnn.fp32_precision  # type: ignore[attr-defined]
     # A backend that inherits shows what its parent has; an own setting equal to that one means the same.
     own = [
