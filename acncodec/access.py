@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from acncodec.codec.parts import Parts, Pictures
 from acncodec.coding.selftest import device_of
-from acncodec.errors import DamagedError
+from acncodec.errors import DamagedError, InputError
 
 OPEN_PARTS = 2  # kept open, with two decoded blocks each
 PathLike = str | os.PathLike[str]
@@ -33,12 +33,14 @@ class Images(Sequence[Image.Image]):
         """Raises InputError, DamagedError, UnsupportedError."""
         self._parts = Parts(Path(path), models, device_of(device))
         self._open: dict[int, Pictures] = {}
+        self._closed = False
         manifest = self._parts.manifest
         counts = [part.pictures for part in manifest.parts] if manifest else [len(self.names)]
         self._ends = list(itertools.accumulate(counts))
 
     def _opened(self, number: int) -> Pictures:
         """A part; of those that are open the oldest makes room for it."""
+        self._require_open()
         if number not in self._open:
             while len(self._open) >= OPEN_PARTS:
                 self._open.pop(next(iter(self._open))).archive.close()
@@ -48,6 +50,10 @@ class Images(Sequence[Image.Image]):
             name = self._parts.name(number)
             raise DamagedError(f"Pillow opens other images of '{name}' than it did where the archive was made")
         return part
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise InputError("the archive has been closed; open it again to read its images")
 
     @cached_property
     def names(self) -> list[str]:
@@ -63,7 +69,7 @@ class Images(Sequence[Image.Image]):
     @overload
     def __getitem__(self, index: slice) -> list[Image.Image]: ...
     def __getitem__(self, index: int | slice) -> Image.Image | list[Image.Image]:
-        """The image at a place, as Pillow opens its file. Raises DamagedError, ModelMissingError."""
+        """The image at a place, as Pillow opens its file. Raises DamagedError, ModelMissingError, InputError."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         place = index + len(self) if index < 0 else index
@@ -75,6 +81,7 @@ class Images(Sequence[Image.Image]):
 
     def share(self, index: int, count: int) -> Iterator[Image.Image]:
         """The images of every `count`-th block, from number `index` on, so that no block is decoded for two shares."""
+        self._require_open()
         first = 0
         for number in range(len(self._ends)):
             sections = self._sections(number)
@@ -96,8 +103,9 @@ class Images(Sequence[Image.Image]):
         self.close()
 
     def close(self) -> None:
-        for part in self._open.values():
-            part.archive.close()
+        self._closed = True
+        while self._open:
+            self._open.popitem()[1].archive.close()
         self._parts.close()
 
 

@@ -191,10 +191,12 @@ def command(
 
 def _report(done: "Compressed", archive: Path) -> None:
     """What was left out, and how small the rest became."""
+    from acncodec.images.escapes import escape
+
     for path, reason in done.not_stored:
-        warn(f"not stored: {path.decode(errors='backslashreplace')} ({reason})")
+        warn(f"not stored: {escape(path)} ({reason})")
     if done.collision:
-        first, second = (name.decode(errors="backslashreplace") for name in done.collision)
+        first, second = map(escape, done.collision)
         warn(f"'{first}' and '{second}' are one name to a file system that folds case")
     place = "standard output" if archive == STREAM else f"'{archive}'"
     say(f"{done.files:,} files of {done.source_bytes:,} bytes -> {done.size:,} bytes in {place}")

@@ -17,9 +17,10 @@ from .options import FILE, device_option, force_option, json_option, keep_going_
 @json_option
 @work_options
 def command(**options: object) -> int:
-    """Restore into DIRECTORY those files of ARCHIVE that a path, a folder or a glob names.
+    r"""Restore into DIRECTORY those files of ARCHIVE that a path, a folder or a glob names.
 
     In a glob * stands for anything, / included, ? for one character, [ab] for one of several; quote it, or the shell takes
-    it. Only the blocks that hold these files are decoded.
+    it. Names may be given as 'list' prints them, with \xHH for a byte and \\ for a backslash. Only the blocks that hold
+    these files are decoded.
     """
     return restore(**options)  # type: ignore[arg-type]

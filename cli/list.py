@@ -18,27 +18,42 @@ if TYPE_CHECKING:
 @click.argument("archive", type=FILE)
 @click.option("-l", "--long", is_flag=True, help="Also show how each file is kept, its mode and its size in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout.")
+@click.option("-0", "--null", is_flag=True, help="Print names as they are, each ended by a NUL byte, as for xargs -0.")
 @talk_options
-def command(archive: Path, long: bool, as_json: bool) -> None:
-    """List the files of ARCHIVE, by name (of many parts, part by part), without decoding any image."""
+def command(archive: Path, long: bool, as_json: bool, null: bool) -> None:
+    r"""List the files of ARCHIVE, by name (of many parts, part by part), without decoding any image.
+
+    What a terminal cannot show of a name is written as \xHH, a backslash as two; 'extract' takes names so.
+    """
+    if null and (long or as_json):
+        raise click.UsageError("--null prints names alone; leave out -l and --json")
+
     from acncodec.codec.parts import Parts
 
     with readable(archive) as path, Parts(path) as parts:
         for number in range(len(parts)):
             with parts.open(number) as opened:
                 for entry in opened.entries:
-                    click.echo(_line(opened, number, entry, long, as_json))
+                    if null:
+                        click.echo(entry.name + b"\0", nl=False)
+                    else:
+                        click.echo(_line(opened, number, entry, long, as_json))
 
 
 def _line(archive: "Archive", part: int, entry: "Entry", long: bool, as_json: bool) -> str:
     """One file, for people or programs."""
     from acncodec.codec.info import METHODS, mode
+    from acncodec.images.escapes import escape
 
-    name = entry.name.decode(errors="backslashreplace")
     if not (long or as_json):
-        return name
+        return escape(entry.name)
     kind = archive.kind(entry.content)
-    row: dict[str, str | int] = {"name": name, "method": METHODS[kind.method], "mode": mode(kind)}
+    # JSON holds any name exactly: a byte that is not UTF-8 as a lone surrogate, from which os.fsencode gets it back.
+    row: dict[str, str | int] = {
+        "name": entry.name.decode("utf-8", "surrogateescape"),
+        "method": METHODS[kind.method],
+        "mode": mode(kind),
+    }
     row |= {"width": kind.width, "height": kind.height, "part": part, "content": entry.content}
     size = f"{kind.width}x{kind.height}" if kind.width else ""
-    return json.dumps(row) if as_json else f"{row['method']:6} {row['mode']:15} {size:>11}  {name}"
+    return json.dumps(row) if as_json else f"{row['method']:6} {row['mode']:15} {size:>11}  {escape(entry.name)}"

@@ -1,13 +1,21 @@
 """`acncodec`: the group of all commands, and how errors end them."""
 
+import os
+import signal
 import sys
+import threading
 from importlib import import_module
+from types import FrameType
 
 import click
 
 from acncodec import __version__
 from acncodec.errors import EXIT_INTERRUPTED, EXIT_USAGE, AcnError
 
+from .streams import keep_standard_streams
+
+NO_MEMORY = "not enough memory for these images on this machine"
+TORCH_LACKS_MEMORY = "can't allocate memory", "not enough memory", "CUDA out of memory"
 # Modules are imported when their command is asked for: torch takes seconds to load, and --help should not wait for it.
 COMMANDS = {
     "compress": "Compress a directory of images into one file.",
@@ -62,12 +70,16 @@ def cli() -> None:
       4    the archive is damaged; with --keep-going: some files were lost
       5    the archive needs another version, a feature or a model that is not here
       6    this machine's arithmetic failed the exactness self-test
-      130  interrupted
+      130  interrupted, by Ctrl-C or by SIGTERM or SIGHUP
     """
 
 
 def main() -> None:
     """Run the command line; every expected error ends in one sentence on stderr and its exit code."""
+    keep_standard_streams()
+    _interrupt_on_signals()
+    # PyTorch's OpenMP threads would spin between two products and take the cores from other programs, and from each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -83,9 +95,35 @@ def main() -> None:
         _complain(f"cannot write: {error.strerror or error}")
         code = EXIT_USAGE
     except MemoryError:
-        _complain("not enough memory for these images on this machine")
+        _complain(NO_MEMORY)
+        code = EXIT_USAGE
+    except RuntimeError as error:
+        if not _lacks_memory(error):
+            raise
+        _complain(NO_MEMORY)
+        code = EXIT_USAGE
+    except ImportError as error:
+        _complain(f"a library cannot be loaded; is there too little memory, or is the installation damaged? ({error})")
         code = EXIT_USAGE
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _lacks_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch could not have memory, of which it has an error of its own only on GPUs."""
+    return type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in TORCH_LACKS_MEMORY)
+
+
+def _interrupt_on_signals() -> None:
+    """What batch systems and containers send, and a terminal that is closed, ends a command as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        return  # only there may handlers be set
+    for each in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(each) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(each, interrupt)
 
 
 def _complain(sentence: str) -> None:

@@ -78,6 +78,8 @@ def _extras(d: dict[str, Any]) -> str:
 
 def outcome_code(outcome: "Outcome") -> int:
     """Say what was lost, and the exit code for it."""
+    from acncodec.images.escapes import escape
+
     for name, reason in outcome.lost:
-        warn(f"lost: {name.decode(errors='backslashreplace')} ({reason})")
+        warn(f"lost: {escape(name)} ({reason})")
     return EXIT_DAMAGED if outcome.lost else 0

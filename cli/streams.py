@@ -1,15 +1,63 @@
 """Archives that come from standard input or go to standard output: `-` in the place of a path."""
 
+import io
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 STREAM = Path("-")
+
+
+class Droppable(io.TextIOBase):
+    """A text stream for words that are dropped where nobody can take them: no work fails for that."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self._stream.errors
+
+    def write(self, words: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(words)
+            self._stream.flush()
+        return len(words)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+def keep_standard_streams() -> None:
+    """Let commands work where standard streams are closed, or standard error can take no words.
+
+    A descriptor that is closed is opened on nothing, so that no file of ours gets its number and a library's words into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if not isinstance(sys.stderr, Droppable):
+        sys.stderr = Droppable(sys.stderr or Path(os.devnull).open("w"))  # noqa: SIM115
 
 
 def shown(archive: Path) -> str:

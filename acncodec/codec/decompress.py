@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from os import fsencode
+from os import fsdecode, fsencode
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from acncodec.codec.parts import Parts
 from acncodec.codec.progress import Advance, Progress
 from acncodec.codec.reader import Archive
 from acncodec.errors import DamagedError, ExactnessError, InputError
+from acncodec.images.escapes import unescape
 
 
 @dataclass
@@ -35,17 +36,19 @@ def decompress(
 ) -> Outcome:
     """Restore files of an archive into `target`: those that `patterns` select, or all, empty directories included.
 
+    A pattern is a path, a directory, or a glob in which * also matches /, as `images.escapes` writes names.
     Every file is decoded and checked before the first appears in `target`. With `keep_going` damage costs only the images
     of its block. Raises InputError, OutputError, DamagedError, UnsupportedError, ExactnessError.
     """
     outcome = Outcome()
+    patterns = tuple(map(normalised, patterns))
     wanted = _selected(archive, patterns) if patterns else None
     with DirectoryWriter(target, overwrite) as writer:
         for part, found in _files(archive, wanted, keep_going, outcome, progress):
             for name, data in found:
                 writer.add(name, data)
-            if not patterns:
-                for name in part.directory.empty:
+            for name in part.directory.empty:
+                if not patterns or any(matches(name, pattern) for pattern in patterns):
                     writer.add_directory(name)
     return outcome
 
@@ -126,7 +129,8 @@ def _selected(archive: Parts, patterns: tuple[str, ...]) -> dict[int, list[Entry
     for number in archive.holding(patterns):
         with archive.open(number) as part:
             for pattern in patterns:
-                if found := matching(part.entries, pattern):
+                found = matching(part.entries, pattern)
+                if found or any(matches(name, pattern) for name in part.directory.empty):
                     left.discard(pattern)
                     chosen.setdefault(number, []).extend(found)
     for pattern in patterns:
@@ -140,5 +144,16 @@ def _selected(archive: Parts, patterns: tuple[str, ...]) -> dict[int, list[Entry
 
 def matching(entries: list[Entry], pattern: str) -> list[Entry]:
     """The entries that a pattern names: a path, a directory, or a glob in which * also matches /."""
-    raw = fsencode(pattern).rstrip(b"/")
-    return [e for e in entries if e.name == raw or e.name.startswith(raw + b"/") or fnmatchcase(e.name, raw)]
+    return [entry for entry in entries if matches(entry.name, pattern)]
+
+
+def matches(name: bytes, pattern: str) -> bool:
+    """Whether a pattern names the file or directory of that path, or a directory that holds it."""
+    raw = fsencode(pattern)
+    return name == raw or name.startswith(raw + b"/") or fnmatchcase(name, raw)
+
+
+def normalised(pattern: str) -> str:
+    """A pattern without escapes, empty components and dots that stand for the directory itself."""
+    parts = [part for part in unescape(fsencode(pattern)).split(b"/") if part not in (b"", b".")]
+    return fsdecode(b"/".join(parts) or b"*")

@@ -99,7 +99,7 @@ def read_file(root: Path, name: bytes) -> bytes:
 
 
 def read_unchanged(path: Path) -> bytes:
-    """A file's bytes, none of them written while it was read; if some were, it is read again, a few times. Raises OSError."""
+    """A file's bytes, none of them written while it was read; else it is read again, a few times. Raises OSError."""
     for _ in range(READ_TRIES):
         with path.open("rb") as file:
             before = os.fstat(file.fileno())

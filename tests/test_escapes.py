@@ -1,0 +1,37 @@
+"""Names as text: one line, nothing that drives a terminal, and back to the same bytes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acncodec.images.escapes import escape, unescape
+
+
+@given(st.binary(max_size=40))
+def test_every_name_comes_back(name: bytes) -> None:
+    text = escape(name)
+    assert text.isprintable()
+    assert unescape(text.encode()) == name
+
+
+@given(st.text(st.characters(categories=["Lu", "Ll", "Nd", "Po"], exclude_characters="\\"), max_size=20))
+def test_what_can_be_read_stays_as_it_is(name: str) -> None:
+    assert escape(name.encode()) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (b"c\xff.png", r"c\xff.png"),
+        (rb"c\xff.png", r"c\\xff.png"),
+        (b"a\x1b[31mred\n", r"a\x1b[31mred\x0a"),
+        ("\u202e".encode(), r"\xe2\x80\xae"),
+    ],
+)
+def test_escapes(name: bytes, text: str) -> None:
+    assert escape(name) == text
+
+
+@pytest.mark.parametrize("text", [b"\\", rb"a\b", rb"\x", rb"\xg0", rb"\x1"])
+def test_other_backslashes_stand_for_themselves(text: bytes) -> None:
+    assert unescape(text) == text
