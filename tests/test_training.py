@@ -1,5 +1,7 @@
 """Training: exact resume, neighbours that are never the item itself, and a model file that codes."""
 
+import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +34,7 @@ from acncodec.training.export import export
 from acncodec.training.objective import residual_nats
 from acncodec.training.pictures import elements
 from acncodec.training.session import Wish, train
-from acncodec.training.start import LEAST_BATCH, choose_batch, worth_compiling
+from acncodec.training.start import COMPILED_MINUTES, LEAST_BATCH, choose_batch, worth_compiling
 from acncodec.training.trainer import ALONE, BATCH, CPU, NEIGHBOURS, Budget, Report, Trainer, neighbours
 
 SMALL = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
@@ -423,3 +425,18 @@ def test_a_compiler_that_loses_gradients_is_not_used(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(torch, "compile", losing)
     assert not worth_compiling(split(stripes(200)), 30, CPU)
+
+
+def test_a_training_leaves_the_program_around_it_alone(tmp_path: Path) -> None:
+    """Generators, warnings and loggers belong to whoever calls."""
+    data = TrainingSet([torch.zeros(8, 6, 6, 1, dtype=torch.uint8)], [])
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    filters, level = list(warnings.filters), logging.getLogger("torch.utils.cpp_extension").level
+    for _ in Trainer(architecture(2, 1), data, Budget(steps=2), batch=4).run(lambda report: None):
+        pass
+    worth_compiling(data, COMPILED_MINUTES, torch.device("cpu"))
+    assert torch.equal(torch.rand(3), expected)
+    assert list(warnings.filters) == filters
+    assert logging.getLogger("torch.utils.cpp_extension").level == level

@@ -79,7 +79,7 @@ class Pricing:
         for each in self._priced.values():
             kinds.setdefault(each.kind, []).append(each)
         self._kinds = list(kinds.values())
-        self._packed: dict[tuple[int, int, int], int] = {}  # bytes of raw samples under LZMA, by their first and last
+        self._packed: dict[tuple[int, ...], int] = {}  # bytes of raw samples under LZMA, by the pictures themselves
 
     def choose(self, models: list[Model], advance: Callable[[int], None]) -> tuple[list[Choice], float]:
         """A choice for each content, and what all pictures cost, in bits.
@@ -147,7 +147,7 @@ class Pricing:
         return before - bits
 
     def _raw_bytes(self, run: Kind) -> int:
-        key = id(run[0]), id(run[-1]), len(run)
+        key = tuple(map(id, run))  # which live as long as this
         if key not in self._packed:
             self._packed[key] = len(pack_blob(b"".join(_raw(each.picture) for each in run)))
         return self._packed[key]

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +24,7 @@ from acncodec.codec.block import Order, decode_block, read_order
 from acncodec.codec.directory import Directory, Entry, entries, unpack_directory
 from acncodec.codec.elements import cells, channels, check
 from acncodec.codec.progress import Advance, ignore
+from acncodec.codec.recent import Recent
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import names_of
 from acncodec.errors import DamagedError, InputError, ModelError, UnsupportedError
@@ -37,6 +38,7 @@ ONCE = ("HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT")
 MANY = ("BLCK", "FILE")
 MODELS = "MODL"  # with FEATURE_MODELS any number
 SIDE_BY_SIDE = 8  # blocks on CUDA, of up to 512 lanes each: fewer leave it waiting for one small kernel after the other
+RECENT_BLOCKS, RECENT_DECODED, RECENT_STORES = 8, 2, 2  # that an open archive keeps: parsed, decoded, unpacked
 LOST = ".lost"  # the suffix of a picture of which nothing is known
 
 
@@ -63,6 +65,10 @@ class Archive:
             self.container: Container = read_container(self._file, tolerant)
             self._tolerant, self._prefix = tolerant, prefix
             self._paths, self._device = list(map(Path, models)), device or torch.device("cpu")
+            self._blocks: Recent[Block] = Recent(RECENT_BLOCKS)
+            self._orders: Recent[Order] = Recent(RECENT_BLOCKS)
+            self._decoded: Recent[list[np.ndarray]] = Recent(RECENT_DECODED)
+            self._stores: Recent[list[tuple[int, bytes]]] = Recent(RECENT_STORES)
             self._ahead = Ahead(self._task, SIDE_BY_SIDE if self._device.type == "cuda" else 1)
             self._sections = self._index()
             self.header = head.decode(self._once("HEAD"))
@@ -80,6 +86,8 @@ class Archive:
 
     def close(self) -> None:
         self._file.close()
+        for recent in (self._blocks, self._orders, self._decoded, self._stores):
+            recent.clear()
 
     def _index(self) -> dict[str, list[int]]:
         """Where the sections of each tag are."""
@@ -181,9 +189,11 @@ class Archive:
     def _ends(self) -> np.ndarray:
         return np.cumsum([*self.header.blocks, *self.header.stores])
 
-    @lru_cache(maxsize=8)  # noqa: B019
     def block(self, index: int) -> Block:
         """A block whose structure fits the header, not decoded. Raises DamagedError."""
+        return self._blocks.get(index, lambda: self._parsed(index))
+
+    def _parsed(self, index: int) -> Block:
         block = blocks.decode(self.container.read(self._sections["BLCK"][index]))
         inside = [(self.classes[i], n) for i, n in block.classes if i < len(self.classes)]
         values = sum(each.height * each.width * channels(each.form) * n for each, n in inside if each.form)
@@ -196,13 +206,15 @@ class Archive:
             raise DamagedError(f"block {index + 1} of the archive does not fit its header")
         return block
 
-    @lru_cache(maxsize=8)  # noqa: B019
     def order(self, index: int) -> Order:
         """Where a block's pictures belong. Raises DamagedError."""
-        return read_order(self.block(index), self.header.names == head.NAMES_KEEP, self.header.folders)
+        keep, folders = self.header.names == head.NAMES_KEEP, self.header.folders
+        return self._orders.get(index, lambda: read_order(self.block(index), keep, folders))
 
-    @lru_cache(maxsize=2)  # noqa: B019
     def _store(self, index: int) -> list[tuple[int, bytes]]:
+        return self._stores.get(index, lambda: self._unpacked(index))
+
+    def _unpacked(self, index: int) -> list[tuple[int, bytes]]:
         data = self.container.read(self._sections["FILE"][index])
         items = unpack_store(data, self.header.stores[index], MAX_STORED_BYTES)
         if any(i >= len(self.classes) or self.classes[i].method == METHOD_CODED for i, _ in items):
@@ -247,11 +259,14 @@ class Archive:
             check(self.classes[i], [model.arch for model in self.models])
         return partial(decode_block, block, self.classes, order, self.models, advance)
 
-    @lru_cache(maxsize=2)  # noqa: B019
     def _pictures(self, index: int, advance: Advance) -> list[np.ndarray]:
         """Samples uint8 [H, W, C] of a block's pictures, by number of content."""
-        decoded = self._ahead.take(index) or self._task(index, advance)()
-        return [decoded[position] for position in self.order(index).positions]
+
+        def decode() -> list[np.ndarray]:
+            decoded = self._ahead.take(index) or self._task(index, advance)()
+            return [decoded[position] for position in self.order(index).positions]
+
+        return self._decoded.get(index, decode)
 
     def samples(self, content: int, advance: Advance = ignore) -> np.ndarray:
         """Samples uint8 [H, W, C] of a coded picture. Raises as `read`."""

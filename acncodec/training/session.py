@@ -1,6 +1,7 @@
 """One training from images to a model file, with checkpoints and exact resume."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from acncodec.training.data import TrainingSet, split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
 from acncodec.training.pictures import KINDS, elements, read_pictures
-from acncodec.training.start import choose_batch, nearest, worth_compiling
+from acncodec.training.start import choose_batch, nearest, quiet_compiler, worth_compiling
 from acncodec.training.trainer import CPU, Budget, Report, Trainer
 from acncodec.training.world import World
 
@@ -126,7 +127,8 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
             raise InputError(f"'{wish.checkpoint}' was made by another version; begin anew") from error
     if world.leads:
         watcher.begin(start, trainer.batch)
-    _run(trainer, best, wish, settings, watcher)
+    with quiet_compiler() if compiled else nullcontext():  # the first step compiles
+        _run(trainer, best, wish, settings, watcher)
     exact = trainer.exact_networks(best.networks)
     residual, kl = held_out_nats(exact.to(wish.device), data.held_out)
     exact.to(CPU)

@@ -3,7 +3,8 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -41,12 +42,25 @@ def worth_compiling(data: TrainingSet, minutes: float | None, device: torch.devi
     """Whether compiled steps pay within so many minutes, and can be had: every size of images is compiled anew."""
     if minutes is None or minutes < COMPILED_MINUTES or len(data.train) > 1:
         return False
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # which has found no CUDA, and says so
-    warnings.filterwarnings("ignore", module="torch._(dynamo|inductor)")  # about tables made once, and TF32
     try:
-        return _compiles(device)
+        with quiet_compiler():
+            return _compiles(device)
     except Exception:  # many kinds, of a compiler that is not there
         return False
+
+
+@contextmanager
+def quiet_compiler() -> Iterator[None]:
+    """Without what PyTorch's compiler says of machines without CUDA, tables made once, and TF32."""
+    logger = logging.getLogger("torch.utils.cpp_extension")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="torch._(dynamo|inductor)")
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def _compiles(device: torch.device) -> bool:

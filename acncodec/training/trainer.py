@@ -82,10 +82,11 @@ class Trainer:
         `start`, and with it codes and their prior. Images stay with the host, `device` has the codes and gets the rest of
         what a step needs. A `compiled` step is faster, but takes a minute to compile.
         """
-        torch.manual_seed(seed)
         self.data, self.budget, self.world, self.device = data, budget, world, device
         self.batch = batch or (BATCH if arch.colours == 1 else COLOUR_BATCH)
-        self.nets = Networks(arch)
+        with torch.random.fork_rng(devices=[]):  # the caller's generators stay as they are
+            torch.default_generator.manual_seed(seed)
+            self.nets = Networks(arch)
         self._kept = start if decoder_alone else None
         if start is not None:
             take_weights(self.nets, start)
