@@ -88,7 +88,7 @@ def collect(source: Source, target: Path, exact_files: bool, advance: Callable[[
         if key not in known:
             known[key] = len(found.contents)
             place = found.spool.add(data) if picture is None else 0
-            digest = hashlib.sha256(data).digest()
+            digest = key if picture is None else hashlib.sha256(data).digest()
             found.contents.append(Content(len(found.names), len(data), digest, picture, place))
         found.content_of.append(known[key])
         found.names.append(name)
