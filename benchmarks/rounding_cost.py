@@ -30,8 +30,8 @@ from acncodec.training.trainer import raw_statistics
 from benchmarks.patches import replaced
 
 
-def _clamp_only(acc: Tensor, shift: int, low: int, high: int) -> Tensor:
-    return (acc * 2.0**-shift).clamp(low, high)
+def _clamp_only(acc: Tensor, factor: float | Tensor, low: int, high: int) -> Tensor:
+    return (acc * factor).clamp(low, high)
 
 
 NOTHING_ROUNDED = {  # what to put where, so that networks round neither weights nor activations; clamps stay

@@ -49,20 +49,22 @@ def architecture(levels: int, colours: int, logistics: int = 2, **sizes: int) ->
 
 
 @cache
-def tiny_model_bytes(levels: int, components: int = 3, calm: bool = False, colours: int = 1, **sizes: int) -> bytes:
+def tiny_model_bytes(
+    levels: int, components: int = 3, calm: bool = False, colours: int = 1, fine: bool = False, **sizes: int
+) -> bytes:
     """A model file of the self-test's networks; `sizes` are further fields of their architecture.
 
     Their outputs are at the clamp half of the time, where frequencies are at their floor; `calm` has them in the middle,
-    as a trained model has, with logistics of 8 levels and prior widths of 5.7 deviations.
+    as a trained model has, with logistics of 8 levels and prior widths of 5.7 deviations. If `fine`, of format 2.
     """
-    networks = fixed_networks(architecture(levels, colours, **TINY_ARCH, **sizes))
+    networks = fixed_networks(architecture(levels, colours, **TINY_ARCH, **sizes), fine)
     for name, product in networks.products():
         assert product.shift is not None
         log2_scale = product.shift + product.out_bits - product.in_bits
         if calm and name in CALM:
             bias = product.bias.clone()
             if colours > 1 and name.startswith("decoder"):
-                bias[-networks.arch.logistics :] += CALM_SPREAD << (product.shift + CALM[name])
+                bias[-networks.arch.logistics :] += CALM_SPREAD << product.shift[-networks.arch.logistics :] + CALM[name]
             product.load_integers(product.weight, bias, log2_scale + CALM[name])
         if calm and name == "prior.widths":
             product.load_integers(0 * product.weight, 0 * product.bias + 20, log2_scale - product.shift)
@@ -74,13 +76,16 @@ def tiny_model_bytes(levels: int, components: int = 3, calm: bool = False, colou
     )
     assert int(prior.means.abs().max()) <= LATENT_MAX
     name = f"tiny-{levels}" if colours == 1 else f"tiny-{levels}x{colours}"
+    name += "-fine" if fine else ""
     return dump_model(name, networks, prior, {"purpose": "tests"})
 
 
 @cache
-def tiny_model(levels: int, components: int = 3, calm: bool = False, colours: int = 1, **sizes: int) -> Model:
+def tiny_model(
+    levels: int, components: int = 3, calm: bool = False, colours: int = 1, fine: bool = False, **sizes: int
+) -> Model:
     """The same, read back."""
-    return parse_model(tiny_model_bytes(levels, components, calm, colours, **sizes))
+    return parse_model(tiny_model_bytes(levels, components, calm, colours, fine, **sizes))
 
 
 def random_pixels(seed: int, count: int, height: int, width: int, levels: int, colours: int = 1) -> np.ndarray:

@@ -81,12 +81,12 @@ def tables_sha256() -> str:
 # [9] Networks
 
 
-def requantise(acc: np.ndarray, shift: int, low: int, high: int) -> np.ndarray:
-    if shift <= 0:
-        return np.clip(acc << min(-shift, 32), low, high)
-    shift = min(shift, 32)
-    half = (1 << shift - 1) - 1 + (acc >> shift & 1)  # halves go to the even neighbour
-    return np.clip(acc + half >> shift, low, high)
+def requantise(acc: np.ndarray, shifts: int | np.ndarray, low: int, high: int) -> np.ndarray:
+    """`shifts` is one, or one for each output."""
+    up, down = np.clip(-np.asarray(shifts), 0, 32), np.clip(shifts, 0, 32)
+    acc = acc << up
+    half = np.where(down > 0, (1 << np.maximum(down, 1) - 1) - 1 + (acc >> down & 1), 0)  # halves go to the even neighbour
+    return np.clip(acc + half >> down, low, high)
 
 
 def around(x: np.ndarray, top: int, bottom: int, left: int, right: int) -> np.ndarray:
@@ -160,9 +160,9 @@ def unpacked_model(packed: bytes, known: list[bytes]) -> bytes:
     """The plain file of a packed model, its base among those that are known."""
     fields = Fields(packed)
     sha256, flag = fields.take(32), fields.byte()
-    check(flag < 2, "a flag is neither 0 nor 1")
-    wanted = fields.take(32) if flag else b""
-    base = next(plain for plain in known if hashlib.sha256(plain).digest() == wanted) if flag else b""
+    check(flag < 4, "a flag is unknown")
+    wanted = fields.take(32) if flag & 1 else b""
+    base = next(plain for plain in known if hashlib.sha256(plain).digest() == wanted) if wanted else b""
     inflate = zlib.decompressobj(zdict=header_of(base))
     header = inflate.decompress(fields.take(int.from_bytes(fields.take(4), "little")))
     coder = Range(fields.rest())
@@ -170,7 +170,7 @@ def unpacked_model(packed: bytes, known: list[bytes]) -> bytes:
     for each in tensors_of(header):
         first, last = each["data_offsets"]
         kind = np.dtype(TYPES[each["dtype"]])
-        values = np.array(integers(coder, (last - first) // kind.itemsize), np.int64)
+        values = np.array(integers(coder, (last - first) // kind.itemsize, 4 if flag & 2 else 3), np.int64)
         if base:
             start = 8 + len(header_of(base))
             values += np.frombuffer(base[start + first : start + last], kind)
@@ -179,14 +179,18 @@ def unpacked_model(packed: bytes, known: list[bytes]) -> bytes:
     return plain
 
 
-def integers(coder: Range, n: int) -> list[int]:
+def integers(coder: Range, n: int, ways: int) -> list[int]:
     """The values of a tensor."""
-    way = coder.uniform(3)
+    way = coder.uniform(ways)
     if way == 0:
         return [0] * n
     if way == 1:
         step = coder.uniform(16)
         return [u << step for u in bell(coder, n, BELLS[coder.uniform(13)])]
+    if way == 3:
+        shift = coder.uniform(16)
+        upper, bounds = bell(coder, n, BELLS[coder.uniform(13)]), uniform(1 << shift)
+        return [(u << shift) + (coder.symbol(bounds) if shift else 0) for u in upper]
     width = coder.uniform(34)
     values = [-(1 << width >> 1)] * n
     for shift in range((width - 1) // 12 * 12, -1, -12):
@@ -215,8 +219,8 @@ class Model:
         start = 8 + int.from_bytes(data[:8], "little")
         header = json.loads(header_of(data))
         about = json.loads(header.pop("__metadata__")["acncodec"])
-        check(about["format"] == 1, "the model is of another format")
-        self.arch, self.scales = about["architecture"], about["log2_scales"]
+        check(about["format"] in (1, 2), "the model is of another format")
+        self.arch, self.scales = about["architecture"], {k: np.array(v) for k, v in about["log2_scales"].items()}
         self.tensors = {}
         for name, each in header.items():
             first, last = each["data_offsets"]

@@ -21,7 +21,7 @@ from acncodec.errors import DamagedError, ModelMissingError, UnsupportedError
 from acncodec.images.picture import read_picture
 from acncodec.nets.model import parse_model
 from acncodec.nets.networks import Networks
-from acncodec.training.adapt import STEPS, Adapted, _moved, adapt, smallest
+from acncodec.training.adapt import Adapted, _moved, adapt, smallest, steps_of
 from acncodec.training.data import TrainingSet
 from acncodec.training.trainer import Budget, Trainer, take_weights
 
@@ -127,12 +127,14 @@ def learnt(base, groups: list[np.ndarray], steps: int) -> Trainer:
     return trainer
 
 
-def test_a_model_adapts_to_what_it_is_shown() -> None:
-    base, group = tiny_model(2, calm=True), np.stack(stripes(400))
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_model_adapts_to_what_it_is_shown(fine: bool) -> None:
+    base, group = tiny_model(2, calm=True, fine=fine), np.stack(stripes(400))
     trainer = learnt(base, [group], 300)
     found = smallest(base, trainer.averaged, trainer.data.train)
     assert found is not None
     model = found.model
+    assert model.format == base.format
     assert unpack_model(found.packed, {base.sha256: base.plain}.get, 1 << 24) == model.plain
     assert names_of(found.packed) == (model.sha256, base.sha256)
     z = np.zeros((len(group), base.arch.code), np.int16)
@@ -144,9 +146,11 @@ def test_a_model_adapts_to_what_it_is_shown() -> None:
             assert torch.equal(product.bias, known.bias)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_differences_are_whole_steps_and_near_what_was_learnt(step: int) -> None:
-    base = tiny_model(256, calm=True)
+@pytest.mark.parametrize("fine", [False, True])
+@pytest.mark.parametrize("index", range(7))
+def test_differences_are_whole_steps_and_near_what_was_learnt(index: int, fine: bool) -> None:
+    base = tiny_model(256, calm=True, fine=fine)
+    step = steps_of(base)[index]
     trained = Networks(base.arch)
     take_weights(trained, base.networks)
     with torch.no_grad():
@@ -154,9 +158,11 @@ def test_differences_are_whole_steps_and_near_what_was_learnt(step: int) -> None
             trained.products(), base.networks.products(), strict=True
         ):  # by some 20 units of the integer weights
             product.weight += (
-                20 * torch.randn(product.weight.shape, generator=torch.Generator().manual_seed(0)) / known.scale
+                (20 << 4 * fine)
+                * torch.randn(product.weight.shape, generator=torch.Generator().manual_seed(0))
+                / known.scale
             )
-    moved = _moved(base.networks, trained, step)
+    moved = _moved(base, trained, step)
     changed = 0
     for (name, product), (_, known), (_, wanted) in zip(
         moved.products(), base.networks.products(), trained.products(), strict=True
@@ -167,7 +173,7 @@ def test_differences_are_whole_steps_and_near_what_was_learnt(step: int) -> None
             assert not difference.any()
         elif difference.any():
             changed += 1
-            inside = (wanted.weight * known.scale).abs() < 127 - 2**step
+            inside = (wanted.weight * known.scale).abs() < base.weight_max - 2**step
             assert ((product.weight - wanted.weight * known.scale).abs()[inside] <= 2**step / 2 + 1e-3).all()
     assert changed > 5
 

@@ -78,6 +78,11 @@ def test_the_golden_archive_with_its_model_needs_no_other() -> None:
         assert len(dict(opened.files(opened.entries))) == 6
 
 
+def test_the_golden_archive_of_fine_models_holds_them() -> None:
+    with Archive(golden("fine")) as opened:
+        assert [model.format for model in opened.models] == [2, 2]
+
+
 @pytest.mark.parametrize("name", DIRECTORIES)
 def test_golden_archives_are_made_again(name: str, tmp_path: Path) -> None:
     """Fails also when only planning or pricing changed; then archives differ between versions, but stay readable."""

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import reader_models
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,10 +145,19 @@ shifts = st.integers(-70, 70)  # all that a model file may ask for
 @given(st.lists(accumulators, min_size=1, max_size=20), shifts, st.integers(-1024, 0), st.integers(0, 1024))
 def test_requantise(accs: list[int], shift: int, low: int, high: int) -> None:
     want = [rounded(acc, shift, low, high) for acc in accs]
-    assert requantise(torch.tensor(accs).float(), shift, low, high).tolist() == want
+    assert requantise(torch.tensor(accs).float(), 2.0**-shift, low, high).tolist() == want
     assert reference.requantise(np.array(accs, dtype=np.int64), shift, low, high).tolist() == want
     real = torch.tensor(accs).float().requires_grad_()
-    assert requantise(real, shift, low, high).tolist() == want
+    assert requantise(real, 2.0**-shift, low, high).tolist() == want
+
+
+@given(st.lists(st.tuples(accumulators, shifts), min_size=1, max_size=20), st.integers(-1024, 0), st.integers(0, 1024))
+def test_each_output_has_a_shift_of_its_own(outputs: list[tuple[int, int]], low: int, high: int) -> None:
+    want = [rounded(acc, shift, low, high) for acc, shift in outputs]
+    accs, each = (np.array(part, dtype=np.int64) for part in zip(*outputs, strict=True))
+    assert requantise(torch.from_numpy(accs).float(), 2.0 ** -torch.from_numpy(each), low, high).tolist() == want
+    assert reference.requantise(accs, each, low, high).tolist() == want
+    assert reader_models.requantise(accs, each, low, high).tolist() == want
 
 
 @given(st.integers(1, 23), st.data())
@@ -156,19 +166,19 @@ def test_requantise_rounds_ties_to_even(shift: int, data: st.DataObject) -> None
     acc = (2 * steps + 1) << (shift - 1)  # steps and a half
     want = steps if steps % 2 == 0 else steps + 1
     limit = EXACT_LIMIT
-    assert requantise(torch.tensor([float(acc)]), shift, -limit, limit).tolist() == [want]
+    assert requantise(torch.tensor([float(acc)]), 2.0**-shift, -limit, limit).tolist() == [want]
     assert reference.requantise(np.array([acc]), shift, -limit, limit).tolist() == [want]
 
 
 def test_requantise_leaves_its_input_alone() -> None:
     acc = torch.tensor([100.0, -100.0])
-    requantise(acc, 0, -5, 5)
+    requantise(acc, 1, -5, 5)
     assert acc.tolist() == [100, -100]
 
 
 def test_gradient_of_requantise_is_that_of_the_clamp() -> None:
     acc = torch.tensor([-41.0, -40.0, -39.0, 3.0, 39.0, 40.0, 41.0], requires_grad=True)
-    out = requantise(acc, 2, -10, 10)
+    out = requantise(acc, 0.25, -10, 10)
     assert out.tolist() == [-10, -10, -10, 1, 10, 10, 10]
     out.backward(torch.full((7,), 3.0))
     assert acc.grad is not None
@@ -177,7 +187,7 @@ def test_gradient_of_requantise_is_that_of_the_clamp() -> None:
 
 def test_gradient_of_requantise_with_a_negative_shift() -> None:
     acc = torch.tensor([0.26, 3.0], requires_grad=True)
-    out = requantise(acc, -3, -10, 10)
+    out = requantise(acc, 8, -10, 10)
     assert out.tolist() == [2, 10]
     out.sum().backward()
     assert acc.grad is not None

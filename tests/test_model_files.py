@@ -14,9 +14,7 @@ from safetensors.torch import save as save_tensors
 from test_parity import SMALL, assert_same, inputs_of, networks_at_bound, networks_of, passes, reference_passes
 from test_trainable import trainable
 
-from acncodec.coding.selftest import (
-    pseudo_random,
-)
+from acncodec.coding.selftest import fixed_networks, pseudo_random
 from acncodec.errors import BoundError, ModelError
 from acncodec.exact.grids import LATENT_MAX, WIDTHS
 from acncodec.nets.architecture import Architecture
@@ -33,14 +31,14 @@ def unconditional_of(arch: Architecture, components: int = 3) -> UnconditionalPr
 
 
 @cache
-def model_file(colours: int = 1) -> bytes:
-    networks = networks_of(256, colours, False)
+def model_file(colours: int = 1, fine: bool = False) -> bytes:
+    networks = fixed_networks(networks_of(256, colours, False).arch, fine)
     return dump_model("try", networks, unconditional_of(networks.arch), {"seed": 1, "note": "x"})
 
 
-def altered(change: Callable[[dict[str, torch.Tensor], dict], object], colours: int = 1) -> bytes:
+def altered(change: Callable[[dict[str, torch.Tensor], dict], object], colours: int = 1, fine: bool = False) -> bytes:
     """The model file with its tensors and its description changed."""
-    data = model_file(colours)
+    data = model_file(colours, fine)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     description, tensors = json.loads(header["__metadata__"]["acncodec"]), load_tensors(data)
     change(tensors, description)
@@ -105,7 +103,8 @@ CHANGES: dict[str, Callable[[dict[str, torch.Tensor], dict], object]] = {
     "wide component": lambda t, d: t["unconditional.widths"].__setitem__((0, 0), WIDTHS),
     "real means": lambda t, d: t.update({"unconditional.means": t["unconditional.means"].float()}),
     "too few means": lambda t, d: t.update({"unconditional.means": t["unconditional.means"][1:].clone()}),
-    "future format": lambda t, d: d.update(format=2),
+    "future format": lambda t, d: d.update(format=3),
+    "finer format": lambda t, d: d.update(format=2),
     "no format": lambda t, d: d.pop("format"),
     "no name": lambda t, d: d.pop("name"),
     "no record": lambda t, d: d.pop("record"),
@@ -147,6 +146,39 @@ CHANGES: dict[str, Callable[[dict[str, torch.Tensor], dict], object]] = {
 def test_malformed_model_files_are_refused(change: str) -> None:
     with pytest.raises(ModelError):
         parse_model(altered(CHANGES[change]))
+
+
+FINE_CHANGES: dict[str, Callable[[dict[str, torch.Tensor], dict], object]] = {
+    "coarse format": lambda t, d: d.update(format=1),
+    "8-bit weights": lambda t, d: t.update({f"{VERTICAL}.weight": (t[f"{VERTICAL}.weight"] // 16).to(torch.int8)}),
+    "large weight": lambda t, d: t["prior.third.weight"].__setitem__((0, 0), 2048),
+    "smallest weight": lambda t, d: t["prior.third.weight"].__setitem__((0, 0), -(1 << 15)),
+    "one scale": lambda t, d: d["log2_scales"].update({VERTICAL: 3}),
+    "a scale too few": lambda t, d: d["log2_scales"][VERTICAL].pop(),
+    "a scale too many": lambda t, d: d["log2_scales"][VERTICAL].append(3),
+    "large scale": lambda t, d: d["log2_scales"][VERTICAL].__setitem__(1, 65),
+    "real scale": lambda t, d: d["log2_scales"][VERTICAL].__setitem__(1, 1.5),
+    "true scale": lambda t, d: d["log2_scales"][VERTICAL].__setitem__(1, True),
+}
+
+
+@pytest.mark.parametrize("change", FINE_CHANGES)
+def test_malformed_fine_model_files_are_refused(change: str) -> None:
+    parse_model(altered(lambda t, d: None, fine=True))
+    with pytest.raises(ModelError):
+        parse_model(altered(FINE_CHANGES[change], fine=True))
+
+
+def test_a_model_file_has_the_oldest_format_that_holds_it() -> None:
+    coarse, fine = parse_model(model_file()), parse_model(model_file(fine=True))
+    assert (coarse.format, fine.format) == (1, 2)
+    assert (coarse.weight_max, fine.weight_max) == (127, 2047)
+    finer = dump_model("try", coarse.networks, coarse.unconditional, coarse.record, version=2)
+    assert parse_model(finer).format == 2
+    inputs = inputs_of(coarse.arch, 3, 5, 4)
+    assert_same(passes(parse_model(finer).networks, inputs), passes(coarse.networks, inputs))
+    with pytest.raises(ValueError, match="too fine"):
+        dump_model("try", fine.networks, fine.unconditional, fine.record, version=1)
 
 
 HEAD = "decoder.head.outputs.1"

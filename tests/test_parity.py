@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acncodec.coding.selftest import (
+    FINE_SHA256,
     FREQUENCIES_SHA256,
     TINY_ARCH,
     fixed_networks,
@@ -66,7 +67,10 @@ SMALL_SIZES = [(16, 1, 1), (7, 5, 3), (1, 9, 12), (16, 9, 12)]
 
 
 def put_at_bound(product: Product, label: str, largest: int = 1 << 24) -> None:
-    """Random weights that use most of the exact range, and the bias at which every output's worst sum is 2^24 - 1."""
+    """Random weights that use most of the exact range, and the bias at which every output's worst sum is 2^24 - 1.
+
+    Outputs have three different scales.
+    """
     rows, out = product.weight.shape
     weight = torch.from_numpy(pseudo_random(label, rows * out, -127, 127).reshape(rows, out)).double()
     room = 15 / 16 * EXACT_LIMIT / worst_sums(weight, torch.zeros(out), product.row_bounds)
@@ -75,7 +79,7 @@ def put_at_bound(product: Product, label: str, largest: int = 1 << 24) -> None:
     bias = rest * (torch.from_numpy(pseudo_random(label + ".sign", out, 0, 1)) * 2 - 1)
     spread = EXACT_LIMIT // (2 * math.isqrt(rows))
     shift = (spread // max(abs(product.low), product.high)).bit_length()
-    product.load_integers(weight, bias, shift + product.out_bits - product.in_bits, label)
+    product.load_integers(weight, bias, shift + product.out_bits - product.in_bits - torch.arange(out) % 3, label)
     assert worst_sums(product.weight, product.bias, product.row_bounds).tolist() == [EXACT_LIMIT - 1] * out
 
 
@@ -394,10 +398,11 @@ def latent_frequencies(logits: np.ndarray, means: np.ndarray, widths: np.ndarray
     return (weights[..., None] * gaussian_table().astype(np.int64)[widths[..., None], offsets]).sum(-2)
 
 
-def test_the_selftests_constant_is_the_references() -> None:
+@pytest.mark.parametrize("fine", [False, True])
+def test_the_selftests_constants_are_the_references(fine: bool) -> None:
     digest = hashlib.sha256()
     for kind in SELFTEST_KINDS:
-        reference = Reference(fixed_networks(Architecture(**kind, **TINY_ARCH)))
+        reference = Reference(fixed_networks(Architecture(**kind, **TINY_ARCH), fine))
         shape = (3, 6, 5, reference.arch.colours)
         pixels = pseudo_random("pixels", math.prod(shape), 0, reference.arch.levels - 1).astype(np.uint8).reshape(shape)
         z = pseudo_random("z", 9, -LATENT_MAX, LATENT_MAX).reshape(3, 3)
@@ -406,11 +411,12 @@ def test_the_selftests_constant_is_the_references() -> None:
         latents = latent_frequencies(*reference.mixture(parents))
         for part in (*digits, *digits, reference.encode(pixels), latents):
             digest.update(part.astype("<i8").tobytes())
-    assert digest.hexdigest() == FREQUENCIES_SHA256
+    assert digest.hexdigest() == (FINE_SHA256 if fine else FREQUENCIES_SHA256)
 
 
-def test_the_selftests_constant_is_this_machines() -> None:
+def test_the_selftests_constants_are_this_machines() -> None:
     assert frequencies_digest(CPU) == FREQUENCIES_SHA256
+    assert frequencies_digest(CPU, fine=True) == FINE_SHA256
 
 
 def digest_of(parts: dict[str, np.ndarray]) -> str:

@@ -12,6 +12,7 @@ from acncodec.errors import BoundError
 from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
+from acncodec.nets.product import WEIGHT_MAX
 from acncodec.nets.reference import Reference
 
 
@@ -79,7 +80,7 @@ def test_freeze_stays_within_the_bound(gain: float, levels: int, colours: int) -
     for _, product in networks.freeze().products():
         worst = worst_sums(product.weight, product.bias, product.row_bounds).max()
         assert worst < EXACT_LIMIT
-        assert product.weight.abs().max() <= 127
+        assert product.weight.abs().max() <= WEIGHT_MAX
         assert product.shift is not None
 
 

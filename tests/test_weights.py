@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reader_models
 from conftest import KINDS, tiny_model_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +45,22 @@ def test_any_integers_come_back(first: list[int], second: list[int], wide: list[
     assert names_of(packed) == (hashlib.sha256(plain).digest(), None)
 
 
+fine = st.lists(st.integers(-2047, 2047), min_size=1, max_size=700)
+
+
+@settings(max_examples=60, deadline=None)
+@given(fine, fine, st.lists(st.integers(-(2**31), 2**31 - 1), max_size=40))
+def test_fine_weights_come_back(first: list[int], second: list[int], wide: list[int]) -> None:
+    size = min(len(first), len(second))
+    base, plain = (
+        file_of(a=np.array(each[:size], np.int16), b=np.array(wide, np.int32)[::step])
+        for each, step in ((first, 1), (second, -1))
+    )
+    for packed in (pack_model(plain), pack_model(plain, base)):
+        assert unpack_model(packed, lambda sha256: base, LIMIT) == plain
+        assert reader_models.unpacked_model(packed, [base]) == plain
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(values, values), min_size=1, max_size=600))
 def test_differences_come_back(pairs: list[tuple[int, int]]) -> None:
@@ -62,6 +79,9 @@ def test_what_differs_little_costs_little() -> None:
     whole, difference = pack_model(file_of(a=weights)), pack_model(file_of(a=changed), file_of(a=weights))
     entropy = np.log2(20 * np.sqrt(2 * np.pi * np.e)) * len(weights) / 8
     assert entropy < len(whole) < 1.03 * entropy + 200
+    fine_weights = rng.normal(0, 320, 20_000).clip(-2047, 2047).astype(np.int16)
+    whole, entropy = pack_model(file_of(a=fine_weights)), entropy + 4 * len(weights) / 8
+    assert entropy < len(whole) < 1.03 * entropy + 200
     sparse = (0.01 * np.log2(100) + 0.99 * np.log2(1 / 0.99)) * len(weights) / 8
     assert sparse < len(difference) < 1.2 * sparse + 250
 
@@ -76,9 +96,10 @@ def test_bundled_models_are_packed(path: Path) -> None:
     assert f'\\"name\\": \\"{model.name}\\"'.encode() in path.read_bytes()[:4000]
 
 
+@pytest.mark.parametrize("fine", [False, True])
 @pytest.mark.parametrize("with_base", [False, True])
-def test_damage_is_refused(with_base: bool) -> None:
-    base, plain = tiny_model_bytes(2), tiny_model_bytes(2, calm=True)
+def test_damage_is_refused(with_base: bool, fine: bool) -> None:
+    base, plain = tiny_model_bytes(2, fine=fine), tiny_model_bytes(2, calm=True, fine=fine)
     packed = pack_model(plain, base) if with_base else pack_model(plain)
     find = (lambda sha256: base) if with_base else nobody
     assert unpack_model(packed, find, LIMIT) == plain

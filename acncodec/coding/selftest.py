@@ -1,7 +1,7 @@
 """The self-test of this machine's arithmetic: a short one before anything is coded, the long one on demand.
 
-A network with fixed pseudo-random integer weights is evaluated by the whole-image and by the incremental pass; the bytes of
-all frequencies must hash to the constant below, which was computed with 64-bit integers.
+Networks with fixed pseudo-random integer weights, coarse and fine, are evaluated by the whole-image and by the incremental
+pass; the bytes of all frequencies must hash to the constants below, which were computed with 64-bit integers.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from acncodec.coding.frequencies import latent_frequencies, table
 from acncodec.coding.steps import Steps, split
 from acncodec.errors import ExactnessError, InputError
 from acncodec.exact import tables
+from acncodec.exact.bounds import EXACT_LIMIT
 from acncodec.exact.grids import BASE, CODE_MAX, LATENT_MAX
 from acncodec.exact.precision import full_precision
 from acncodec.kernel.decoder import CompiledDecoder
@@ -27,10 +28,13 @@ from acncodec.kernel.encoder import CompiledEncoder
 from acncodec.kernel.team import instructions
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
+from acncodec.nets.product import WEIGHT_MAX
 
+CPU = torch.device("cpu")
 DEVICES = ("auto", "cpu", "cuda")
 TABLES_SHA256 = "50e8662c61599edd799ebb45be890ee5ed0568a184bcb396fd20b174402fda06"
 FREQUENCIES_SHA256 = "56ea5ace848d0f2c03693f091312389984bf04fa63b93a9141d312b69da8362f"
+FINE_SHA256 = "78639573a4bf04d0e301d95eccda856aa8e65918f1bd17ee3daee77ce9c8600d"
 TINY = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
 KINDS: tuple[dict[str, int], ...] = (
     {"levels": 2},
@@ -47,27 +51,33 @@ def pseudo_random(label: str, count: int, low: int, high: int) -> np.ndarray:
     return low + (np.frombuffer(data, "<u4").astype(np.int64) % (high - low + 1))
 
 
-def fixed_networks(arch: Architecture) -> Networks:
-    """Exact networks with pseudo-random 8-bit weights, each product scaled so that its outputs vary."""
+def fixed_networks(arch: Architecture, fine: bool = False) -> Networks:
+    """Exact networks with pseudo-random weights, each product scaled so that its outputs vary.
+
+    Weights have 8 bits and one scale for all outputs; if `fine`, 12 bits as far as sums allow, and scales that differ.
+    """
     networks = Networks(arch)
     for name, product in networks.products():
         rows, out = product.weight.shape
-        weight = pseudo_random(name, rows * out, -127, 127).reshape(rows, out)
+        room = (EXACT_LIMIT - 4096) // int(product.row_bounds.sum())
+        largest = min(WEIGHT_MAX, room) if fine else 127
+        weight = pseudo_random(name, rows * out, -largest, largest).reshape(rows, out)
         bias = pseudo_random(name + ".bias", out, -4096, 4096)
-        # a sum of `rows` such terms is around 36 * sqrt(rows) * bound: bring it near the output's clamp
-        spread = 36 * math.isqrt(rows) * int(product.row_bounds.max())
+        # a sum of `rows` such terms is around 0.29 * largest * sqrt(rows) * bound: bring it near the output's clamp
+        spread = (largest * 2 // 7) * math.isqrt(rows) * int(product.row_bounds.max())
         shift = (spread // max(abs(product.low), product.high)).bit_length() - 1
-        product.load_integers(torch.from_numpy(weight), torch.from_numpy(bias), shift + product.out_bits - product.in_bits)
+        log2_scale = shift + product.out_bits - product.in_bits - (torch.arange(out) % 3 if fine else 0)
+        product.load_integers(torch.from_numpy(weight), torch.from_numpy(bias), log2_scale)
     networks.exact = True
     return networks.requires_grad_(False)
 
 
 @full_precision()
-def frequencies_digest(device: torch.device, passes: "Passes | None" = None) -> str:
+def frequencies_digest(device: torch.device, passes: "Passes | None" = None, fine: bool = False) -> str:
     """sha256 over all frequencies and codes that the fixed networks give, by `passes`: those on tensors unless given."""
     digest = hashlib.sha256()
     for kind in KINDS:
-        networks, pixels, z = _fixed_inputs(kind, 3)
+        networks, pixels, z = _fixed_inputs(kind, 3, fine)
         networks.to(device)
         parents = networks.tensor(pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3))
         for found in (part for each in passes or TENSORS for part in each(networks, pixels, z)):
@@ -77,9 +87,15 @@ def frequencies_digest(device: torch.device, passes: "Passes | None" = None) -> 
     return digest.hexdigest()
 
 
-def _fixed_inputs(kind: dict[str, int], count: int) -> tuple[Networks, np.ndarray, np.ndarray]:
+def _agrees(device: torch.device, passes: "Passes | None" = None) -> bool:
+    """Whether the fixed networks, coarse and fine, give what they give everywhere."""
+    wanted = FREQUENCIES_SHA256, FINE_SHA256
+    return all(frequencies_digest(device, passes, fine) == wanted[fine] for fine in (False, True))
+
+
+def _fixed_inputs(kind: dict[str, int], count: int, fine: bool) -> tuple[Networks, np.ndarray, np.ndarray]:
     """Fixed networks, pixels uint8 [count, 6, 5, colours] and latents int64 [count, 3]."""
-    networks = fixed_networks(Architecture(**kind, **TINY_ARCH))
+    networks = fixed_networks(Architecture(**kind, **TINY_ARCH), fine)
     shape = (count, 6, 5, networks.arch.colours)
     pixels = pseudo_random("pixels", math.prod(shape), 0, networks.arch.levels - 1).astype(np.uint8).reshape(shape)
     return networks, pixels, pseudo_random("z", 3 * count, -LATENT_MAX, LATENT_MAX).reshape(count, 3)
@@ -89,7 +105,7 @@ def _fixed_inputs(kind: dict[str, int], count: int) -> tuple[Networks, np.ndarra
 def agrees_on_many(device: torch.device, count: int = 512) -> bool:
     """Whether the device gives the frequencies of the CPU where so many images make products of another shape."""
     for kind in KINDS:
-        networks, pixels, z = _fixed_inputs(kind, count)
+        networks, pixels, z = _fixed_inputs(kind, count, fine=True)
         want = whole_image(networks, pixels, z)
         networks.to(device)
         for found in (whole_image(networks, pixels, z), stepwise(networks, pixels, z, groups=3)):
@@ -213,9 +229,9 @@ def device_of(name: str) -> torch.device:
 @cache
 def quick_selftest(device: torch.device) -> None:
     """Raise ExactnessError unless this device computes what every other does; once a process and device."""
-    right = tables.fingerprint().hex() == TABLES_SHA256 and frequencies_digest(device) == FREQUENCIES_SHA256
+    right = tables.fingerprint().hex() == TABLES_SHA256 and _agrees(device)
     if device.type == "cpu" and instructions():
-        right &= frequencies_digest(device, compiled(list(instructions())[-1])) == FREQUENCIES_SHA256
+        right &= _agrees(device, compiled(list(instructions())[-1]))
     if not right:
         raise ExactnessError(
             f"the arithmetic of the device '{device}' is not exact; nothing was coded (try --device cpu, and "
@@ -224,38 +240,39 @@ def quick_selftest(device: torch.device) -> None:
 
 
 def exactness() -> bytes:
-    """Fingerprint of the arithmetic that archives are made with: 4 bytes."""
+    """Fingerprint of the arithmetic that archives are made with: 4 bytes. Finer weights have not changed it."""
     return hashlib.sha256((TABLES_SHA256 + FREQUENCIES_SHA256).encode()).digest()[:4]
 
 
 def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
     """The long self-test: name and outcome of each check, one after the other."""
     yield "tables", tables.fingerprint().hex() == TABLES_SHA256
-    yield f"{device}: whole-image and incremental pass", frequencies_digest(device) == FREQUENCIES_SHA256
+    yield f"{device}: whole-image and incremental pass", _agrees(device)
     for kind in instructions():
-        yield f"cpu, compiled for {kind}", frequencies_digest(torch.device("cpu"), compiled(kind)) == FREQUENCIES_SHA256
+        yield f"cpu, compiled for {kind}", _agrees(CPU, compiled(kind))
     threads = torch.get_num_threads()
     for count in sorted({1, 2, threads}):
         torch.set_num_threads(count)
-        yield f"cpu, {count} threads", frequencies_digest(torch.device("cpu")) == FREQUENCIES_SHA256
+        yield f"cpu, {count} threads", _agrees(CPU)
     torch.set_num_threads(threads)
     # The warning would be about TF32 on processors that are not here.
     with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
-        yield "cpu, oneDNN off", frequencies_digest(torch.device("cpu")) == FREQUENCIES_SHA256
+        yield "cpu, oneDNN off", _agrees(CPU)
     with torch.backends.nnpack.flags(enabled=False):
-        yield "cpu, NNPACK off", frequencies_digest(torch.device("cpu")) == FREQUENCIES_SHA256
+        yield "cpu, NNPACK off", _agrees(CPU)
     for capability in _capabilities():
         command = (
-            "import torch; from acncodec.coding.selftest import frequencies_digest as f; print(f(torch.device('cpu')))"
+            "import torch; from acncodec.coding.selftest import frequencies_digest as f; c = torch.device('cpu'); "
+            "print(f(c), f(c, fine=True))"
         )
         environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
         done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=False)
-        yield f"cpu, instructions limited to {capability}", done.stdout.strip() == FREQUENCIES_SHA256
+        yield f"cpu, instructions limited to {capability}", done.stdout.split() == [FREQUENCIES_SHA256, FINE_SHA256]
     for index in range(torch.cuda.device_count()):
         cuda = torch.device("cuda", index)
-        yield f"{cuda}, recorded steps", frequencies_digest(cuda) == FREQUENCIES_SHA256
+        yield f"{cuda}, recorded steps", _agrees(cuda)
         unrecorded = whole_image, partial(stepwise, groups=2, graphs=False), codes_of
-        yield f"{cuda}, steps in groups, unrecorded", frequencies_digest(cuda, unrecorded) == FREQUENCIES_SHA256
+        yield f"{cuda}, steps in groups, unrecorded", _agrees(cuda, unrecorded)
         yield f"{cuda}, 512 images side by side", agrees_on_many(cuda)
 
 

@@ -4,12 +4,14 @@ A plain model is a safetensors file (`nets/model.py`); its sha256 names it, pack
 tensors of integers, and comes back byte for byte:
 
     sha256      32 bytes, of the plain file
-    with base   1 byte, 0 or 1; if 1, the sha256 of the base, 32 bytes
+    flags       1 byte: bit 0, with a base; bit 1, tensors may be SPLIT
+    base        with one, its sha256, 32 bytes
     header      4 bytes length, then the plain file's header, deflated (zlib), with the base's as preset dictionary
     integers    the rest: whole 32-bit words of constriction's range coder
 
-Each tensor is told in one of three ways. ZERO: nothing. BELL, for values within +-127 steps of 2^step: frequencies start
-from a bell of one of BELLS widths and count what has come. WIDE: digits of `width` bits, all equally likely.
+Each tensor is told in one of these ways. ZERO: nothing. BELL, for values within +-127 steps of 2^step: frequencies start
+from a bell of one of BELLS widths and count what has come. WIDE: digits of `width` bits, all equally likely. SPLIT, for
+finer weights: values >> shift as in BELL, then their lower bits, all equally likely.
 """
 
 import hashlib
@@ -26,14 +28,15 @@ from acncodec.errors import ModelError
 SHA256_BYTES = 32
 LENGTH_BYTES = 4
 MAX_HEADER_BYTES = 1 << 20
-ZERO, BELL, WIDE = range(3)
-WAYS = 3
+ZERO, BELL, WIDE, SPLIT = range(4)
+WITH_BASE, WITH_SPLIT = 1, 2  # flags
 STEPS = 16
 BELLS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 BELL_MAX = 127
 HEIGHT, GAIN = 1 << 12, 16  # of the bell, and of what each value adds to its frequency
 FIRST_RUN, LONGEST_RUN = 256, 1 << 14  # values coded before they are counted: as many as before them
 DIGIT_BITS = 12
+SPLIT_WIDTH = 20  # bits of values that are worth splitting, which leaves fewer lower bits than there are STEPS
 WIDTHS = 34  # 0 to 33 bits: differences of 32-bit integers
 DTYPES = {"I8": "<i1", "U8": "<u1", "I16": "<i2", "I32": "<i4"}
 
@@ -47,12 +50,15 @@ def pack_model(plain: bytes, base: bytes = b"") -> bytes:
     base_header, base_tensors = _tensors(base) if base else (b"", [np.zeros_like(t) for t in tensors])
     if [(t.size, t.dtype) for t in tensors] != [(t.size, t.dtype) for t in base_tensors]:
         raise ValueError("a model's base has other tensors than the model")
-    names = hashlib.sha256(plain).digest() + (b"\1" + hashlib.sha256(base).digest() if base else b"\0")
+    values = [tensor.astype(np.int64) - known for tensor, known in zip(tensors, base_tensors, strict=True)]
+    fine = any(t.dtype == np.int16 and np.abs(v).max(initial=0) > BELL_MAX for t, v in zip(tensors, values, strict=True))
+    flags = WITH_BASE * bool(base) + WITH_SPLIT * fine
+    names = hashlib.sha256(plain).digest() + bytes([flags]) + (hashlib.sha256(base).digest() if base else b"")
     deflate = zlib.compressobj(9, zdict=base_header)
     deflated = deflate.compress(header) + deflate.flush()
-    coder = _Coder()
-    for tensor, known in zip(tensors, base_tensors, strict=True):
-        coder.push(tensor.astype(np.int64) - known)
+    coder = _Coder(fine)
+    for each in values:
+        coder.push(each)
     words = coder.encoder.get_compressed().astype("<u4").tobytes()
     return names + len(deflated).to_bytes(LENGTH_BYTES, "little") + deflated + words
 
@@ -70,13 +76,19 @@ def unpack_model(data: bytes, find: Callable[[bytes], bytes], limit: int) -> byt
 
 def names_of(data: bytes) -> tuple[bytes, bytes | None]:
     """The sha256 of a packed model's plain file, and of its base if it has one. Raises ModelError."""
-    flag = data[SHA256_BYTES : SHA256_BYTES + 1]
+    flags = _flags(data)
     names = data[:SHA256_BYTES], data[SHA256_BYTES + 1 : 2 * SHA256_BYTES + 1]
-    if flag == b"\0":
+    if not flags & WITH_BASE:
         return names[0], None
-    if flag == b"\1" and len(names[1]) == SHA256_BYTES:
+    if len(names[1]) == SHA256_BYTES:
         return names
     raise ModelError("a packed model is damaged")
+
+
+def _flags(data: bytes) -> int:
+    if len(data) <= SHA256_BYTES or data[SHA256_BYTES] >= 2 * WITH_SPLIT:
+        raise ModelError("a packed model is damaged")
+    return data[SHA256_BYTES]
 
 
 def _unpack(data: bytes, find: Callable[[bytes], bytes], limit: int) -> bytes:
@@ -90,7 +102,7 @@ def _unpack(data: bytes, find: Callable[[bytes], bytes], limit: int) -> bytes:
     rest = data[end:]
     if not inflate.eof or inflate.unused_data or len(rest) % 4:
         raise ValueError("its parts have wrong lengths")
-    decoder = _Decoder(np.frombuffer(rest, "<u4").astype(np.uint32))
+    decoder = _Decoder(np.frombuffer(rest, "<u4").astype(np.uint32), bool(_flags(data) & WITH_SPLIT))
     parts, size = [len(header).to_bytes(8, "little"), header], 8 + len(header)
     for index, (count, dtype) in enumerate(_layout(header)):
         size += count * dtype.itemsize
@@ -161,22 +173,31 @@ class _Bells:
 class _Coder:
     """Alice's side; `push` and `_Decoder.pop` are mirrors."""
 
-    def __init__(self) -> None:
+    def __init__(self, split: bool) -> None:
+        """`split` is whether tensors may be."""
         self.encoder = stream.queue.RangeEncoder()
+        self._split, self._ways = split, _ways(split)
 
     def push(self, values: np.ndarray) -> None:
         """Code values int64 [n]."""
         if not values.any():
-            self._uniform(ZERO, WAYS)
+            self._uniform(ZERO, self._ways)
             return
         step = min(STEPS - 1, int(np.bitwise_or.reduce(values) & -np.bitwise_or.reduce(values)).bit_length() - 1)
         if np.abs(values).max() <= BELL_MAX << step:
-            self._uniform(BELL, WAYS)
+            self._uniform(BELL, self._ways)
             self._uniform(step, STEPS)
             self._push_bell(values >> step)
             return
         width = int(np.maximum(values, ~values).max()).bit_length() + 1
-        self._uniform(WIDE, WAYS)
+        if self._split and width <= SPLIT_WIDTH:
+            shift = next(k for k in range(STEPS) if np.abs(values >> k).max() <= BELL_MAX)
+            self._uniform(SPLIT, self._ways)
+            self._uniform(shift, STEPS)
+            self._push_bell(values >> shift)
+            self.encoder.encode((values & (1 << shift) - 1).astype(np.int32), stream.model.Uniform(1 << shift))
+            return
+        self._uniform(WIDE, self._ways)
         self._uniform(width, WIDTHS)
         for shift, bits in _digits(width):
             digits = (values + (1 << width - 1)) >> shift & (1 << bits) - 1
@@ -198,17 +219,24 @@ class _Coder:
 class _Decoder:
     """Bob's side."""
 
-    def __init__(self, words: np.ndarray) -> None:
+    def __init__(self, words: np.ndarray, split: bool) -> None:
         self._decoder = stream.queue.RangeDecoder(words)
+        self._ways = _ways(split)
 
     def pop(self, count: int) -> np.ndarray:
         """The next tensor's values, int64 [count]."""
-        way = self._uniform(WAYS)
+        way = self._uniform(self._ways)
         if way == ZERO:
             return np.zeros(count, np.int64)
         if way == BELL:
             step = self._uniform(STEPS)
             return self._pop_bell(count) << step
+        if way == SPLIT:
+            shift = self._uniform(STEPS)
+            upper = self._pop_bell(count) << shift
+            if shift:
+                upper += self._decoder.decode(stream.model.Uniform(1 << shift), count).astype(np.int64)
+            return upper
         width = self._uniform(WIDTHS)
         values = np.full(count, -(1 << width >> 1), np.int64)
         for shift, bits in _digits(width):
@@ -227,6 +255,10 @@ class _Decoder:
 
     def _uniform(self, size: int) -> int:
         return int(self._decoder.decode(stream.model.Uniform(size)))
+
+
+def _ways(split: bool) -> int:
+    return SPLIT + split
 
 
 def _bell_bits(values: np.ndarray, bell: int) -> float:

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 
-def requantise(acc: Tensor, shift: int, low: int, high: int) -> Tensor:
-    """clamp(round_half_even(acc * 2^-shift), low, high): exact for integers |acc| < 2^24 in float32.
+def requantise(acc: Tensor, factor: float | Tensor, low: int, high: int) -> Tensor:
+    """clamp(round_half_even(acc * factor), low, high): exact for integers |acc| < 2^24 in float32.
 
-    In training (`acc` requires a gradient) the backward pass is that of the clamp alone (straight-through).
+    `factor` is 2^-shift, one for all or one for each output, float32 [out]; in training one for all. There (`acc` requires
+    a gradient) the backward pass is that of the clamp alone (straight-through).
     """
     if torch.is_grad_enabled() and acc.requires_grad:
-        return _Requantise.apply(acc, 2.0**-shift, low, high)
-    return torch.round(acc * 2.0**-shift).clamp_(low, high)
+        return _Requantise.apply(acc, factor, low, high)
+    return torch.round(acc * factor).clamp_(low, high)
 
 
 _HAIR = 2.0**-12

@@ -27,7 +27,8 @@ def available(networks: Networks) -> bool:
 def _fits(product: Product) -> bool:
     taps = sum(source.window.taps for source in product.sources)
     small = bool(product.weight.abs().max() < 1 << 15) and product.weight.shape[1] <= MAX_OUTS - PADDED
-    return small and taps <= MAX_TAPS and product.shift is not None and 1 <= product.shift < 31
+    shift = product.shift
+    return small and taps <= MAX_TAPS and shift is not None and 1 <= int(shift.min()) <= int(shift.max()) < 31
 
 
 class CompiledDecoder:

@@ -17,7 +17,7 @@ from acncodec.kernel.programs import (
     Tap,
     Word,
     gated_columns,
-    pack_bias,
+    pack_outputs,
     pack_taps,
     pack_weights,
     plain_columns,
@@ -71,11 +71,13 @@ class Operations:
         stream: tuple[Address, int, int] | None = None,
     ) -> Operation:
         """Sums over `taps`, which are those of `part` of the weight's rows, from the bias or another `start` on."""
-        assert product.shift is not None
+        shift = product.shift
+        assert shift is not None
         weight = product.weight.numpy()[part].astype(np.int16)
         columns = plain_columns(weight.shape[1]) if finish == REQUANTISE else gated_columns(weight.shape[1])
         weights = self.keep((product, part.start, part.stop), lambda: pack_weights(weight, taps, columns))
-        bias = self.keep((product, "bias"), lambda: pack_bias(product.bias.numpy().astype(np.int32), columns))
+        bias = self.keep((product, "bias"), lambda: pack_outputs(product.bias.numpy(), columns, 0))
+        shifts = self.keep((product, "shift"), lambda: pack_outputs(shift.numpy(), columns, 1))
         packed = pack_taps(taps, self._lanes.groups)
         self._kept[len(self._kept)] = packed.array
         tanh = self.keep("tanh", lambda: tanh_table()[PRE_MAX : PRE_MAX + _TANH_ENTRIES].astype(np.int16))
@@ -83,7 +85,7 @@ class Operations:
         return [
             *(PRODUCT, len(taps), packed.at(), weights, len(columns), up_to(len(columns), PADDED)),
             *(start or (bias, 0, 0)),
-            *(finish, product.shift, low, high),
+            *(finish, shifts, low, high),
             *out,
             *(stream[:2] if stream else (NOWHERE, 0)),
             tanh,

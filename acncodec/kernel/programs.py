@@ -51,10 +51,10 @@ def pack_weights(weight: np.ndarray, taps: Sequence[Tap], columns: np.ndarray) -
     return np.ascontiguousarray(np.concatenate(parts))
 
 
-def pack_bias(bias: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """A bias [out] as int32 [padded], in the order of `columns` as for `pack_weights`."""
-    packed = np.zeros(up_to(len(columns), PADDED), np.int32)
-    packed[: len(columns)] = np.append(bias, 0)[columns]
+def pack_outputs(values: np.ndarray, columns: np.ndarray, filler: int) -> np.ndarray:
+    """A value for each output [out] as int32 [padded], in the order of `columns` as for `pack_weights`."""
+    packed = np.full(up_to(len(columns), PADDED), filler, np.int32)
+    packed[: len(columns)] = np.append(values, filler)[columns]
     return packed
 
 

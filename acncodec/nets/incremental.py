@@ -124,8 +124,7 @@ class IncrementalDecoder:
 
 def _point(product: Product, x: Tensor) -> Tensor:
     """A 1x1 product of [n, C]."""
-    assert product.shift is not None
-    return requantise(torch.addmm(product.bias, x, product.weight), product.shift, product.low, product.high)
+    return requantise(torch.addmm(product.bias, x, product.weight), product.factor, product.low, product.high)
 
 
 class _BlockRows:
@@ -163,9 +162,8 @@ class _BlockRows:
         if v is not None:
             self.rows[-1, self.behind : self.behind + len(v)] = v
         product = self.block.vertical
-        assert product.shift is not None
         acc = torch.cat([*self.taps, z], -1) @ product.weight + product.bias
-        out = gate(requantise(acc, product.shift, -PRE_MAX, PRE_MAX), exact=True)
+        out = gate(requantise(acc, product.factor, -PRE_MAX, PRE_MAX), exact=True)
         if v is not None:
             out = self.block.join(v, out)
         known = torch.cat([out, z], -1).flatten(0, 1)
@@ -178,9 +176,8 @@ class _BlockRows:
             self.column.write(self.input, 1, self.margin, h)
         window = self.column.read(self.input, 1, self.seen).flatten(1)
         product = self.block.horizontal
-        assert product.shift is not None
         acc = torch.addmm(self.column.pick(self.partial, 0), window, self.pixel_weight)
-        update = _point(self.block.residual, gate(requantise(acc, product.shift, -PRE_MAX, PRE_MAX), exact=True))
+        update = _point(self.block.residual, gate(requantise(acc, product.factor, -PRE_MAX, PRE_MAX), exact=True))
         return update if h is None else self.block.join(h, update)
 
     def put_planes(self, planes: Tensor) -> None:

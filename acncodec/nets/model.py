@@ -23,9 +23,12 @@ from acncodec.exact.grids import (
 )
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
-from acncodec.nets.product import Product, shapes_only
+from acncodec.nets.product import WEIGHT_MAX, Product, shapes_only
 
-FORMAT = 1
+COARSE, FINE = 1, 2  # formats: 8-bit weights with one scale a linear map, and 12-bit ones with one for each output
+_WEIGHT_TYPE = {COARSE: torch.int8, FINE: torch.int16}
+_WEIGHT_MAX = {COARSE: 127, FINE: WEIGHT_MAX}
+LOG2_SCALE_MAX = 64
 MAX_MODEL_BYTES = 1 << 28
 MAX_COMPONENTS = 4096
 METADATA_KEY = "acncodec"  # the only metadata key: several keys would come out in no fixed order
@@ -65,8 +68,8 @@ class UnconditionalPrior:
 class Model:
     """What an archive names by `sha256`: exact networks, unconditional prior, and a record of how they were made.
 
-    `plain` is the model file with its integers as they are, of which that is the hash; `size` the bytes of the file that
-    the model was read from, where they may have been packed.
+    `plain` is the model file with its integers as they are, of which that is the hash, and `format` that file's; `size` the
+    bytes of the file that the model was read from, where they may have been packed.
     """
 
     name: str
@@ -76,31 +79,51 @@ class Model:
     unconditional: UnconditionalPrior
     record: dict[str, object]
     plain: bytes = b""
+    format: int = FINE
 
     @property
     def arch(self) -> Architecture:
         return self.networks.arch
 
+    @property
+    def weight_max(self) -> int:
+        """The largest magnitude of a weight that the model's format holds."""
+        return _WEIGHT_MAX[self.format]
 
-def dump_model(name: str, networks: Networks, unconditional: UnconditionalPrior, record: dict[str, object]) -> bytes:
-    """The bytes of a model file; `networks` must be exact. The same model gives the same bytes."""
+
+def dump_model(
+    name: str, networks: Networks, unconditional: UnconditionalPrior, record: dict[str, object], version: int | None = None
+) -> bytes:
+    """The bytes of a model file of the format `version`, without one of the oldest that can hold the model.
+
+    `networks` must be exact. The same model gives the same bytes. Raises ValueError if that format can't hold it.
+    """
+    oldest = COARSE if all(_is_coarse(product) for _, product in networks.products()) else FINE
+    version = version or oldest
+    if version < oldest:
+        raise ValueError("the model's weights are too fine for this format of model files")
     tensors: dict[str, Tensor] = {}
-    scales: dict[str, int] = {}
+    scales: dict[str, int | list[int]] = {}
     for key, product in networks.products():
-        tensors[f"{key}.weight"] = product.weight.detach().to("cpu", torch.int8)
+        tensors[f"{key}.weight"] = product.weight.detach().to("cpu", _WEIGHT_TYPE[version])
         tensors[f"{key}.bias"] = product.bias.detach().to("cpu", torch.int32)
-        scales[key] = int(torch.log2(product.scale))
+        scales[key] = product.log2_scale.tolist() if version == FINE else int(product.log2_scale[0])
     tensors["unconditional.weights"] = unconditional.weights
     tensors["unconditional.means"] = unconditional.means
     tensors["unconditional.widths"] = unconditional.widths
     about = {
-        "format": FORMAT,
+        "format": version,
         "name": name,
         "architecture": networks.arch.to_dict(),
         "log2_scales": scales,
         "record": record,
     }
     return save_tensors(tensors, {METADATA_KEY: json.dumps(about, sort_keys=True)})
+
+
+def _is_coarse(product: Product) -> bool:
+    scales = product.log2_scale
+    return bool(product.weight.abs().max() <= _WEIGHT_MAX[COARSE]) and bool((scales == scales[0]).all())
 
 
 def description(data: bytes) -> str:
@@ -120,17 +143,17 @@ def parse_model(data: bytes) -> Model:
         architecture, record = Architecture.from_dict(about["architecture"]), about["record"]
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"this is not an acncodec model: {error}") from error
-    if type(version) is not int or version != FORMAT:
-        raise ModelError(f"the model has format {version}, this program knows format {FORMAT}; update acncodec")
+    if type(version) is not int or version not in _WEIGHT_TYPE:
+        raise ModelError(f"the model has format {version}, this program knows formats up to {FINE}; update acncodec")
     if not isinstance(scales, dict) or not isinstance(record, dict) or not isinstance(name, str):
         raise ModelError("this is not an acncodec model: its description has fields of a wrong type")
     with shapes_only():  # a file must hold what it makes this program allocate
         shapes = Networks(architecture)
     for key, product in shapes.products():
-        _check_map(key, product, tensors.get(f"{key}.weight"), tensors.get(f"{key}.bias"), scales.get(key))
+        _check_map(key, product, tensors.get(f"{key}.weight"), tensors.get(f"{key}.bias"), scales.get(key), version)
     networks = Networks(architecture)
     for key, product in networks.products():
-        product.load_integers(tensors.pop(f"{key}.weight"), tensors.pop(f"{key}.bias"), scales[key], key)
+        product.load_integers(tensors.pop(f"{key}.weight"), tensors.pop(f"{key}.bias"), torch.tensor(scales[key]), key)
     networks.exact = True
     networks.requires_grad_(False)
     try:
@@ -140,17 +163,24 @@ def parse_model(data: bytes) -> Model:
     unconditional.check(networks.arch.code)
     if tensors:
         raise ModelError(f"the model has a tensor of unknown purpose: '{min(tensors)}'")
-    return Model(name, hashlib.sha256(data).digest(), len(data), networks, unconditional, record, data)
+    return Model(name, hashlib.sha256(data).digest(), len(data), networks, unconditional, record, data, version)
 
 
-def _check_map(key: str, product: Product, weight: Tensor | None, bias: Tensor | None, scale: object) -> None:
-    """Raise ModelError unless a file's tensors and scale fit the linear map `product`."""
-    if weight is None or bias is None or type(scale) is not int or abs(scale) > 64:
+def _check_map(
+    key: str, product: Product, weight: Tensor | None, bias: Tensor | None, scales: object, version: int
+) -> None:
+    """Raise ModelError unless a file's tensors and scales fit the linear map `product`."""
+    listed = scales if version == FINE else [scales] * product.shape[1]
+    if weight is None or bias is None or not isinstance(listed, list) or len(listed) != product.shape[1]:
         raise ModelError(f"the model lacks the linear map '{key}'")
+    if any(type(scale) is not int or abs(scale) > LOG2_SCALE_MAX for scale in listed):
+        raise ModelError(f"the linear map '{key}' has a scale that is out of range")
     if weight.shape != product.shape or bias.shape != product.shape[1:]:
         raise ModelError(f"the linear map '{key}' has another shape than the model's architecture says")
-    if weight.dtype != torch.int8 or bias.dtype != torch.int32:
+    if weight.dtype != _WEIGHT_TYPE[version] or bias.dtype != torch.int32:
         raise ModelError(f"the linear map '{key}' is not made of integers")
+    if int(weight.short().abs().max()) > WEIGHT_MAX:
+        raise ModelError(f"the linear map '{key}' has weights beyond {WEIGHT_MAX}")
 
 
 def quantise_prior(weights: np.ndarray, means: np.ndarray, deviations: np.ndarray) -> UnconditionalPrior:

@@ -38,6 +38,10 @@ class Networks(nn.Module):
         for _, product in self.products():
             product.choose_scale()
 
+    def limit_weights(self) -> None:
+        for _, product in self.products():
+            product.limit_weights()
+
     def freeze(self) -> "Networks":
         """Round every weight; from here on all passes are exact. Raises BoundError."""
         for name, product in self.products():

@@ -17,7 +17,8 @@ from acncodec.errors import BoundError
 from acncodec.exact.bounds import EXACT_LIMIT, check_bound, worst_sums
 from acncodec.exact.rounding import requantise, straight_through_round
 
-WEIGHT_MAX = 127  # weights are 8-bit integers
+WEIGHT_MAX = 2047  # the integers that fp16 and TF32 products take without rounding
+WEIGHT_LIMIT = 2047 / 256  # of real weights in training: the largest that steps of 1/256 hold, finer ones hold the others
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,16 @@ def shapes_only() -> Iterator[None]:
 
 
 class Product(nn.Module):
-    """y = clamp(round(sum_s gather(x_s) @ W_s + b) * 2^-shift), all integers in float32.
+    """y = clamp(round((sum_s gather(x_s) @ W_s + b) * 2^-shift), low, high), all integers in float32.
 
     All sources share one input grid (`in_bits`); the output lies on the grid `out_bits`, between `low` and `high`. While
     training, `weight` [rows, out] and `bias` [out] are real and rounded on the fly; `freeze` makes them integers for good.
+    Each output has a power-of-two `scale` of its own, float32 [out], and so a shift.
     """
 
     row_bounds: Tensor
     scale: Tensor
+    factor: Tensor
 
     def __init__(self, sources: list[Source], out: int, in_bits: int, out_bits: int, low: int, high: int) -> None:
         super().__init__()
@@ -105,28 +108,39 @@ class Product(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out))
         bounds = torch.cat([torch.full((s.rows if rows else 0,), float(s.bound)) for s in sources])
         self.register_buffer("row_bounds", bounds, persistent=False)
-        self.register_buffer("scale", torch.ones(()), persistent=False)  # power of two: integer weight = scale * weight
-        self.shift: int | None = None  # set once the weights are integers
+        self.register_buffer("scale", torch.ones(out), persistent=False)  # powers of two: integer weight = scale * weight
+        self.register_buffer("factor", torch.ones(out), persistent=False)  # 2^-shift
+        self.shift: Tensor | None = None  # int64 [out], set once the weights are integers
 
     @torch.no_grad()
     def choose_scale(self) -> None:
-        """The finest power of two at which the weights fit 8 bits and the product stays within the exact bound.
+        """For each output the finest power of two at which its weights fit and its sum stays within the exact bound.
 
         Raises BoundError for weights that are not finite.
         """
-        largest = self.weight.abs().max().double().clamp(min=2.0**-12)
-        spread = worst_sums(self.weight, self.bias * 2.0**self.in_bits, self.row_bounds).max().clamp(min=2.0**-12)
+        largest = self.weight.abs().amax(0).double().clamp(min=2.0**-12)
+        spread = worst_sums(self.weight, self.bias * 2.0**self.in_bits, self.row_bounds).clamp(min=2.0**-12)
         # 2 % in hand, since rounding the weights can only add half a step a row and training moves on in between
-        if not bool(torch.isfinite(largest) & torch.isfinite(spread)):
+        if not bool((torch.isfinite(largest) & torch.isfinite(spread)).all()):
             raise BoundError("a linear map has weights that are not finite; the training has failed")
         finest = torch.minimum(WEIGHT_MAX / largest, 0.98 * EXACT_LIMIT / spread)
-        self.scale.fill_(2.0 ** int(torch.floor(torch.log2(finest))))
+        self.scale.copy_(2.0 ** torch.floor(torch.log2(finest)))
+
+    @torch.no_grad()
+    def limit_weights(self) -> None:
+        """In training: a single weight that runs away would coarsen the grid of all others of its output."""
+        self.weight.clamp_(-WEIGHT_LIMIT, WEIGHT_LIMIT)
 
     @torch.no_grad()
     def freeze(self, name: str = "") -> None:
         """Round weights and bias to integers; from here on the pass is the exact one. Raises BoundError."""
         self.choose_scale()
-        self.load_integers(*self._rounded(), int(torch.log2(self.scale)), name)
+        self.load_integers(*self._rounded(), self.log2_scale, name)
+
+    @property
+    def log2_scale(self) -> Tensor:
+        """int64 [out]."""
+        return torch.log2(self.scale).round().long().cpu()
 
     def _rounded(self) -> tuple[Tensor, Tensor]:
         weight = straight_through_round(self.weight * self.scale).clamp(-WEIGHT_MAX, WEIGHT_MAX)
@@ -134,22 +148,27 @@ class Product(nn.Module):
         return weight, bias
 
     @torch.no_grad()
-    def load_integers(self, weight: Tensor, bias: Tensor, log2_scale: int, name: str = "") -> None:
-        """Take integer weights [rows, out] and bias [out] at the scale 2^log2_scale. Raises BoundError."""
+    def load_integers(self, weight: Tensor, bias: Tensor, log2_scale: Tensor | int, name: str = "") -> None:
+        """Take integer weights [rows, out] and bias [out] at the scales 2^log2_scale, int64 [out] or one for all.
+
+        Raises BoundError.
+        """
         check_bound(name, weight, bias, self.row_bounds)
         self.weight = nn.Parameter(weight.float().contiguous(), requires_grad=False)
         self.bias = nn.Parameter(bias.float(), requires_grad=False)
-        self.scale.fill_(2.0**log2_scale)
-        self.shift = self.in_bits + log2_scale - self.out_bits
+        log2_scales = torch.as_tensor(log2_scale, dtype=torch.int64).expand(self.shape[1])
+        self.scale.copy_(2.0**log2_scales)
+        self.shift = self.in_bits + log2_scales - self.out_bits
+        self.factor.copy_(2.0**-self.shift)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """[N, H, W, C_s] for every source -> [N, H, W, out], integers."""
         if self.shift is not None:
             taps = [gather(x, s.window) for x, s in zip(inputs, self.sources, strict=True)]
             acc = (torch.cat(taps, -1) if len(taps) > 1 else taps[0]) @ self.weight + self.bias
-            return requantise(acc, self.shift, self.low, self.high)
+            return requantise(acc, self.factor, self.low, self.high)
         # Powers of two on the weights instead of the sums change no bit, and there are fewer weights.
-        return requantise(self._sums(inputs, 2.0**self.out_bits), 0, self.low, self.high)
+        return requantise(self._sums(inputs, 2.0**self.out_bits), 1, self.low, self.high)
 
     def real(self, *inputs: Tensor) -> Tensor:
         """The accumulator as a real number, before it is rounded to the output grid; for training."""

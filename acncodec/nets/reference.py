@@ -32,15 +32,15 @@ GRID = 7  # side of the map between image and code, and between latent and image
 AROUND = (-1, 1, -1, 1)  # a window: first and last row, first and last column, relative to the pixel
 
 
-def requantise(acc: np.ndarray, shift: int, low: int, high: int) -> np.ndarray:
-    """clamp(acc * 2^-shift, low, high), where halves round to the even neighbour; |acc| < 2^24."""
-    if shift <= 0:
-        scaled = acc << min(-shift, 32)  # whatever is not zero is beyond the clamp by then
-    else:
-        shift = min(shift, 32)  # everything rounds to zero by then
-        scaled = acc >> shift  # towards minus infinity
-        rest, half = acc - (scaled << shift), 1 << (shift - 1)
-        scaled = scaled + ((rest > half) | ((rest == half) & (scaled % 2 == 1)))
+def requantise(acc: np.ndarray, shift: np.ndarray | int, low: int, high: int) -> np.ndarray:
+    """clamp(acc * 2^-shift, low, high), where halves round to the even neighbour; |acc| < 2^24.
+
+    `shift` is one for all, or one for each output, int64 [out].
+    """
+    up, down = np.clip(-np.asarray(shift), 0, 32), np.clip(shift, 0, 32)  # all is zero, or beyond the clamp, by then
+    scaled = acc << up >> down  # towards minus infinity
+    rest, half = (acc << up) - (scaled << down), np.left_shift(1, down) >> 1
+    scaled = scaled + (down > 0) * ((rest > half) | ((rest == half) & (scaled % 2 == 1)))
     return np.clip(scaled, low, high)
 
 
@@ -150,12 +150,12 @@ class Reference:
     def __init__(self, networks: Networks) -> None:
         """`networks` must be exact."""
         self.arch = networks.arch
-        self._maps: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
+        self._maps: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         for name, product in networks.products():
             if product.shift is None:
                 raise ValueError(f"the linear map '{name}' is not made of integers yet")
             weight, bias = (p.detach().cpu().numpy().astype(np.int64) for p in (product.weight, product.bias))
-            self._maps[name] = weight, bias, product.shift
+            self._maps[name] = weight, bias, product.shift.numpy()
 
     def _apply(self, name: str, inputs: list[np.ndarray], low: int, high: int) -> np.ndarray:
         """The linear map `name` of its inputs' channels side by side, requantised."""

@@ -29,7 +29,7 @@ def gate(pre: Tensor, exact: bool) -> Tensor:
     Gated PixelCNN, equation 2. sigmoid(2b) = (1 + tanh(b)) / 2, so that one table serves both halves.
     """
     a, b = tanh_units(pre, exact).chunk(2, -1)
-    return requantise(a * (b + UNIT), STREAM_BITS + 1, -UNIT, UNIT)
+    return requantise(a * (b + UNIT), 2.0 ** -(STREAM_BITS + 1), -UNIT, UNIT)
 
 
 class _Tanh(torch.autograd.Function):

@@ -19,13 +19,12 @@ from acncodec.coding.weights import pack_model
 from acncodec.errors import BoundError
 from acncodec.nets.model import Model, dump_model, parse_model
 from acncodec.nets.networks import Networks
-from acncodec.nets.product import WEIGHT_MAX, Product
+from acncodec.nets.product import Product
 from acncodec.planning.neighbours import nearest_others
 from acncodec.training.data import MIN_GROUP, TrainingSet, batch_length
 from acncodec.training.start import choose_batch
 from acncodec.training.trainer import ALONE, CPU, Budget, Report, Trainer
 
-STEPS = range(7)  # log2 of the steps that are tried, in units of the base's integer weights
 DECODER = "decoder.", "map."
 SAMPLE = 512  # elements of a group that are priced for each
 BIAS_BITS = 2  # a bias moves sums as a weight does whose input is a quarter
@@ -58,9 +57,9 @@ def smallest(base: Model, trained: Networks, groups: list[Tensor]) -> Adapted | 
     """The difference at the step at which it and the groups are smallest together, if smaller than under the base."""
     samples = [_Sample(base, group) for group in groups]
     best, least = None, sum(sample.bits(base.networks) for sample in samples)
-    for step in STEPS:
-        networks = _moved(base.networks, trained, step)
-        plain = dump_model(base.name, networks, base.unconditional, {"from": base.sha256.hex()})
+    for step in steps_of(base):
+        networks = _moved(base, trained, step)
+        plain = dump_model(base.name, networks, base.unconditional, {"from": base.sha256.hex()}, base.format)
         packed = pack_model(plain, base.plain)
         bits = 8 * len(packed) + sum(sample.bits(networks) for sample in samples)
         if bits < least:
@@ -68,6 +67,12 @@ def smallest(base: Model, trained: Networks, groups: list[Tensor]) -> Adapted | 
     if best is None:
         return None
     return Adapted(replace(parse_model(best[0]), size=len(best[1])), best[1])
+
+
+def steps_of(base: Model) -> range:
+    """log2 of the steps that are tried, in units of the base's integer weights: 1/128 to a half of the largest of them."""
+    bits = base.weight_max.bit_length()
+    return range(bits - 7, bits)
 
 
 class _Sample:
@@ -94,24 +99,24 @@ class _Sample:
 
 
 @torch.no_grad()
-def _moved(exact: Networks, trained: Networks, step: int) -> Networks:
-    """Exact networks whose decoder's integers differ from those of `exact` by multiples of 2^step, towards `trained`."""
-    moved = copy.deepcopy(exact)
+def _moved(base: Model, trained: Networks, step: int) -> Networks:
+    """Exact networks whose decoder's integers differ from those of `base` by multiples of 2^step, towards `trained`."""
+    moved = copy.deepcopy(base.networks)
     for (name, product), (_, known), (_, wanted) in zip(
-        moved.products(), exact.products(), trained.products(), strict=True
+        moved.products(), base.networks.products(), trained.products(), strict=True
     ):
         if name.startswith(DECODER):
             with suppress(BoundError):  # it stays as it is: at the base's scale it can't be what it wants to be
-                _move(product, known, wanted, step, name)
+                _move(product, known, wanted, step, base.weight_max, name)
     return moved
 
 
-def _move(product: Product, known: Product, wanted: Product, step: int, name: str) -> None:
+def _move(product: Product, known: Product, wanted: Product, step: int, weight_max: int, name: str) -> None:
     """Set a product's integers. Raises BoundError, and leaves them, if they could make it inexact."""
-    scale = float(known.scale)
+    scale = known.scale
     bias_scale, bias_step = scale * 2.0**known.in_bits, 2.0 ** (step + max(0, known.in_bits - BIAS_BITS))
     step_size = 2.0**step
     weight = known.weight + torch.round((wanted.weight * scale - known.weight) / step_size) * step_size
     bias = known.bias + torch.round((wanted.bias * bias_scale - known.bias) / bias_step) * bias_step
-    over = weight.abs() > WEIGHT_MAX
-    product.load_integers(torch.where(over, known.weight, weight), bias, int(torch.log2(known.scale)), name)
+    over = weight.abs() > weight_max
+    product.load_integers(torch.where(over, known.weight, weight), bias, known.log2_scale, name)

@@ -155,6 +155,7 @@ class Trainer:
     def _step(self, group: int, indices: Tensor, progress: float) -> Tensor:
         """One gradient step; returns the sums of residual and KL over this process's share of the batch, nats."""
         if self.step % RESCALE_EVERY == 0:
+            self.nets.limit_weights()
             self.nets.choose_scales()
         for options in self.optimiser.param_groups:
             options["lr"] = self.rate * (1 - progress)

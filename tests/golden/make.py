@@ -1,10 +1,11 @@
 """Make the archives, their models and what is in them anew: only when the format changes on purpose, before a release.
 
-Run from the repository's root: PYTHONPATH=tests python tests/golden/make.py
+Run from the repository's root: PYTHONPATH=tests python tests/golden/make.py [NAME]...
 """
 
 import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from conftest import (
     save_image,
     smooth_pixels,
     snapshot,
+    tiny_model,
     tiny_model_bytes,
 )
 
@@ -87,6 +89,7 @@ DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
     "mixed": (mixed, Options(names=head.NAMES_FOLDERS)),
     "strips": (strips, Options()),
     "carried": (few, Options(carry=True)),
+    "fine": (greys, Options(way=Way.TOUR, carry=True)),
 }
 
 
@@ -100,7 +103,10 @@ def model_files() -> list[Path]:
     return [HERE / f"tiny-{levels}x{number}.safetensors" for levels, number in KINDS]
 
 
-def models() -> list[Model]:
+def models(fine: bool = False) -> list[Model]:
+    """The coarse ones as they lie here, or fine ones, which the archive carries."""
+    if fine:
+        return [tiny_model(levels, calm=True, colours=number, fine=True) for levels, number in KINDS]
     return [parse_model(path.read_bytes()) for path in model_files()]
 
 
@@ -115,7 +121,7 @@ def make(name: str, root: Path, target: Path) -> None:
         patch.setattr(codings, "MAX_WHOLE", 24 if name == "colours" else codings.MAX_WHOLE)
         patch.setattr(codings, "TILE", 4)
         patch.setattr(schedule, "MIN_STEPS_OF_MANY", schedule.MIN_STEPS)  # lanes for few pictures
-        compress(root, target, models()[2:] if name in UNCODED else models(), options, no_progress)
+        compress(root, target, models()[2:] if name in UNCODED else models(name == "fine"), options, no_progress)
 
 
 def described(root: Path) -> dict[str, list[str | int]]:
@@ -133,7 +139,7 @@ def described(root: Path) -> dict[str, list[str | int]]:
 def main() -> None:
     for (levels, number), path in zip(KINDS, model_files(), strict=True):
         path.write_bytes(tiny_model_bytes(levels, calm=True, colours=number))
-    for name in DIRECTORIES:
+    for name in sys.argv[1:] or DIRECTORIES:
         with tempfile.TemporaryDirectory() as folder:
             target = HERE / f"v2-{name}.acn"
             target.unlink(missing_ok=True)

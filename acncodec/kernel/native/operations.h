@@ -29,10 +29,12 @@ typedef struct { /* sums of taps times weights, from `start` on; requantised, th
                     raw */
     int64_t kind, taps;
     const tap_t *tap;
-    const int16_t *weights; /* [pairs of all taps][padded][2], 8-bit integers; gated: both halves of a gate side by side */
+    const int16_t *weights; /* [pairs of all taps][padded][2]; gated: both halves of a gate side by side */
     int64_t outs, padded;   /* filled up to a multiple of 8, and of 16 */
     const int32_t *start;   /* the bias, or what a row's product has found of the sum: [...][padded] */
-    int64_t start_column, start_lane, finish, shift, low, high;
+    int64_t start_column, start_lane, finish;
+    const int32_t *shift; /* [padded], of each output, 1 and more */
+    int64_t low, high;
     char *out; /* int16 [...][outs], or int32 [...][padded] if raw */
     int64_t out_column, out_lane;
     const int16_t *stream; /* laid out as `out` is, or NULL */

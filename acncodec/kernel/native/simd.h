@@ -3,9 +3,9 @@
  * TABLES vectors that NAME(tables) fills for NAME(gate), which makes WIDTH gates of twice as many int16.
  */
 
-/* value * 2^-shift, halves to even, clamped. */
-TARGET static inline VEC NAME(requantise)(VEC value, __m128i shift, VEC half, VEC low, VEC high) {
-    const VEC odd = AND(SRA(value, shift), BROADCAST(1));
+/* value * 2^-shift, halves to even, clamped; shifts of 1 and more. */
+TARGET static inline VEC NAME(requantise)(VEC value, VEC shift, VEC low, VEC high) {
+    const VEC one = BROADCAST(1), odd = AND(SRA(value, shift), one), half = SUB(SLL(one, SUB(shift, one)), one);
     return MIN(MAX(SRA(ADD(ADD(value, half), odd), shift), low), high);
 }
 
@@ -36,12 +36,10 @@ TARGET static inline VEC NAME(requantise)(VEC value, __m128i shift, VEC half, VE
                 STORE((int32_t *)out + r * out_lane + offset + c * WIDTH, a[r][c]);                                        \
             return;                                                                                                        \
         }                                                                                                                  \
-        const __m128i shift = _mm_cvtsi64_si128(p->shift);                                                                 \
-        const VEC half = BROADCAST((1 << (p->shift - 1)) - 1), low = BROADCAST((int)p->low),                               \
-                  high = BROADCAST((int)p->high);                                                                          \
+        const VEC low = BROADCAST((int)p->low), high = BROADCAST((int)p->high);                                            \
         UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int c = 0; c < COLS; c++) {                                      \
             const int64_t at = offset + c * WIDTH, left = p->outs - at;                                                    \
-            VEC value = NAME(requantise)(a[r][c], shift, half, low, high);                                                 \
+            VEC value = NAME(requantise)(a[r][c], LOAD(p->shift + at), low, high);                                         \
             (void)left;                                                                                                    \
             if (stream)                                                                                                    \
                 value = MIN(MAX(ADD(value, WIDEN(stream + r * out_lane + at, left)), BROADCAST(-STREAM_MAX)),              \
@@ -79,12 +77,11 @@ TARGET static void NAME(lanes)(const product_t *p, const int16_t *const *x, cons
 /* tanh(a) * sigmoid(2b) of `count` pairs of int16, added to the stream if there is one; count is a multiple of 2 * WIDTH.
  */
 TARGET static void NAME(gates)(const int16_t *in, int64_t count, int16_t *out, const int16_t *stream, const int16_t *tanh) {
-    const __m128i shift = _mm_cvtsi64_si128(GATE_SHIFT);
+    const VEC shift = BROADCAST(GATE_SHIFT);
     VEC tables[TABLES];
     NAME(tables)(tables, tanh);
     for (int64_t i = 0; i < count; i += WIDTH) {
-        VEC value = NAME(requantise)(NAME(gate)(in + 2 * i, tables), shift, BROADCAST((1 << (GATE_SHIFT - 1)) - 1),
-                                     BROADCAST(-UNIT), BROADCAST(UNIT));
+        VEC value = NAME(requantise)(NAME(gate)(in + 2 * i, tables), shift, BROADCAST(-UNIT), BROADCAST(UNIT));
         if (stream) value = MIN(MAX(ADD(value, WIDEN(stream + i, WIDTH)), BROADCAST(-STREAM_MAX)), BROADCAST(STREAM_MAX));
         NARROW(out + i, value, WIDTH);
     }
@@ -161,6 +158,8 @@ TARGET static void NAME(logistics)(const head_t *h, const where_t *at) {
 #undef MADD
 #undef ADD
 #undef AND
+#undef SUB
+#undef SLL
 #undef SRA
 #undef MIN
 #undef MAX
