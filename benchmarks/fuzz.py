@@ -83,7 +83,8 @@ def read_all(path: Path, models: list[Path], tolerant: bool) -> tuple[dict[bytes
     """All files that an archive gives, and its empty directories; where it is `tolerant` those that can be had."""
     lost: Callable[..., None] | None = (lambda entry, error: None) if tolerant else None
     with reader.Archive(path, models, tolerant=tolerant) as archive:
-        return dict(archive.files(archive.entries, lost=lost)), archive.directory.empty
+        files = {name: b"".join(pieces) for name, pieces in archive.files(archive.entries, lost=lost)}
+        return files, archive.directory.empty
 
 
 class LateError(BaseException):

@@ -136,7 +136,8 @@ def make_material(folder: Path) -> list[Material]:
         with reader.Archive(target, paths) as archive:
             tags = archive.container.tags
             sections = [(tag, archive.container.read(i)) for i, tag in enumerate(tags)]
-            found.append(Material(sections, dict(archive.files(archive.entries)), archive.directory.empty))
+            files = {name: b"".join(pieces) for name, pieces in archive.files(archive.entries)}
+            found.append(Material(sections, files, archive.directory.empty))
         target.unlink()
     return found
 

@@ -24,6 +24,7 @@ LABELS = {
 }
 PROGRESS = ("auto", "none", "plain")
 PLAIN_SECONDS = 2.0  # between two lines
+ROUNDING = 1e-6  # of sums of fractions
 LEAST_SHARE = 0.02  # of the work, below which nobody knows how long the rest takes
 
 
@@ -71,7 +72,7 @@ class Bars:
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
-        self._stage, self._total, self._done = "", 0, 0
+        self._stage, self._total, self._done = "", 0, 0.0
         self._start = self._last = 0.0
 
     def __enter__(self) -> "Bars":
@@ -80,21 +81,22 @@ class Bars:
     def __exit__(self, *error: object) -> None:
         self._close()
 
-    def __call__(self, stage: str, total: int) -> Callable[[int], None]:
+    def __call__(self, stage: str, total: int) -> Callable[[float], None]:
         self._close()
-        self._stage, self._total, self._done = LABELS[stage], total, 0
+        self._stage, self._total, self._done = LABELS[stage], total, 0.0
         self._start = self._last = time.monotonic()
         plain = settings.progress == "plain"
         shown = shows_progress() and not plain and sys.stderr.isatty()
         self._bar = tqdm(total=total or None, desc=LABELS[stage], unit="", file=sys.stderr, disable=not shown, leave=False)
         return self._plain if plain and shows_progress() else self._count
 
-    def _count(self, more: int) -> None:
+    def _count(self, more: float) -> None:
+        """Whole units alone: nobody wants to read of fractions of files."""
         self._done += more
         if self._bar is not None:
-            self._bar.update(more)
+            self._bar.update(int(self._done + ROUNDING) - self._bar.n)
 
-    def _plain(self, more: int) -> None:
+    def _plain(self, more: float) -> None:
         """A line from time to time, for logs."""
         self._done += more
         now = time.monotonic()
@@ -102,7 +104,7 @@ class Bars:
             return
         self._last = now
         if not self._total:
-            say(f"{self._stage}: {self._done:,}")
+            say(f"{self._stage}: {self._done:,.0f}")
             return
         share = self._done / self._total
         left = f", {(now - self._start) * (1 / share - 1):.0f} s left" if share >= LEAST_SHARE else ""
@@ -112,4 +114,4 @@ class Bars:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-            detail(f"{self._stage}: {self._done:,} in {time.monotonic() - self._start:.1f} s")
+            detail(f"{self._stage}: {self._done:,.0f} in {time.monotonic() - self._start:.1f} s")

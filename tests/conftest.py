@@ -14,9 +14,12 @@ from PIL import Image
 from acncodec.codec import codings
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import decompress
+from acncodec.codec.directory import Entry
 from acncodec.codec.ledger import ledger
 from acncodec.codec.parts import Parts
+from acncodec.codec.reader import Archive
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
+from acncodec.errors import DamagedError
 from acncodec.exact.grids import FREQUENCY_BITS, LATENT_MAX, SPREAD_BITS, WIDTHS
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, UnconditionalPrior, dump_model, parse_model
@@ -86,6 +89,11 @@ def tiny_model(
 ) -> Model:
     """The same, read back."""
     return parse_model(tiny_model_bytes(levels, components, calm, colours, fine, **sizes))
+
+
+def files_of(archive: Archive, lost: Callable[[Entry, DamagedError], None] | None = None) -> dict[bytes, bytes]:
+    """All files of an archive."""
+    return {name: b"".join(pieces) for name, pieces in archive.files(archive.entries, lost=lost)}
 
 
 def random_pixels(seed: int, count: int, height: int, width: int, levels: int, colours: int = 1) -> np.ndarray:

@@ -1,56 +1,59 @@
 """Blocks decoded side by side, in threads: as one after the other, only at once."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import files_of, make_pngs, packed
 
-from acncodec import bundled
+from acncodec.codec import ahead as ahead_module
 from acncodec.codec import reader
 from acncodec.codec.ahead import Ahead
-from acncodec.codec.compress import Options, compress
+from acncodec.codec.progress import Advance, ignore
 from acncodec.codec.reader import Archive
 from acncodec.coding import pixels, protocol, steps
 from acncodec.errors import DamagedError
+from acncodec.nets.model import Model
 
 BLOCK = 12
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Digits in five blocks."""
-    root = tmp_path_factory.mktemp("ahead") / "digits"
-    root.mkdir()
-    for path in sorted((bundled.SAMPLE / "grey").rglob("*.png"))[::4][: 5 * BLOCK - 3]:
-        (root / path.name).write_bytes(path.read_bytes())
-    target = root.with_suffix(".acn")
-    compress(root, target, [bundled.find("mnist-8bit")], Options(block=BLOCK), lambda *_: lambda _: None)
-    return target
+@pytest.fixture
+def archive(tmp_path: Path, models: list[Model], free_networks: None) -> Path:
+    """Images in five blocks."""
+    make_pngs(tmp_path / "images", 5 * BLOCK - 3, 5, 4, "L")
+    return packed(tmp_path / "images", models, block=BLOCK)
+
+
+@pytest.fixture
+def opened(archive: Path, model_files: list[Path]) -> Callable[[], Archive]:
+    return lambda: Archive(archive, model_files)
 
 
 def contents(archive: Archive, count: int, lost: list[bytes] | None = None) -> dict[bytes, bytes]:
     archive._ahead._count = count
     note = None if lost is None else lambda entry, _: lost.append(entry.name)
-    return dict(archive.files(archive.entries, lost=note))
+    return files_of(archive, lost=note)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-def test_the_same_files_come_back(archive: Path, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Archive(archive) as opened:
-        assert len(opened.header.blocks) == 5
-        want = contents(opened, 1)
+def test_the_same_files_come_back(opened: Callable[[], Archive], compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened() as first:
+        assert len(first.header.blocks) == 5
+        want = contents(first, 1)
     if not compiled:
         for module in (pixels, protocol, steps):
             monkeypatch.setattr(module, "available", lambda _: False)
-    with Archive(archive) as opened:
-        assert contents(opened, 3) == want
+    with opened() as second:
+        assert contents(second, 3) == want
 
 
-def test_damage_costs_its_block_alone(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damage_costs_its_block_alone(opened: Callable[[], Archive], monkeypatch: pytest.MonkeyPatch) -> None:
     decode = reader.decode_block
-    with Archive(archive) as opened:
-        want, bad = contents(opened, 1), opened.block(2)
+    with opened() as first:
+        want, bad = contents(first, 1), first.block(2)
 
     def damaged(block: object, *rest: object) -> list[np.ndarray]:
         if block == bad:
@@ -59,12 +62,12 @@ def test_damage_costs_its_block_alone(archive: Path, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(reader, "decode_block", damaged)
     lost: list[bytes] = []
-    with Archive(archive) as opened:
-        found = contents(opened, 3, lost)
+    with opened() as second:
+        found = contents(second, 3, lost)
     assert len(lost) == BLOCK
     assert found == {name: data for name, data in want.items() if name not in lost}
-    with Archive(archive) as opened, pytest.raises(DamagedError, match="this one"):
-        contents(opened, 3)
+    with opened() as third, pytest.raises(DamagedError, match="this one"):
+        contents(third, 3)
 
 
 def test_several_run_at_once_and_no_more() -> None:
@@ -81,25 +84,50 @@ def test_several_run_at_once_and_no_more() -> None:
             running -= 1
         return [np.array(index)]
 
-    ahead = Ahead(lambda index: lambda: task(index), 3)
+    ahead = Ahead(lambda index, advance: lambda: task(index), 3)
     with ahead.of(range(9)):
-        assert [int(ahead.take(index)[0]) for index in range(9)] == list(range(9))
-        assert ahead.take(3) is None
+        assert [int(ahead.take(index, ignore)[0]) for index in range(9)] == list(range(9))
+        assert ahead.take(3, ignore) is None
     assert most == 3
 
 
 def test_what_cannot_be_begun_is_left_to_its_taker() -> None:
-    def begin(index: int):
+    def begin(index: int, advance: Advance):
         if index == 1:
             raise DamagedError("no block")
         return lambda: [np.array(index)]
 
     ahead = Ahead(begin, 2)
     with ahead.of(range(3)):
-        assert [ahead.take(index) is None for index in range(3)] == [False, True, False]
+        assert [ahead.take(index, ignore) is None for index in range(3)] == [False, True, False]
 
 
 def test_one_at_a_time_takes_no_thread() -> None:
-    ahead = Ahead(lambda index: pytest.fail("begun"), 1)
+    ahead = Ahead(lambda index, advance: pytest.fail("begun"), 1)
     with ahead.of(range(3)):
-        assert ahead.take(0) is None
+        assert ahead.take(0, ignore) is None
+
+
+def test_progress_is_told_by_the_taker_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead_module, "REPORT_SECONDS", 0.01)
+    told: list[tuple[int, float]] = []
+    heard = threading.Event()
+
+    def note(share: float) -> None:
+        told.append((threading.get_ident(), share))
+        if share:
+            heard.set()
+
+    def begin(index: int, advance: Advance) -> Callable[[], list[np.ndarray]]:
+        def decode() -> list[np.ndarray]:
+            advance(0.25)
+            assert index or heard.wait(20)  # which only the taker can make true, before this block is whole
+            return [np.array(index)]
+
+        return decode
+
+    ahead = Ahead(begin, 2)
+    with ahead.of(range(2)):
+        ahead.take(0, note)
+    assert {thread for thread, _ in told} == {threading.get_ident()}
+    assert sum(share for _, share in told) == 0.25

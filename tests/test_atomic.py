@@ -172,7 +172,7 @@ def fill(target: Path, names: list[bytes], overwrite: bool, then: Callable[[Dire
     """Write files of content b"new", then do something with the writer before the directory is finished."""
     with DirectoryWriter(target, overwrite) as writer:
         for name in names:
-            writer.add(name, b"new")
+            writer.add(name, [b"new"])
         then(writer)
 
 
@@ -186,9 +186,9 @@ def test_a_new_directory_appears_whole(tmp_path: Path, start: str, overwrite: bo
         (tmp_path / "real").mkdir()
         target.symlink_to("real")
     with DirectoryWriter(target, overwrite) as writer:
-        writer.add(b"a", b"1")
-        writer.add(b"d/e/f\xff", b"2")
-        writer.add(b"d/g", b"")
+        writer.add(b"a", [b"1"])
+        writer.add(b"d/e/f\xff", [b"2"])
+        writer.add(b"d/g", [b""])
         assert not target.exists() or not any(target.iterdir())
     assert tree(target) == {"a": b"1", os.fsdecode(b"d/e/f\xff"): b"2", "d/g": b""}
     assert not list(tmp_path.glob(".*"))
@@ -230,7 +230,7 @@ def test_overwriting_replaces_files_and_keeps_the_others(tmp_path: Path) -> None
     (target / "link").symlink_to(aside)
     with DirectoryWriter(target, overwrite=True) as writer:
         for added in (b"a", b"d/b", b"new/er/c", b"link"):
-            writer.add(added, b"new")
+            writer.add(added, [b"new"])
         assert (target / "a").read_bytes() == b"old"
     assert tree(target) == {"a": b"new", "d/b": b"new", "new/er/c": b"new", "link": b"new", "keep": b"old"}
     assert not (target / "link").is_symlink()
@@ -305,10 +305,10 @@ def test_empty_directories(tmp_path: Path) -> None:
     for overwrite in (False, True):  # into a missing target, then into one that holds something
         with DirectoryWriter(tmp_path / "out", overwrite) as writer:
             writer.add_directory(b"e/mp\xff/ty")
-            writer.add(b"d/a", b"1")
+            writer.add(b"d/a", [b"1"])
             writer.add_directory(b"d")  # is there already
             writer.add_directory(b"last")
-            writer.add(b"last/b", b"2")
+            writer.add(b"last/b", [b"2"])
         assert sorted(os.fsencode(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")) == [
             *(b"d", b"d/a", b"e", b"e/mp\xff", b"e/mp\xff/ty", b"last", b"last/b")
         ]
@@ -329,7 +329,7 @@ def test_bad_directories_are_damage(tmp_path: Path, name: bytes) -> None:
 def test_a_file_in_the_place_of_an_empty_directory_is_damage(tmp_path: Path) -> None:
     def add_both(writer: DirectoryWriter) -> None:
         writer.add_directory(b"a")
-        writer.add(b"a", b"")
+        writer.add(b"a", [b""])
 
     with pytest.raises(DamagedError):
         fill(tmp_path / "out", [], False, add_both)
@@ -339,7 +339,7 @@ def test_a_file_in_the_place_of_an_empty_directory_is_damage(tmp_path: Path) -> 
 def test_the_deepest_path_comes_and_goes(tmp_path: Path) -> None:
     name = b"d/" * MAX_DEPTH + b"x"
     with pytest.raises(DamagedError):
-        fill(tmp_path / "out", [name], False, lambda writer: writer.add(b"d", b""))
+        fill(tmp_path / "out", [name], False, lambda writer: writer.add(b"d", [b""]))
     assert list(tmp_path.iterdir()) == []
     fill(tmp_path / "out", [name], overwrite=False)
     fill(tmp_path / "out", [name], overwrite=True)
@@ -434,7 +434,7 @@ def test_a_target_that_folds_names_where_its_neighbours_do_not(
 def test_a_name_that_somebody_else_took_is_not_overwritten(tmp_path: Path) -> None:
     def meet(writer: DirectoryWriter) -> None:
         next(tmp_path.iterdir()).joinpath("a").write_bytes(b"theirs")
-        writer.add(b"a", b"mine")
+        writer.add(b"a", [b"mine"])
 
     with pytest.raises(OutputError, match="File exists"):
         fill(tmp_path / "out", [], True, meet)
@@ -455,8 +455,8 @@ def test_a_target_that_cannot_be_replaced_is_filled(
     inode = target.stat().st_ino
     make_unreplaceable(monkeypatch, target, how)
     with DirectoryWriter(target, overwrite=filled) as writer:
-        writer.add(b"a", b"new")
-        writer.add(b"d/b", b"new")
+        writer.add(b"a", [b"new"])
+        writer.add(b"d/b", [b"new"])
         writer.add_directory(b"e")
         visible = {path.name for path in target.iterdir() if not path.name.startswith(".")}
         assert visible == ({"old"} if filled else set())
@@ -528,7 +528,7 @@ def test_a_directory_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     target.mkdir()
     target.chmod(mode)
     with DirectoryWriter(target, overwrite=False) as writer:
-        writer.add(b"a", b"new")
+        writer.add(b"a", [b"new"])
         (temp,) = (path for path in tmp_path.iterdir() if path != target)
         assert temp.stat().st_mode & 0o777 & ~mode == 0  # while it is filled nobody else may look in either
     assert target.stat().st_mode & 0o7777 == mode

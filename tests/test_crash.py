@@ -55,7 +55,7 @@ def file_over_file(target: Path) -> None:
 def directory(target: Path) -> None:
     with DirectoryWriter(target, overwrite=bool(target.exists() and [*target.iterdir()])) as writer:
         for name, data in FILES.items():
-            writer.add(name.encode(), data)
+            writer.add(name.encode(), [data])
         writer.add_directory(b"empty/er")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import folders, make_pngs, no_progress, packed, random_pixels, save_colours, snapshot, unpacked
+from conftest import files_of, folders, make_pngs, no_progress, packed, random_pixels, save_colours, snapshot, unpacked
 
 from acncodec.archive import header as head
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP
@@ -160,7 +160,7 @@ def test_only_the_wanted_block_is_decoded(
         assert decoded == [2, 3]
         assert opened.elements([0, 1, 7]) == 5
         decoded.clear()
-        assert len(dict(opened.files(opened.entries))) == 8
+        assert len(files_of(opened)) == 8
         assert len(decoded) <= 3
     assert len(snapshot(unpacked(archive, model_files))) == 8
 

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import reader
-from conftest import make_pngs, no_progress, random_pixels, save_image, smooth_pixels, tiny_model, tiny_model_bytes
+from conftest import (
+    files_of,
+    make_pngs,
+    no_progress,
+    random_pixels,
+    save_image,
+    smooth_pixels,
+    tiny_model,
+    tiny_model_bytes,
+)
 from PIL import Image, PngImagePlugin
 from reader_coders import DamagedError
 from reader_models import unpacked_model
@@ -257,7 +266,7 @@ def test_wrong_bits_are_noticed(root: Path, tmp_path: Path) -> None:
 def test_an_archive_with_its_model_is_enough() -> None:
     path = Path(__file__).parent / "golden" / "v2-carried.acn"
     with Archive(path) as opened:
-        want = dict(opened.files(opened.entries))
+        want = files_of(opened)
     assert reader.Archive(path.read_bytes(), []).files == want
 
 

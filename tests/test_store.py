@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acncodec.archive import store
 from acncodec.archive.limits import MAX_CLASSES, MAX_DICTIONARY_BITS, MAX_ENTRIES
-from acncodec.archive.store import pack_blob, pack_store, unpack_blob, unpack_store
+from acncodec.archive.store import Store, pack_blob, pack_store, unpack_blob
 from acncodec.archive.wire import Writer
 from acncodec.errors import DamagedError
 
@@ -20,6 +21,12 @@ items = st.tuples(
     st.one_of(st.integers(0, 2), st.integers(0, MAX_CLASSES - 1)),
     st.one_of(st.binary(max_size=200), st.builds(bytes, st.integers(0, 3000))),
 )
+
+
+def unpack_store(data: bytes, count: int, limit: int) -> list[tuple[int, bytes]]:
+    """Class and content of all items."""
+    found = Store(lambda: iter([data]), count, limit)
+    return [(index, b"".join(found.chunks(item))) for item, index in enumerate(found.classes)]
 
 
 def raw_lzma(body: bytes, bits: int = 16) -> bytes:
@@ -100,7 +107,7 @@ def peak_of_refusal(data: bytes, count: int, limit: int) -> int:
     """The most memory that was traced while `data` was refused, in bytes."""
     tracemalloc.start()
     try:
-        with pytest.raises(DamagedError, match=r"longer|fewer"):
+        with pytest.raises(DamagedError, match=r"longer|fewer|too many"):
             unpack_store(data, count, limit)
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -187,3 +194,69 @@ def test_truncated_or_changed_streams_never_fail_otherwise() -> None:
             # May come out wrong: that is for the container's checksum to see.
             with contextlib.suppress(DamagedError):
                 unpack_store(bytes(data), 2, LIMIT)
+
+
+# What is too large to be kept
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "WHOLE_BYTES", 1000)
+    monkeypatch.setattr(store, "STEP_BYTES", 256)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 1, 3, 0, 2]])
+@pytest.mark.parametrize("cut", [1, 100, 1 << 20])
+def test_large_contents_come_in_pieces_in_any_order(order: list[int], cut: int) -> None:
+    noise = random.Random(2)
+    contents = [noise.randbytes(700), bytes(5000), b"", noise.randbytes(90) * 30]
+    for packed in (pack_store([(i, content) for i, content in enumerate(contents)]), b"\0" + body_of(contents)):
+        opened = Store(lambda packed=packed: (packed[i : i + cut] for i in range(0, len(packed), cut)), 4, LIMIT)
+        assert opened.lengths == list(map(len, contents))
+        for item in order:
+            pieces = list(opened.chunks(item))
+            assert b"".join(pieces) == contents[item]
+            assert max(map(len, pieces), default=0) <= 256
+
+
+@pytest.mark.usefixtures("small")
+def test_two_may_read_large_contents_at_once() -> None:
+    contents = [bytes([i]) * 2000 for i in range(3)]
+    opened = Store(lambda: iter([pack_store([(0, content) for content in contents])]), 3, LIMIT)
+    both = [opened.chunks(0), opened.chunks(1)]
+    found = [b"", b""]
+    for _ in range(8):
+        for i, chunks in enumerate(both):
+            found[i] += next(chunks)
+    assert found == [content[: len(each)] for content, each in zip(contents, found, strict=False)]
+    assert b"".join(opened.chunks(2)) == contents[2]
+
+
+@pytest.mark.usefixtures("small")
+def test_damage_of_large_contents_is_told_at_their_end() -> None:
+    packed = raw_lzma(varints(0, 1, 5000) + bytes(5001))
+    opened = Store(lambda: iter([packed]), 1, LIMIT)
+    with pytest.raises(DamagedError, match="too many"):
+        list(opened.chunks(0))
+    opened = Store(lambda: iter([raw_lzma(varints(0, 1, 5000) + bytes(4999))]), 1, LIMIT)
+    with pytest.raises(DamagedError, match="too early"):
+        list(opened.chunks(0))
+
+
+def body_of(contents: list[bytes]) -> bytes:
+    runs = [number for index in range(len(contents)) for number in (index, 1)]
+    return varints(*runs, *map(len, contents)) + b"".join(contents)
+
+
+def test_what_a_bomb_holds_is_told_and_read_in_little_memory() -> None:
+    bomb = raw_lzma(varints(0, 1, 300_000_000) + bytes(300_000_000), bits=16)
+    tracemalloc.start()
+    try:
+        opened = Store(lambda: iter([bomb]), 1, 1 << 40)
+        assert opened.lengths == [300_000_000]
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+        assert sum(map(len, opened.chunks(0))) == 300_000_000
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()

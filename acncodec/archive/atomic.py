@@ -98,11 +98,11 @@ class DirectoryWriter:
             self._temp = _make_temp(self._target)
         return self
 
-    def add(self, name: bytes, data: bytes) -> None:
+    def add(self, name: bytes, pieces: Iterable[bytes]) -> None:
         """Write one file under its POSIX path relative to the target, making the directories above it.
 
-        Raises DamagedError for a path that leaves the target or meets another one that was added, OutputError
-        if the system refuses or takes the name for another one.
+        What iterating `pieces` raises comes through as it is. Raises DamagedError for a path that leaves the target or
+        meets another one that was added, OutputError if the system refuses or takes the name for another one.
         """
         _refuse_unsafe(name)
         if name in self._made:
@@ -113,9 +113,12 @@ class DirectoryWriter:
                 descriptor = os.open(self._temp / os.fsdecode(name), CREATE_FLAGS, FILE_MODE)
             except FileExistsError as error:
                 raise self._merged(name) from error
-            try:
-                _write_all(descriptor, data)
-            finally:
+        try:
+            for piece in pieces:
+                with _reported(self._target / os.fsdecode(name)):
+                    _write_all(descriptor, piece)
+        finally:
+            with _reported(self._target / os.fsdecode(name)):
                 os.close(descriptor)
         self._made[name] = False
 

@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from acncodec.archive.limits import MAX_SECTION_BYTES, MAX_SECTIONS
@@ -31,6 +31,7 @@ FEATURE_PARTS = 2  # it is the manifest of an archive of many parts
 KNOWN_FEATURES = FEATURE_MODELS | FEATURE_PARTS
 TAG_BYTES = 4
 CRC_BYTES = 4
+PIECE_BYTES = 1 << 26  # of a payload that is read piece by piece
 MAX_FIXED_BYTES = len(MAGIC) + 1 + 2 * MAX_VARINT_BYTES  # before the table: magic, version, features, count
 MAX_ENTRY_BYTES = TAG_BYTES + MAX_VARINT_BYTES  # of the table, for each section
 
@@ -60,27 +61,40 @@ class Container:
         self._lock = threading.Lock()
 
     def read(self, index: int) -> bytes:
-        """The payload of section `index`, checked; any number of threads may read at once.
+        """The payload of section `index`, checked. Raises as `pieces`."""
+        return b"".join(self.pieces(index))
 
-        Raises DamagedError, which names the section, if it is damaged, lies beyond a truncated end or cannot be
-        read from the disk.
+    def pieces(self, index: int) -> Iterator[bytes]:
+        """The payload of section `index` in pieces of up to PIECE_BYTES, the last of them once all are checked.
+
+        Any number of threads may read at once. Raises DamagedError, which names the section, if it is damaged, lies beyond
+        a truncated end or cannot be read from the disk.
         """
         start, length = self._starts[index], self.sizes[index]
         name = f"The archive's section {index + 1} ({self.tags[index]})"
         # Not left to the file's end: to read is to allocate as much as the table says.
         if start + length + CRC_BYTES > self.size:
             raise DamagedError(f"{name} is incomplete: the archive is truncated.")
-        try:
-            with self._lock:
-                self._file.seek(start)
-                payload = self._file.read(length)
-                checksum = self._file.read(CRC_BYTES)
-        except OSError as error:
-            # A bad spot on a disk hurts this section and no other, as any damage does.
-            raise DamagedError(f"{name} cannot be read: {error.strerror or error}.") from error
-        if checksum != _crc(payload):
-            raise DamagedError(f"{name} is damaged: its checksum is wrong.")
-        return payload
+        end, found = start + length, 0
+        while True:
+            try:
+                with self._lock:
+                    self._file.seek(start)
+                    piece = self._file.read(min(PIECE_BYTES, end - start))
+                    start += len(piece)
+                    checksum = self._file.read(CRC_BYTES) if start == end else b""
+            except OSError as error:
+                # A bad spot on a disk hurts this section and no other, as any damage does.
+                raise DamagedError(f"{name} cannot be read: {error.strerror or error}.") from error
+            found = zlib.crc32(piece, found)
+            if checksum and checksum != found.to_bytes(CRC_BYTES, "little"):
+                raise DamagedError(f"{name} is damaged: its checksum is wrong.")
+            if start < end and not piece:  # the file has become shorter since it was opened
+                raise DamagedError(f"{name} is incomplete: the archive is truncated.")
+            if piece:
+                yield piece
+            if start == end:
+                return
 
 
 def write_container(sections: Sequence[tuple[str, bytes]], features: int = 0) -> list[bytes]:

@@ -9,8 +9,9 @@ ends where the section ends.  The body of a FILE section is
 """
 
 import lzma
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate, groupby
 
 from acncodec.archive.limits import MAX_CLASSES, MAX_DICTIONARY_BITS
 from acncodec.archive.wire import Reader, Writer
@@ -21,6 +22,7 @@ PLAIN = 0
 MIN_DICTIONARY_BITS = 12  # LZMA2's smallest
 ITEM_BYTES = 16  # of an item beside its content, at most: class 3, run 4, length 9
 STEP_BYTES = 2**20
+WHOLE_BYTES = 2**27  # of contents that are kept unpacked: twice what a writer packs together
 
 
 def pack_store(items: Sequence[tuple[int, bytes]]) -> bytes:
@@ -39,17 +41,71 @@ def pack_store(items: Sequence[tuple[int, bytes]]) -> bytes:
     return pack_blob(b"".join([head.to_bytes(), *(content for _, content in items)]))
 
 
-def unpack_store(data: bytes, count: int, limit: int) -> list[tuple[int, bytes]]:
-    """Read a FILE section of `count` items whose contents have at most `limit` bytes together.
+class Store:
+    """The items of a FILE section: which there are is told by its beginning, contents are unpacked as they are asked for.
 
-    Takes memory for the dictionary (at most 64 MiB), for twice what comes out and for `count` references, if there
-    is data for so many, whatever the section claims.  Raises DamagedError for anything that `pack_store` does not write.
+    `classes` and `lengths` (bytes) have an entry for each item. Contents of up to WHOLE_BYTES together are unpacked once
+    and kept. Of more than that a piece at a time is in memory; each is unpacked from the beginning of the section on,
+    unless they are asked for in order. Any number of threads may ask.
     """
-    body = unpack_blob(data, limit + ITEM_BYTES * count, WHAT)
+
+    def __init__(self, pieces: Callable[[], Iterator[bytes]], count: int, limit: int) -> None:
+        """Of `count` items whose contents have at most `limit` bytes together; `pieces()` gives the section from its start.
+
+        Raises DamagedError for anything that `pack_store` does not write.
+        """
+        self._pieces = pieces
+        body = _Body(pieces(), WHAT)
+        self.classes, self.lengths, start = _read_index(body, count, limit)
+        if not count:
+            body.end()
+        self._ends = list(accumulate(self.lengths, initial=start))
+        self._cursor: _Body | None = None
+
+    def chunks(self, item: int) -> Iterator[bytes]:
+        """The content of an item, in pieces. Raises DamagedError, at the latest at the end of the last item."""
+        start, end = self._ends[item], self._ends[item + 1]
+        if self._ends[-1] - self._ends[0] <= WHOLE_BYTES:
+            yield self._whole[start - self._ends[0] : end - self._ends[0]]
+            return
+        body, self._cursor = self._cursor, None
+        if body is None or body.position > start:
+            body = _Body(self._pieces(), WHAT)
+        while body.position < start:
+            body.read(min(STEP_BYTES, start - body.position))
+        while body.position < end:
+            yield body.read(min(STEP_BYTES, end - body.position))
+        if item == len(self.lengths) - 1:
+            body.end()
+        self._cursor = body
+
+    @cached_property
+    def _whole(self) -> bytes:
+        body = _Body(self._pieces(), WHAT)
+        body.read(self._ends[0])
+        contents = body.read(self._ends[-1] - self._ends[0])
+        body.end()
+        return contents
+
+
+def _read_index(body: "_Body", count: int, limit: int) -> tuple[list[int], list[int], int]:
+    """Classes and lengths of a section's items, and where contents begin."""
+    size = 2**16
+    while True:
+        head = body.peek(size)
+        try:
+            return _parse_index(head, count, limit)
+        except DamagedError:
+            if len(head) < size or size >= ITEM_BYTES * count:
+                raise
+        size *= 16  # items may go on behind what was looked at
+
+
+def _parse_index(head: bytes, count: int, limit: int) -> tuple[list[int], list[int], int]:
     # Each item has a length, so this also keeps runs from claiming memory for items that do not exist.
-    if count > len(body):
+    if count > len(head):
         raise DamagedError(f"{WHAT} is damaged: it has fewer than {count} items.")
-    reader = Reader(body, WHAT)
+    reader = Reader(head, WHAT)
     indices: list[int] = []
     while len(indices) < count:
         index = reader.varint(MAX_CLASSES - 1)
@@ -60,9 +116,7 @@ def unpack_store(data: bytes, count: int, limit: int) -> list[tuple[int, bytes]]
     lengths = [reader.varint(limit) for _ in range(count)]
     if sum(lengths) > limit:
         raise DamagedError(f"{WHAT} is damaged: its items are longer than {limit} bytes.")
-    items = [(index, reader.fixed(length)) for index, length in zip(indices, lengths, strict=True)]
-    reader.end()
-    return items
+    return indices, lengths, reader.position
 
 
 def pack_blob(body: bytes) -> bytes:
@@ -80,35 +134,71 @@ def unpack_blob(data: bytes, limit: int, what: str) -> bytes:
 
     Takes memory for the dictionary (at most 64 MiB) and for twice what comes out.
     """
-    if not data:
-        raise DamagedError(f"{what} is damaged: there is no data.")
-    method = data[0]
-    if method == PLAIN:
-        body = data[1:]
-    elif MIN_DICTIONARY_BITS <= method <= MAX_DICTIONARY_BITS:
-        body = _decompress(data[1:], 1 << method, limit, what)
-    else:
-        raise DamagedError(f"{what} is damaged: coding method {method} is unknown.")
-    if len(body) > limit:
+    body = _Body(iter([data]), what)
+    found = body.peek(limit + 1)  # one byte more than allowed, to tell a body that ends at the limit from one that goes on
+    if len(found) > limit:
         raise DamagedError(f"{what} is damaged: it is longer than expected.")
-    return body
+    return found
 
 
-def _decompress(data: bytes, dictionary: int, limit: int, what: str) -> bytes:
-    """The output of a raw LZMA2 stream that ends where `data` ends; of a longer one, `limit` + 1 bytes."""
-    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": dictionary}]
-    decoder = lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=filters)
-    out = bytearray()
-    try:
-        # One byte more than allowed, to tell a stream that ends at the limit from one that goes on.
-        while not decoder.eof and len(out) <= limit:
-            step = decoder.decompress(data, max_length=min(STEP_BYTES, limit + 1 - len(out)))
-            data = b""  # The decoder keeps what it has not used yet.
-            out += step
-            if not step and not decoder.eof:
-                raise DamagedError(f"{what} is damaged: it ends too early.")
-    except lzma.LZMAError as error:
-        raise DamagedError(f"{what} is damaged: {error}.") from error
-    if decoder.unused_data:
-        raise DamagedError(f"{what} is damaged: {len(decoder.unused_data)} bytes too many at its end.")
-    return bytes(out)
+class _Body:
+    """What `pack_blob` has packed, unpacked a step at a time. Takes memory for the dictionary, at most 64 MiB."""
+
+    def __init__(self, pieces: Iterator[bytes], what: str) -> None:
+        """`pieces` are the packed bytes in order."""
+        self._pieces, self._what = pieces, what
+        self._decoder: lzma.LZMADecompressor | None = None
+        self._buffer = bytearray()
+        self.position = 0  # in the body, of the next byte
+        first = next((piece for piece in pieces if piece), b"")
+        if not first:
+            raise DamagedError(f"{what} is damaged: there is no data.")
+        method, self._input = first[0], first[1:]
+        if MIN_DICTIONARY_BITS <= method <= MAX_DICTIONARY_BITS:
+            filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << method}]
+            self._decoder = lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=filters)
+        elif method != PLAIN:
+            raise DamagedError(f"{what} is damaged: coding method {method} is unknown.")
+
+    def peek(self, count: int) -> bytes:
+        """The next `count` bytes or, if the body ends before, all that are left; they stay where they are."""
+        while len(self._buffer) < count and self._unpack(count - len(self._buffer)):
+            pass
+        with memoryview(self._buffer) as view:
+            return bytes(view[:count])
+
+    def read(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        found = self.peek(count)
+        if len(found) < count:
+            raise DamagedError(f"{self._what} is damaged: it ends too early.")
+        del self._buffer[:count]
+        self.position += count
+        return found
+
+    def end(self) -> None:
+        """Raises DamagedError unless the body ends here."""
+        if self.peek(1):
+            raise DamagedError(f"{self._what} is damaged: it has bytes too many at its end.")
+
+    def _unpack(self, wanted: int) -> bool:
+        """Unpack a step more; whether there was any."""
+        if self._decoder is None:
+            piece, self._input = self._input or next(self._pieces, b""), b""
+            self._buffer += piece
+            return bool(piece)
+        if self._decoder.eof:
+            excess = len(self._decoder.unused_data) + len(self._input) + sum(map(len, self._pieces))
+            if excess:
+                raise DamagedError(f"{self._what} is damaged: {excess} bytes too many at its end.")
+            return False
+        starved = self._decoder.needs_input and not self._input
+        given, self._input = self._input or (next(self._pieces, b"") if starved else b""), b""
+        try:
+            step = self._decoder.decompress(given, max_length=min(STEP_BYTES, wanted))
+        except lzma.LZMAError as error:
+            raise DamagedError(f"{self._what} is damaged: {error}.") from error
+        if starved and not step and not given and not self._decoder.eof:
+            raise DamagedError(f"{self._what} is damaged: it ends too early.")
+        self._buffer += step
+        return True

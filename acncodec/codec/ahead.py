@@ -4,26 +4,28 @@ Each has a thread of its own, and with it steps, streams and a stack of its own 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 import numpy as np
 
+from acncodec.codec.progress import Advance
 from acncodec.errors import DamagedError
 from acncodec.exact.precision import full_precision
 
+REPORT_SECONDS = 0.5  # between two reports of progress
 Pictures = list[np.ndarray]
 
 
 class Ahead:
     """Decodes up to `count` blocks at a time, in the order in which they will be taken; with one nothing is done ahead.
 
-    `task(index)` says how, and may read the archive; what it returns may not, since it runs in another thread.
+    `task(index, advance)` says how, and may read the archive; what it returns may not, since it runs in another thread.
     """
 
-    def __init__(self, task: Callable[[int], Callable[[], Pictures]], count: int) -> None:
+    def __init__(self, task: Callable[[int, Advance], Callable[[], Pictures]], count: int) -> None:
         self._task, self._count = task, count
-        self._coming: dict[int, Future[Pictures]] = {}
+        self._coming: dict[int, tuple[Future[Pictures], list[float]]] = {}
         self._waiting: list[int] = []
         self._pool: ThreadPoolExecutor | None = None
 
@@ -40,16 +42,25 @@ class Ahead:
                 self._fill()
                 yield
             finally:
-                for each in self._coming.values():
+                for each, _ in self._coming.values():
                     each.cancel()
                 self._coming, self._waiting, self._pool = {}, [], None
 
-    def take(self, index: int) -> Pictures | None:
-        """A block's pictures, or None if it was not begun. Raises what decoding it raised."""
+    def take(self, index: int, advance: Advance) -> Pictures | None:
+        """A block's pictures, or None if it was not begun. Raises what decoding it raised.
+
+        `advance` is called in the caller's thread alone.
+        """
         found = self._coming.pop(index, None)
         if found is None:
             return None
-        pictures = found.result()
+        future, shares = found
+        told = 0
+        while not wait([future], REPORT_SECONDS).done:
+            new = shares[told:]
+            told += len(new)
+            advance(sum(new))
+        pictures = future.result()
         self._fill()
         return pictures
 
@@ -57,6 +68,7 @@ class Ahead:
         while self._pool and self._waiting and len(self._coming) < self._count:
             index = self._waiting.pop(0)
             try:
-                self._coming[index] = self._pool.submit(self._task(index))
+                shares: list[float] = []  # of the block, as they are done
+                self._coming[index] = self._pool.submit(self._task(index, shares.append)), shares
             except DamagedError:
                 continue  # raised again by whoever asks for this block

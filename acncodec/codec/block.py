@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from acncodec.archive.limits import MAX_FOLDERS, MAX_STEP_PIXELS
 from acncodec.archive.wire import Reader, Writer
 from acncodec.codec.elements import Group, count, cut, join
 from acncodec.codec.plan import BlockPlan, Way, plan_block
-from acncodec.codec.progress import Advance
+from acncodec.codec.progress import Advance, Portion
 from acncodec.coding.order import order_bits, pack_order, unpack_order
 from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, bob
 from acncodec.coding.stack import Stack
@@ -80,16 +80,21 @@ def encode_block(
 def decode_block(
     block: Block, classes: list[Class], order: Order, models: list[Model], advance: Advance
 ) -> list[np.ndarray]:
-    """Undo `encode_block`: samples uint8 [H, W, C] in coded order. Raises DamagedError."""
+    """Undo `encode_block`: samples uint8 [H, W, C] in coded order; `advance` takes shares of the block.
+
+    Raises DamagedError.
+    """
     own = [classes[i] for i, _ in block.classes]
     counts = count(own, [n for _, n in block.classes])
     if len(block.lanes) != len(counts):
         raise DamagedError("a block's lanes do not fit its images; the archive is damaged")
-    tasks = []
+    tasks, pixels = [], sum(n * group.height * group.width for group, n in counts.items())
     for (group, n), lanes in zip(counts.items(), block.lanes, strict=True):
         if lanes > n or (lanes > 1 and lanes * group.height * group.width > MAX_STEP_PIXELS):
             raise DamagedError("a block's lanes do not fit its images; the archive is damaged")
-        tasks.append(Task(models[group.model], Schedule(n, lanes), group.height, group.width, block.conditional, advance))
+        size = group.height, group.width
+        share = partial(_advance_share, advance, group.height * group.width / pixels)
+        tasks.append(Task(models[group.model], Schedule(n, lanes), *size, block.conditional, share))
     stack = Stack(np.frombuffer(block.bits, dtype="<u4"), seal=False)
     elements = {group: bob(stack, task) for group, task in zip(counts, tasks, strict=True)}
     stack.check_seed(block.seed_words)
@@ -100,17 +105,26 @@ def decode_block(
     return pictures
 
 
+def _advance_share(advance: Advance, share: float, elements: float) -> None:
+    """Of elements done, of which each is such a share of the whole."""
+    advance(share * elements)
+
+
 def _push(plan: BlockPlan, elements: dict[Group, np.ndarray], advance: Advance) -> tuple[np.ndarray, int, Tally]:
     """All groups on one stack: the words to store, the words of seed they need, and the tally."""
     schedules = {group: each.schedule(plan.way) for group, each in plan.groups.items()}
     widest = max(schedules[group].lanes * each.model.arch.code for group, each in plan.groups.items())
     seed = 64 + widest // 4  # 8 bits a latent of the widest step: rarely too little
+    count = sum(map(len, elements.values()))
+    portion = Portion(advance, count)
     while True:
         stack, tally = Stack.seeded(seed), Tally()
+        portion.restart()
         try:
             for group, each in reversed(plan.groups.items()):
                 order = each.order(plan.way)
-                task = Task(each.model, schedules[group], group.height, group.width, plan.way.conditional, advance)
+                schedule, size = schedules[group], (group.height, group.width)
+                task = Task(each.model, schedule, *size, plan.way.conditional, lambda done: portion.advance(done / count))
                 tally += alice(stack, elements[group][order], each.codes[order], task)
         except SeedExhaustedError:
             seed *= 4

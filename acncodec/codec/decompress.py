@@ -16,6 +16,8 @@ from acncodec.codec.reader import Archive
 from acncodec.errors import DamagedError, ExactnessError, InputError
 from acncodec.images.escapes import unescape
 
+Files = Iterator[tuple[bytes, Iterator[bytes]]]
+
 
 @dataclass
 class Outcome:
@@ -45,8 +47,8 @@ def decompress(
     wanted = _selected(archive, patterns) if patterns else None
     with DirectoryWriter(target, overwrite) as writer:
         for part, found in _files(archive, wanted, keep_going, outcome, progress):
-            for name, data in found:
-                writer.add(name, data)
+            for name, pieces in found:
+                writer.add(name, pieces)
             for name in part.directory.empty:
                 if not patterns or any(matches(name, pattern) for pattern in patterns):
                     writer.add_directory(name)
@@ -57,8 +59,9 @@ def check(archive: Parts, *, keep_going: bool = False, progress: Progress) -> Ou
     """Decode everything and check every hash, writing nothing. Raises as `decompress`."""
     outcome = Outcome()
     for _, found in _files(archive, None, keep_going, outcome, progress):
-        for _ in found:
-            pass
+        for _, pieces in found:
+            for _ in pieces:
+                pass
     return outcome
 
 
@@ -82,8 +85,8 @@ def verifier(models: list[Path], device: torch.device, progress: Progress) -> Ca
 
 def _files(
     archive: Parts, wanted: dict[int, list[Entry]] | None, keep_going: bool, outcome: Outcome, progress: Progress
-) -> Iterator[tuple[Archive, Iterator[tuple[bytes, bytes]]]]:
-    """Each part, and the names and bytes of the files in it: those `wanted`, by part, or all.
+) -> Iterator[tuple[Archive, Files]]:
+    """Each part, and the names and bytes in pieces of the files in it: those `wanted`, by part, or all.
 
     Where all are, a part must be what the manifest says, byte for byte.
     """
@@ -110,16 +113,13 @@ def _files(
             yield part, _decoded(part, entries, keep_going, outcome, advance)
 
 
-def _decoded(
-    part: Archive, entries: list[Entry], keep_going: bool, outcome: Outcome, advance: Advance
-) -> Iterator[tuple[bytes, bytes]]:
+def _decoded(part: Archive, entries: list[Entry], keep_going: bool, outcome: Outcome, advance: Advance) -> Files:
     def lost(entry: Entry, error: DamagedError) -> None:
         outcome.lost.append((entry.name, str(error)))
 
-    for name, data in part.files(entries, lost=lost if keep_going else None):
+    for name, pieces in part.files(entries, advance, lost if keep_going else None):
         outcome.files += 1
-        advance(1)
-        yield name, data
+        yield name, pieces
 
 
 def _selected(archive: Parts, patterns: tuple[str, ...]) -> dict[int, list[Entry]]:

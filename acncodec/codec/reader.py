@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,12 +19,12 @@ from acncodec.archive.block import Block
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.archive.container import FEATURE_MODELS, Container, read_container
 from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_CARRIED_BYTES, MAX_MODELS, MAX_STORED_BYTES
-from acncodec.archive.store import unpack_store
+from acncodec.archive.store import WHOLE_BYTES, Store
 from acncodec.codec.ahead import Ahead
 from acncodec.codec.block import Order, decode_block, read_order
 from acncodec.codec.directory import Directory, Entry, entries, unpack_directory
 from acncodec.codec.elements import cells, channels, check
-from acncodec.codec.progress import Advance, ignore
+from acncodec.codec.progress import Advance, Portion, ignore
 from acncodec.codec.recent import Recent
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import names_of
@@ -39,6 +40,7 @@ MANY = ("BLCK", "FILE")
 MODELS = "MODL"  # with FEATURE_MODELS any number
 SIDE_BY_SIDE = 8  # blocks on CUDA, of up to 512 lanes each: fewer leave it waiting for one small kernel after the other
 RECENT_BLOCKS, RECENT_DECODED, RECENT_STORES = 8, 2, 2  # that an open archive keeps: parsed, decoded, unpacked
+WEBP_BYTES = 1 << 16  # that WebP may take beside twice an image's samples
 LOST = ".lost"  # the suffix of a picture of which nothing is known
 
 
@@ -68,7 +70,7 @@ class Archive:
             self._blocks: Recent[Block] = Recent(RECENT_BLOCKS)
             self._orders: Recent[Order] = Recent(RECENT_BLOCKS)
             self._decoded: Recent[list[np.ndarray]] = Recent(RECENT_DECODED)
-            self._stores: Recent[list[tuple[int, bytes]]] = Recent(RECENT_STORES)
+            self._stores: Recent[Store] = Recent(RECENT_STORES)
             self._ahead = Ahead(self._task, SIDE_BY_SIDE if self._device.type == "cuda" else 1)
             self._sections = self._index()
             self.header = head.decode(self._once("HEAD"))
@@ -174,7 +176,7 @@ class Archive:
         if section < len(self.header.blocks):
             order = self.order(section)
             return self.classes[order.classes[order.positions[offset]]]
-        return self.classes[self._store(section - len(self.header.blocks))[offset][0]]
+        return self.classes[self._store(section - len(self.header.blocks)).classes[offset]]
 
     def section(self, content: int) -> int:
         """The number of the block, or after all blocks of the store, that holds a content."""
@@ -211,15 +213,19 @@ class Archive:
         keep, folders = self.header.names == head.NAMES_KEEP, self.header.folders
         return self._orders.get(index, lambda: read_order(self.block(index), keep, folders))
 
-    def _store(self, index: int) -> list[tuple[int, bytes]]:
-        return self._stores.get(index, lambda: self._unpacked(index))
+    def _store(self, index: int) -> Store:
+        return self._stores.get(index, lambda: self._opened(index))
 
-    def _unpacked(self, index: int) -> list[tuple[int, bytes]]:
-        data = self.container.read(self._sections["FILE"][index])
-        items = unpack_store(data, self.header.stores[index], MAX_STORED_BYTES)
-        if any(i >= len(self.classes) or self.classes[i].method == METHOD_CODED for i, _ in items):
-            raise DamagedError("stored files of the archive are of no class that it has")
-        return items
+    def _opened(self, index: int) -> Store:
+        pieces = partial(self.container.pieces, self._sections["FILE"][index])
+        store = Store(pieces, self.header.stores[index], MAX_STORED_BYTES)
+        for i, length in zip(store.classes, store.lengths, strict=True):
+            if i >= len(self.classes) or self.classes[i].method == METHOD_CODED:
+                raise DamagedError("stored files of the archive are of no class that it has")
+            kind = self.classes[i]
+            if kind.method != METHOD_FILE and length > 2 * kind.height * kind.width * channels(kind.form) + WEBP_BYTES:
+                raise DamagedError("a stored picture of the archive is longer than its samples could be")
+        return store
 
     # What is in it
 
@@ -252,7 +258,7 @@ class Archive:
         except ModelError as error:
             raise DamagedError(f"the model '{model.name}' that the archive carries is damaged: {error}") from error
 
-    def _task(self, index: int, advance: Advance = ignore) -> Callable[[], list[np.ndarray]]:
+    def _task(self, index: int, advance: Advance) -> Callable[[], list[np.ndarray]]:
         """What decodes a block without reading anything more of the archive. Raises DamagedError."""
         block, order = self.block(index), self.order(index)
         for i, _ in block.classes:
@@ -263,23 +269,31 @@ class Archive:
         """Samples uint8 [H, W, C] of a block's pictures, by number of content."""
 
         def decode() -> list[np.ndarray]:
-            decoded = self._ahead.take(index) or self._task(index, advance)()
+            decoded = self._ahead.take(index, advance) or self._task(index, advance)()
             return [decoded[position] for position in self.order(index).positions]
 
         return self._decoded.get(index, decode)
 
     def samples(self, content: int, advance: Advance = ignore) -> np.ndarray:
-        """Samples uint8 [H, W, C] of a coded picture. Raises as `read`."""
+        """Samples uint8 [H, W, C] of a coded picture; `advance` takes shares of its block. Raises as `read`."""
         section, offset = self._place(content)
         return self._pictures(section, advance)[offset]
 
     def read(self, content: int, advance: Advance = ignore) -> bytes:
-        """The file with this content; its block is decoded and kept for the next call. Raises DamagedError and others."""
-        section, offset = self._place(content)
-        if section < len(self.header.blocks):
+        """The file with this content; its block is decoded and kept for the next call.
+
+        `advance` takes shares of the block. Raises DamagedError, ModelMissingError, UnsupportedError, ExactnessError.
+        """
+        if self.section(content) < len(self.header.blocks):
             return write_picture(self.kind(content).form, self.samples(content, advance))
-        number, data = self._store(section - len(self.header.blocks))[offset]
-        return restore(self.classes[number], data)
+        return b"".join(self._stored(content))
+
+    def _stored(self, content: int) -> Iterator[bytes]:
+        """The file of a stored content, in pieces if it is large."""
+        section, offset = self._place(content)
+        store = self._store(section - len(self.header.blocks))
+        kind = self.classes[store.classes[offset]]
+        return store.chunks(offset) if kind.method == METHOD_FILE else iter([restore(kind, b"".join(store.chunks(offset)))])
 
     def elements(self, contents: Iterable[int]) -> int:
         """How many elements must be decoded to read these contents."""
@@ -289,27 +303,50 @@ class Archive:
 
     def files(
         self, wanted: Iterable[Entry], advance: Advance = ignore, lost: Callable[[Entry, DamagedError], None] | None = None
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Name and bytes of each entry, in the order of contents, so that every block is decoded once.
+    ) -> Iterator[tuple[bytes, Iterator[bytes]]]:
+        """Name and bytes of each entry, in pieces, in the order of contents, so that every block is decoded once.
 
-        Damage raises DamagedError, or is told to `lost` entry by entry while the others go on.
+        The pieces are to be taken before the next entry. `advance` is called with the files done, fractions while a block
+        is decoded. Damage raises DamagedError, or is told to `lost` entry by entry
+        while the others go on.
         """
         ordered = sorted(wanted, key=lambda entry: entry.content)
-        sections = dict.fromkeys(self._place(entry.content)[0] for entry in ordered)
+        sections = Counter(self._place(entry.content)[0] for entry in ordered)
+        portions = {section: Portion(advance, count) for section, count in sections.items()}
         failed: dict[int, DamagedError] = {}  # blocks: none is decoded in vain again
         with self._ahead.of([section for section in sections if section < len(self.header.blocks)]):
             for entry in ordered:
                 section, _ = self._place(entry.content)
+                portion = portions[section]
                 try:
                     if section in failed:
                         raise failed[section]
-                    yield entry.name, self.read(entry.content, advance)
+                    pieces = self._checked(entry.content, portion.advance, lost is not None)
                 except DamagedError as error:
                     if lost is None:
                         raise
                     if section < len(self.header.blocks):
                         failed[section] = error
                     lost(entry, error)
+                else:
+                    yield entry.name, pieces
+                if section < len(self.header.blocks):
+                    portion.finish()
+                else:
+                    portion.advance(1 / sections[section])
+
+    def _checked(self, content: int, advance: Advance, at_once: bool) -> Iterator[bytes]:
+        """The file with this content in pieces. Damage raises DamagedError now if `at_once`, else by the last of them."""
+        section, offset = self._place(content)
+        if section < len(self.header.blocks):
+            return iter([self.read(content, advance)])
+        store = self._store(section - len(self.header.blocks))
+        if store.lengths[offset] <= WHOLE_BYTES:
+            return iter([self.read(content)])
+        if at_once:
+            for _ in self._stored(content):
+                pass
+        return self._stored(content)
 
 
 def restore(kind: Class, data: bytes) -> bytes:

@@ -4,7 +4,7 @@ Alice sees whole images and has all frequencies at once; Bob goes pixel by pixel
 where it is available.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 
 import numpy as np
@@ -21,6 +21,7 @@ from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
 
 BATCH_PIXELS = 32 * 28 * 28  # of one whole-image pass on tensors; larger batches fall out of the cache and are slower
+REPORT_COLUMNS = 64  # decoded between two reports of progress, at most
 PUSH_ROWS = 1 << 16  # symbols handed to the coder at a time
 
 
@@ -76,23 +77,36 @@ def residual_prices(pixels: np.ndarray, z: np.ndarray, networks: Networks) -> np
 
 
 @torch.no_grad()
-def pop_pixels(stack: Symbols, z: np.ndarray, height: int, width: int, model: Model) -> np.ndarray:
-    """Bob: pixels uint8 [n, height, width, colours] given latents int16 [n, D], first pixel first. Raises DamagedError."""
+def pop_pixels(
+    stack: Symbols,
+    z: np.ndarray,
+    height: int,
+    width: int,
+    model: Model,
+    advance: Callable[[float], None] = lambda elements: None,
+) -> np.ndarray:
+    """Bob: pixels uint8 [n, height, width, colours] given latents int16 [n, D], first pixel first.
+
+    `advance` is called with how many more of the n are done, in fractions. Raises DamagedError.
+    """
     pixels = np.empty((height, width, len(z), model.arch.colours), dtype=np.uint8)
     with steps(model.networks, z, height, width) as groups:
         # A group after the other, symbol by symbol: the order of lanes.
-        for _ in zip_longest(*(_pop_group(stack, group, pixels[:, :, lanes], model) for lanes, group in groups)):
+        for _ in zip_longest(*(_pop_group(stack, group, pixels[:, :, lanes], model, advance) for lanes, group in groups)):
             if stack.ran_dry:
                 raise DamagedError("the coded bits end before the images do; the archive is damaged")
     return np.ascontiguousarray(pixels.transpose(2, 0, 1, 3))
 
 
-def _pop_group(stack: Symbols, group: Steps, pixels: np.ndarray, model: Model) -> Iterator[None]:
+def _pop_group(
+    stack: Symbols, group: Steps, pixels: np.ndarray, model: Model, advance: Callable[[float], None]
+) -> Iterator[None]:
     """One group's part of `pixels` [height, width, n, colours], a symbol of each lane at a time.
 
     It pauses where frequencies are asked for but not yet needed, for the other groups to be served.
     """
-    height, width, _, colours = pixels.shape
+    height, width, lanes, colours = pixels.shape
+    stride = min(width, REPORT_COLUMNS)
     for row in range(height):
         group.start_row(row)
         for column in range(width):
@@ -109,3 +123,5 @@ def _pop_group(stack: Symbols, group: Steps, pixels: np.ndarray, model: Model) -
                     values = BASE * values + stack.pop(frequencies)
                 pixels[row, column, :, colour] = values
                 group.put(colour, pixels[row, column, :, colour])
+            if (column + 1) % stride == 0 or column + 1 == width:
+                advance(lanes * (column % stride + 1) / (height * width))

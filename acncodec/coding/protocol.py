@@ -53,7 +53,7 @@ class Task:
     """One group of `count` elements, height x width, coded by `schedule` with `model`.
 
     `conditional` says whether latents are coded given the parent's code or under the unconditional prior; `advance` is
-    called with the number of elements done.
+    called with the number of elements done, of which fractions add up.
     """
 
     model: Model
@@ -61,7 +61,7 @@ class Task:
     height: int
     width: int
     conditional: bool
-    advance: Callable[[int], None]
+    advance: Callable[[float], None]
 
     def parents(self, step: Step, codes: np.ndarray) -> np.ndarray | None:
         """Codes of the step's parents, int16 [n, D], or None where there are none."""
@@ -101,10 +101,9 @@ def bob(stack: Stack, task: Task) -> np.ndarray:
     for step in task.schedule:
         now = slice(step.start, step.start + step.size)
         z = pop_prior(stack, step.size, task.model, task.parents(step, codes))
-        pixels[now] = pop_pixels(stack, z, task.height, task.width, task.model)
+        pixels[now] = pop_pixels(stack, z, task.height, task.width, task.model, task.advance)
         codes[now] = encode(task.model, pixels[now])
         push_posterior(stack, z, codes[now])
-        task.advance(step.size)
     return pixels
 
 
