@@ -3,22 +3,17 @@
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+from acncodec.archive.partial import CREATE_FLAGS, FILE_MODE, create_directory, create_file, release, remove_left_over
 from acncodec.errors import DamagedError, OutputError
 
-# O_EXCL: never a file that somebody else put there.  The mode is the kernel's to cut by the umask.
-CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-FILE_MODE = 0o666
 DIRECTORY_MODE = 0o777
-# Characters of the target's name kept in the temporary one: all of it plus the ends could pass NAME_MAX.
-TEMP_STEM = 40
 MAX_DEPTH = 255  # directories within the target; the library function that removes them is recursive
 # Why a directory may refuse to be forced to the disk although all is well: not readable, or not known there.
 UNSYNCABLE = (errno.EACCES, errno.EINVAL, errno.ENOTSUP)
@@ -35,11 +30,10 @@ def write_atomically(
     refuses; what iterating `chunks` and `inspect` raise comes through as it is.
     """
     refuse_occupied(path, overwrite)
-    temp = _temp_name(path)
     written = 0
+    with _reported(path):
+        temp, descriptor, lock = create_file(path)
     try:
-        with _reported(path):
-            descriptor = os.open(temp, CREATE_FLAGS, FILE_MODE)
         try:
             for chunk in chunks:
                 with _reported(path):
@@ -60,6 +54,7 @@ def write_atomically(
             _publish(temp, path, overwrite)
     finally:
         _remove(temp)
+        release(lock)
     with _reported(path):
         _sync_directory(path.parent)
     return written
@@ -94,8 +89,9 @@ class DirectoryWriter:
         self._made: dict[bytes, bool] = {b"": True}
 
     def __enter__(self) -> "DirectoryWriter":
+        remove_left_over(self._target)
         with _reported(self._target):
-            self._temp = _make_temp(self._target)
+            self._temp, self._lock = _make_temp(self._target)
         return self
 
     def add(self, name: bytes, pieces: Iterable[bytes]) -> None:
@@ -159,6 +155,7 @@ class DirectoryWriter:
                     self._finish()
         finally:
             shutil.rmtree(self._temp, ignore_errors=True)
+            release(self._lock)
 
     def _finish(self) -> None:
         mode = _mode(self._target)
@@ -182,22 +179,23 @@ class DirectoryWriter:
         _merge(self._temp, self._target, self._made, self._overwrite)
 
 
-def _make_temp(target: Path) -> Path:
-    """Make an empty hidden directory: beside the target, or in it if nothing can be renamed from there to the target."""
+def _make_temp(target: Path) -> tuple[Path, int]:
+    """Make an empty hidden directory, with the descriptor of its lock.
+
+    It lies beside the target, or in it if nothing can be renamed from there to the target.
+    """
     there = _mode(target)
     mode = DIRECTORY_MODE if there is None else there & DIRECTORY_MODE | stat.S_IRWXU
-    temp = _temp_name(target)
     try:
-        temp.mkdir(mode)
+        temp, lock = create_directory(target, target.parent, mode)
         if there is None or _same_mount(temp, target):
-            return temp
+            return temp, lock
         temp.rmdir()
+        release(lock)
     except OSError:
         if there is None:
             raise
-    temp = target / temp.name
-    temp.mkdir()
-    return temp
+    return create_directory(target, target, DIRECTORY_MODE)
 
 
 def _same_mount(empty: Path, other: Path) -> bool:
@@ -316,10 +314,6 @@ def _shown(path: Path) -> str:
     # Archives choose names: none may drive the terminal that the message is printed on.
     text = str(path)
     return text if text.isprintable() else ascii(text)
-
-
-def _temp_name(path: Path) -> Path:
-    return path.parent / f".{path.name[:TEMP_STEM]}.{secrets.token_hex(8)}.partial"
 
 
 def _mode(path: Path) -> int | None:

@@ -13,6 +13,7 @@ from acncodec.archive.atomic import refuse_occupied, write_atomically
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class, PlaneCoding
 from acncodec.archive.container import FEATURE_MODELS, write_container
 from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
+from acncodec.archive.partial import remove_left_over
 from acncodec.archive.store import pack_store
 from acncodec.codec.adapting import choose_adapted
 from acncodec.codec.block import encode_block
@@ -88,6 +89,7 @@ def compress(
     for model in models:
         quick_selftest(model.networks.device)
     refuse_occupied(target, options.overwrite)  # now, not after hours of work
+    remove_left_over(target)
     source = Folder(source) if isinstance(source, Path) else source
     found = collect(source, target, options.exact_files, progress("read", 0))
     samples = sum(c.picture.samples.size for c in found.contents if c.picture)

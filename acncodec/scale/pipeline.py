@@ -17,6 +17,7 @@ from acncodec.archive.container import FEATURE_PARTS, write_container
 from acncodec.archive.header import Model
 from acncodec.archive.limits import MAX_PARTS
 from acncodec.archive.manifest import Manifest, Part
+from acncodec.archive.partial import remove_left_over
 from acncodec.bundled import SUFFIX
 from acncodec.codec.compress import Options
 from acncodec.codec.parts import MANIFEST, Parts
@@ -183,6 +184,7 @@ def _publish(work: Work, manifest: Manifest, chunks: list[bytes]) -> int:
     if not work.has("before.json"):
         work.put_json("before.json", sorted(_parts_before(work.target) - {part.name for part in manifest.parts}))
     before = work.json("before.json")
+    remove_left_over(work.target / MANIFEST)
     try:
         with contextlib.suppress(FileNotFoundError):
             (work.target / MANIFEST).unlink()  # of an archive that is written over: never beside parts of another

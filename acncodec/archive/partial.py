@@ -1,0 +1,97 @@
+"""The hidden names under which output grows, and what killed runs have left under such names.
+
+Whoever writes under one holds a lock on it, which the system releases with the process. What nobody holds is left over.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import stat
+from pathlib import Path
+
+# Characters of the target's name kept in the temporary one: all of it plus the ends could pass NAME_MAX.
+STEM = 40
+TRIES = 16  # of names that another run takes for left over before they are locked
+OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# O_EXCL: never a file that somebody else put there.  The mode is the kernel's to cut by the umask.
+CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_MODE = 0o666
+
+
+def create_file(target: Path) -> tuple[Path, int, int]:
+    """A new file beside `target`, locked: its path, a descriptor to write by, and one of its lock, for `release`.
+
+    The file stays locked until both are closed. Raises OSError.
+    """
+    for _ in range(TRIES):
+        path = _name(target, target.parent)
+        descriptor = os.open(path, CREATE_FLAGS, FILE_MODE)
+        if _lock(path, descriptor):
+            return path, descriptor, os.dup(descriptor)
+        release(descriptor)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+
+def create_directory(target: Path, within: Path, mode: int) -> tuple[Path, int]:
+    """As `create_file`, a directory in `within`, which is `target` or its parent; the descriptor is good for its lock."""
+    for _ in range(TRIES):
+        path = _name(target, within)
+        path.mkdir(mode)
+        descriptor = os.open(path, OPEN_FLAGS)
+        if _lock(path, descriptor):
+            return path, descriptor
+        release(descriptor)
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+
+def release(lock: int) -> None:
+    """Close the descriptor of a lock; nothing that was written depends on whether that succeeds."""
+    with contextlib.suppress(OSError):
+        os.close(lock)
+
+
+def remove_left_over(target: Path) -> None:
+    """Remove what runs that are dead have left of `target`, beside it and in it; whatever cannot be removed stays."""
+    pattern = re.compile(re.escape(f".{target.name[:STEM]}.") + r"[0-9a-f]{16}\.partial")
+    for folder in (target.parent, target):
+        with contextlib.suppress(OSError):
+            for path in [folder / entry.name for entry in os.scandir(folder) if pattern.fullmatch(entry.name)]:
+                _remove_if_dead(path)
+
+
+def _remove_if_dead(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, OPEN_FLAGS)
+        try:
+            info = os.fstat(descriptor)
+            if info.st_uid != os.geteuid():
+                return
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError if its writer lives
+            if stat.S_ISDIR(info.st_mode):
+                shutil.rmtree(path, ignore_errors=True)
+            elif stat.S_ISREG(info.st_mode):
+                path.unlink()
+        finally:
+            release(descriptor)
+
+
+def _lock(path: Path, descriptor: int) -> bool:
+    """Whether what was just created is ours: another run may have taken it for left over before it was locked."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # there are no locks on this file system, and so nobody removes anything
+        return True
+    try:
+        return path.lstat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _name(target: Path, within: Path) -> Path:
+    return within / f".{target.name[:STEM]}.{secrets.token_hex(8)}.partial"
