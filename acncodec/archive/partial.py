@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 # Characters of the target's name kept in the temporary one: all of it plus the ends could pass NAME_MAX.
@@ -27,21 +28,25 @@ def create_file(target: Path) -> tuple[Path, int, int]:
 
     The file stays locked until both are closed. Raises OSError.
     """
-    for _ in range(TRIES):
-        path = _name(target, target.parent)
-        descriptor = os.open(path, CREATE_FLAGS, FILE_MODE)
-        if _lock(path, descriptor):
-            return path, descriptor, os.dup(descriptor)
-        release(descriptor)
-    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+    path, descriptor = _create(target, target.parent, lambda path: os.open(path, CREATE_FLAGS, FILE_MODE))
+    return path, descriptor, os.dup(descriptor)
 
 
 def create_directory(target: Path, within: Path, mode: int) -> tuple[Path, int]:
     """As `create_file`, a directory in `within`, which is `target` or its parent; the descriptor is good for its lock."""
+
+    def make(path: Path) -> int:
+        path.mkdir(mode)
+        return os.open(path, OPEN_FLAGS)
+
+    return _create(target, within, make)
+
+
+def _create(target: Path, within: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """A new path of `target` in `within` and its descriptor, as `make` gives it, locked."""
     for _ in range(TRIES):
         path = _name(target, within)
-        path.mkdir(mode)
-        descriptor = os.open(path, OPEN_FLAGS)
+        descriptor = make(path)
         if _lock(path, descriptor):
             return path, descriptor
         release(descriptor)

@@ -307,8 +307,7 @@ class Archive:
         """Name and bytes of each entry, in pieces, in the order of contents, so that every block is decoded once.
 
         The pieces are to be taken before the next entry. `advance` is called with the files done, fractions while a block
-        is decoded. Damage raises DamagedError, or is told to `lost` entry by entry
-        while the others go on.
+        is decoded. Damage raises DamagedError, or is told to `lost` entry by entry while the others go on.
         """
         ordered = sorted(wanted, key=lambda entry: entry.content)
         sections = Counter(self._place(entry.content)[0] for entry in ordered)
