@@ -2,11 +2,13 @@
 
     python -m benchmarks.fuzz [--cases 100000] [--seed 0] [--first 0]
 
-Every case takes one of a few small archives of tiny pictures under tiny models, changes one section or the list of
-sections, puts right checksums around the result, and reads all of it. What may happen is that the files come back, that
-others do, or that an error of the package is raised; never another exception, a hang, a crash of the process, or pictures
-that do not fit an unchanged digest. A case depends on the seed and on its own number alone, so that `--first N --cases 1`
-runs it again. Writes fuzz.json and fuzz.md to benchmarks/results/; ends with exit code 1 if any case went wrong.
+Every case takes one of a few small archives of tiny pictures under tiny models, or the manifest of one of three parts,
+changes one section or the list of sections, puts right checksums around the result, and reads all of it, in order and by
+name. What may happen is that the files come back, that others do, or that an error of the package is raised; never another
+exception, a hang, a crash of the process, or pictures that do not fit an unchanged digest. A case depends on the seed and
+on its own number alone, so that `--first N --cases 1` runs it again. Writes fuzz.json and fuzz.md to benchmarks/results/;
+ends with exit code 1 if any case went wrong. An interrupted run goes on after its last finished CHUNK of cases when it is
+started again with the same seed and code.
 """
 
 import json
@@ -18,7 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -31,9 +33,10 @@ import torch
 from acncodec.archive import block as blocks
 from acncodec.archive.block import Block
 from acncodec.archive.classes import Class
-from acncodec.archive.container import FEATURE_MODELS, write_container
+from acncodec.archive.container import FEATURE_MODELS, FEATURE_PARTS, write_container
 from acncodec.codec import reader
 from acncodec.codec.block import Order
+from acncodec.codec.parts import Parts
 from acncodec.codec.progress import Advance
 from acncodec.errors import AcnError
 from acncodec.nets.model import Model
@@ -42,6 +45,7 @@ from benchmarks.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
 WORKERS = 2
+CHUNK = 25_000  # cases, whose result is kept if the run is interrupted
 CASE_SECONDS = 5  # of the processor
 STUCK_SECONDS = 300  # without a word from a worker, by the clock: no alarm reaches it, it is killed
 SAME, SOME, OTHER = "the same files", "some of these files", "other files"
@@ -79,12 +83,26 @@ class Watch:
         return self._done[key]
 
 
-def read_all(path: Path, models: list[Path], tolerant: bool) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """All files that an archive gives, and its empty directories; where it is `tolerant` those that can be had."""
+def read_all(
+    path: Path, models: list[Path], tolerant: bool, names: Iterable[bytes] = ()
+) -> tuple[dict[bytes, bytes], list[bytes]]:
+    """All files that an archive gives, and its empty directories; where it is `tolerant` those that can be had.
+
+    `names` are looked up first, as `extract` does it.
+    """
     lost: Callable[..., None] | None = (lambda entry, error: None) if tolerant else None
-    with reader.Archive(path, models, tolerant=tolerant) as archive:
-        files = {name: b"".join(pieces) for name, pieces in archive.files(archive.entries, lost=lost)}
-        return files, archive.directory.empty
+    files: dict[bytes, bytes] = {}
+    empty: list[bytes] = []
+    with Parts(path, models, tolerant=tolerant) as opened:
+        for name in names:
+            opened.where(name)
+        for number in range(len(opened)):
+            if not tolerant:
+                opened.check(number)
+            with opened.open(number) as archive:
+                files |= {name: b"".join(pieces) for name, pieces in archive.files(archive.entries, lost=lost)}
+                empty += archive.directory.empty
+    return files, empty
 
 
 class LateError(BaseException):
@@ -113,12 +131,14 @@ def run_case(material: list[Material], folder: Path, seed: int, number: int, wat
     random = np.random.default_rng([seed, number])
     original, tag, sections = mutate(material, random)
     path = folder / "case"
-    features = FEATURE_MODELS if any(tag == "MODL" for tag, _ in sections) else 0
+    features = FEATURE_PARTS if original.named else FEATURE_MODELS if any(tag == "MODL" for tag, _ in sections) else 0
     path.write_bytes(b"".join(write_container(sections, features)))
     watch.wrong, detail, start = False, "", time.process_time()
     signal.setitimer(signal.ITIMER_PROF, CASE_SECONDS)
     try:
-        found = read_all(path, sorted(folder.glob("*.safetensors")), tolerant=bool(random.integers(2)))
+        found = read_all(
+            path, sorted(folder.glob("*.safetensors")), bool(random.integers(2)), original.files if original.named else ()
+        )
         outcome = _compare(found, original)
     except AcnError as error:
         outcome = type(error).__name__
@@ -218,53 +238,59 @@ def run(seed: int, numbers: range) -> Iterator[Case]:
                 workers.remove(worker)
 
 
-def summary(cases: Iterable[Case]) -> dict[str, Any]:
-    """Counts of outcomes, in all and by the section that was changed, and what is known of the first failures."""
-    outcomes: dict[str, Counter[str]] = {}
-    total: Counter[str] = Counter()
-    failures: dict[str, dict[str, Any]] = {}
-    rss: list[int] = []
-    slowest, start = 0.0, time.perf_counter()
-    for case in cases:
-        total[case.outcome] += 1
-        outcomes.setdefault(case.tag, Counter())[case.outcome] += 1
-        slowest = max(slowest, case.seconds)
-        rss += [case.rss] if case.rss else []  # of a process that died nothing is known
-        if case.outcome in FAILURES:
-            # One of each place: what a traceback says beside it differs from case to case.
-            place = "\n".join(line for line in case.detail.splitlines() if line.startswith("  File "))[-600:]
-            failures.setdefault(f"{case.outcome} {place}", {"count": 0, **asdict(case)})["count"] += 1
-    seconds = time.perf_counter() - start
-    return {
-        "cases": total.total(),
-        "seconds": seconds,
-        "cases_per_second": total.total() / seconds,
-        "slowest_case_seconds": slowest,
-        "peak_rss_mib": max(rss, default=0) / 1024,
-        "first_rss_mib": min(rss, default=0) / 1024,
-        "outcomes": dict(total.most_common()),
-        "by_section": {tag: dict(outcomes[tag].most_common()) for tag in sorted(outcomes)},
-        "failures": list(failures.values()),
-    }
+@dataclass
+class Summary:
+    """Outcomes by the section that was changed, and what is known of the first failure of each place."""
+
+    cases: int = 0
+    seconds: float = 0.0
+    slowest_case_seconds: float = 0.0
+    peak_rss_mib: float = 0.0
+    first_rss_mib: float = 0.0  # after the first case
+    by_section: dict[str, dict[str, int]] = field(default_factory=dict)
+    failures: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """In all sections, the most frequent first."""
+        total: Counter[str] = Counter()
+        for counts in self.by_section.values():
+            total.update(counts)
+        return dict(total.most_common())
+
+    def add(self, cases: Iterable[Case]) -> None:
+        start = time.perf_counter()
+        for case in cases:
+            self.cases += 1
+            counts = self.by_section.setdefault(case.tag, {})
+            counts[case.outcome] = counts.get(case.outcome, 0) + 1
+            self.slowest_case_seconds = max(self.slowest_case_seconds, case.seconds)
+            self.peak_rss_mib = max(self.peak_rss_mib, case.rss / 1024)  # 0 of a process that died
+            self.first_rss_mib = self.first_rss_mib or case.rss / 1024
+            if case.outcome in FAILURES:
+                # One of each place: what a traceback says beside it differs from case to case.
+                place = "\n".join(line for line in case.detail.splitlines() if line.startswith("  File "))[-600:]
+                self.failures.setdefault(f"{case.outcome} {place}", {"count": 0, **asdict(case)})["count"] += 1
+        self.seconds += time.perf_counter() - start
 
 
 def markdown(result: dict[str, Any]) -> str:
     """The result page."""
     columns = list(result["outcomes"]) + [each for each in FAILURES if each not in result["outcomes"]]
-    rows = {**result["by_section"], "all": result["outcomes"]}
+    rows = {**{tag: result["by_section"][tag] for tag in sorted(result["by_section"])}, "all": result["outcomes"]}
     lines = ["# Archives that are wrong behind right checksums", ""]
     lines += [f"- {key}: {value}" for key, value in result["provenance"].items()]
     lines += [
         "",
         f"{result['cases']:,} cases from seed {result['seed']}, number {result['first']} on, in {WORKERS} processes: "
-        f"{result['cases_per_second']:.0f} cases a second, the slowest {result['slowest_case_seconds']:.2f} s, "
+        f"{result['cases'] / result['seconds']:.0f} cases a second, the slowest {result['slowest_case_seconds']:.2f} s, "
         f"peak memory of a process {result['peak_rss_mib']:.0f} MiB, after its first case {result['first_rss_mib']:.0f}.",
         "",
         "| section that was changed | " + " | ".join(columns) + " |",
         "|---" * (len(columns) + 1) + "|",
     ]
     lines += [f"| {tag} | " + " | ".join(f"{row.get(each, 0):,}" for each in columns) + " |" for tag, row in rows.items()]
-    for each in result["failures"]:
+    for each in result["failures"].values():
         lines += ["", f"## {each['outcome']}, {each['count']} times, first in case {each['number']} ({each['tag']})", ""]
         lines += ["```", each["detail"].rstrip(), "```"]
     return "\n".join(lines) + "\n"
@@ -277,15 +303,31 @@ def markdown(result: dict[str, Any]) -> str:
 @click.option("--output", default=RESULTS, type=click.Path(path_type=Path), help="Folder for the results.")
 def main(cases: int, seed: int, first: int, output: Path) -> None:
     """Run the cases and write what became of them."""
-    found = summary(run(seed, range(first, first + cases)))
-    result = {"provenance": provenance(), "seed": seed, "first": first, **found}
+    output.mkdir(parents=True, exist_ok=True)
+    partial = output / f"fuzz-{seed}-{first}.partial.json"
+    run_by = provenance()
+    summary = _resumed(partial, run_by["commit"])
+    while summary.cases < cases:
+        start = first + summary.cases
+        summary.add(run(seed, range(start, min(start + CHUNK, first + cases))))
+        partial.write_text(json.dumps({"commit": run_by["commit"], "summary": asdict(summary)}))
+    result = {"provenance": run_by, "seed": seed, "first": first, **asdict(summary), "outcomes": summary.outcomes}
     page = markdown(result)
     click.echo(page)
-    output.mkdir(parents=True, exist_ok=True)
     (output / "fuzz.json").write_text(json.dumps(result, indent=1) + "\n")
     (output / "fuzz.md").write_text(page)
+    partial.unlink(missing_ok=True)
     if result["failures"]:
         raise click.exceptions.Exit(1)
+
+
+def _resumed(partial: Path, commit: str) -> Summary:
+    """What an interrupted run of the same code has done; nothing if there is none."""
+    try:
+        found = json.loads(partial.read_text())
+    except FileNotFoundError:
+        return Summary()
+    return Summary(**found["summary"]) if found["commit"] == commit else Summary()
 
 
 if __name__ == "__main__":

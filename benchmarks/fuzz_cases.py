@@ -9,14 +9,18 @@ import torch
 from PIL import Image
 
 from acncodec.archive import header as head
+from acncodec.archive import manifest as manifests
 from acncodec.archive.classes import METHOD_CODED, METHOD_RAW, METHOD_WEBP, Class, PlaneCoding
+from acncodec.archive.container import FEATURE_PARTS, read_container, write_container
+from acncodec.archive.manifest import Manifest, Part
 from acncodec.archive.store import PLAIN, unpack_blob
 from acncodec.archive.wire import MAX_VARINT, Reader, Writer
-from acncodec.codec import reader
 from acncodec.codec.compress import Options, compress
+from acncodec.codec.parts import Parts, sha256_of
 from acncodec.codec.plan import Way
 from acncodec.codec.pricing import FILE, Choice
 from acncodec.codec.progress import Advance, unwatched
+from acncodec.codec.reader import Archive
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.errors import DamagedError
 from acncodec.exact.grids import FREQUENCY_BITS, WIDTHS
@@ -41,6 +45,7 @@ ARCHIVES = (
     Options(head.NAMES_DROP, way=Way.UNORDERED),
     Options(head.NAMES_KEEP, exact_files=True, carry=True),
 )
+PARTS = ("a", "b", "c")  # folders of the directory, each a part of the archive of many parts
 PACKED = ("FORM", "FILE", "PLAC")  # sections that are one blob
 UNPACKED_MAX = 1 << 16
 LIMITS = (0, 1, 2, 3, 7, 8, 13, 14, 20, 24, 26, 28, 31, 32, 40, 63, 64)  # log2 of what integers are often limited to
@@ -51,11 +56,15 @@ Section = tuple[str, bytes]
 
 @dataclass
 class Material:
-    """An archive to be mutated: its sections, and the files (name -> bytes) and empty directories that it gives."""
+    """An archive to be mutated: its sections, and the files (name -> bytes) and empty directories that it gives.
+
+    Of an archive of many parts it is the manifest that is mutated; the parts are files beside it, and `named`.
+    """
 
     sections: list[Section]
     files: dict[bytes, bytes]
     empty: list[bytes]
+    named: bool = False
 
 
 def make_models() -> list[bytes]:
@@ -133,13 +142,50 @@ def make_material(folder: Path) -> list[Material]:
     for options in ARCHIVES:
         with mock.patch("acncodec.codec.compress.Pricing", Pricing):
             compress(folder / "in", target, models, options, unwatched)
-        with reader.Archive(target, paths) as archive:
-            tags = archive.container.tags
-            sections = [(tag, archive.container.read(i)) for i, tag in enumerate(tags)]
-            files = {name: b"".join(pieces) for name, pieces in archive.files(archive.entries)}
-            found.append(Material(sections, files, archive.directory.empty))
+        found.append(read_material(target, paths))
         target.unlink()
+    parts = []
+    for name in PARTS:
+        with mock.patch("acncodec.codec.compress.Pricing", Pricing):
+            compress(folder / "in" / name, folder / f"{name}.acn", models, ARCHIVES[0], unwatched)
+        parts.append(_part(folder / f"{name}.acn", paths))
+    target.write_bytes(b"".join(write_container(_manifest(parts, folder), FEATURE_PARTS)))
+    found.append(read_material(target, paths))
+    target.unlink()
     return found
+
+
+def read_material(path: Path, models: list[Path]) -> Material:
+    """An archive with all that it gives."""
+    with path.open("rb") as file:
+        container = read_container(file)
+        sections = [(tag, container.read(i)) for i, tag in enumerate(container.tags)]
+    files: dict[bytes, bytes] = {}
+    empty: list[bytes] = []
+    with Parts(path, models) as opened:
+        for number in range(len(opened)):
+            with opened.open(number) as archive:
+                files |= {name: b"".join(pieces) for name, pieces in archive.files(archive.entries)}
+                empty += archive.directory.empty
+    return Material(sections, files, empty, named=sections[0][0] == "MANI")
+
+
+def _part(path: Path, models: list[Path]) -> Part:
+    with Archive(path, models) as archive:
+        header = archive.header
+        sections = len(header.blocks) + len(header.stores)
+        return Part(path.name, archive.container.size, sha256_of(path), header.entries, sum(header.blocks), 0, sections)
+
+
+def _manifest(parts: list[Part], folder: Path) -> list[Section]:
+    """The sections of the manifest of these parts, in which every file is found by its name."""
+    names = [sorted(path.name.encode() for path in (folder / "in" / name).iterdir()) for name in PARTS]
+    keys = manifests.hashes([name for own in names for name in own])
+    owners = [number for number, own in enumerate(names) for _ in own]
+    return [
+        ("MANI", manifests.encode(Manifest(head.NAMES_KEEP, [], parts, "-", len(owners)))),
+        ("NIDX", manifests.encode_bucket(keys, owners, len(parts))),
+    ]
 
 
 def mutate(material: list[Material], random: np.random.Generator) -> tuple[Material, str, list[Section]]:

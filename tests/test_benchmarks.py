@@ -106,7 +106,7 @@ def fuzzed(tmp_path_factory):
 
 def test_material_has_every_section(fuzzed):
     tags = {tag for each in fuzzed[1] for tag, _ in each.sections}
-    assert tags == {"HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT", "BLCK", "FILE", "MODL"}
+    assert tags == {"HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT", "BLCK", "FILE", "MODL", "MANI", "NIDX"}
     assert all(len(each.files) == 15 for each in fuzzed[1])
 
 
@@ -131,7 +131,10 @@ def test_outcomes(fuzzed, monkeypatch, error, outcome):
     monkeypatch.setattr(fuzz, "read_all", fail)
     case = fuzz.run_case(fuzzed[1], fuzzed[0], 0, 0, fuzz.Watch())
     assert case.outcome == outcome
-    assert len(fuzz.summary([case])["failures"]) == (outcome in fuzz.FAILURES)
+    summary = fuzz.Summary()
+    summary.add([case])
+    assert len(summary.failures) == (outcome in fuzz.FAILURES)
+    assert summary.outcomes == {outcome: 1}
 
 
 def test_wrong_pixels_are_told(fuzzed, monkeypatch):
