@@ -37,6 +37,8 @@ save_checkpoint(Path(sys.argv[2] + str(world.rank)), state, {"size": world.size}
 def trained(world: World) -> dict[str, torch.Tensor]:
     data = split([*stripes(100), *stripes(60, 5)])
     trainer = Trainer(architecture(2, 1, **SMALL_ARCH), data, Budget(steps=STEPS), batch=BATCH, world=world)
+    # Standardised codes leave some biases without a gradient: Adam would make whole steps of what rounding leaves of it.
+    trainer.optimiser.param_groups[0]["eps"] = 1e-3
     reports = []
     for _ in trainer.run(reports.append, every=0.0):
         pass
@@ -69,8 +71,6 @@ def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
             assert torch.equal(first[key][:3], value[:3])
             continue
         assert torch.equal(first[key], second[key]), key
-        if key.endswith("encoder.code.bias"):  # standardising undoes it: its gradient is nothing but rounding
-            continue
         if key.startswith("codes."):  # integers: a sum on the other side of a half moves one by a step
             assert (first[key].int() - value.int()).abs().max() <= 1
         else:
