@@ -137,6 +137,17 @@ def test_all_methods_beside_each_other_come_back(tmp_path: Path, models: list[Mo
     assert snapshot(unpacked(archive, model_files)) == snapshot(root)
 
 
+def test_what_files_share_beside_pixels_is_kept_once(tmp_path: Path) -> None:
+    """A file that holds the bytes of another, a picture, costs tar and xz a line."""
+    root = tmp_path / "in"
+    save_colours(root / "noise.png", random_pixels(3, 1, 64, 64, 256)[0])
+    data = (root / "noise.png").read_bytes()
+    (root / "noise.bin").write_bytes(b"\0" + data)
+    archive = packed(root, [])
+    assert archive.stat().st_size < len(data) + 300
+    assert snapshot(unpacked(archive, [])) == snapshot(root)
+
+
 def test_bilevel_pictures_that_repeat_each_other_are_raw_in_strips() -> None:
     for width, wanted in ((30, 4 * 40), (1, 40)):
         noise, alike = random_pixels(width, 1, 40, width, 2)[0], []

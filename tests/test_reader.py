@@ -129,6 +129,7 @@ def coded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compressing, "Pricing", dear)
     monkeypatch.setattr(pricing, "pack_webp", lambda samples: None)
     monkeypatch.setattr(pricing, "RAW_HOPE", 0.0)
+    monkeypatch.setattr(pricing, "FILES_HOPE", 0.0)
 
 
 def read_twice(root: Path, folder: Path, kinds: list[Kind], options: Options) -> reader.Archive:
@@ -219,6 +220,7 @@ def test_pictures_without_a_model(
     hope: float, method: int, names: int, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pricing, "RAW_HOPE", hope)
+    monkeypatch.setattr(pricing, "FILES_HOPE", 0.0)
     found = read_twice(root, tmp_path, [], Options(names=names))
     assert {each.kind.method for each in found.contents} == {reader.FILE, method}
     assert len({layout for _, layout, _ in seen(found)}) >= 3

@@ -21,7 +21,7 @@ from acncodec.codec.collection import Collection, collect
 from acncodec.codec.directory import Directory, folder_of, list_directory, pack_directory
 from acncodec.codec.elements import cells
 from acncodec.codec.plan import Way
-from acncodec.codec.pricing import Choice, Pricing
+from acncodec.codec.pricing import FILE, Choice, Pricing, smaller_as_files
 from acncodec.codec.progress import Advance, Progress
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import pack_model
@@ -101,52 +101,49 @@ def compress(
         choices, models, packed = choose_adapted(pricing, models, options.adapt, progress)
     else:
         choices, _ = pricing.choose(models, progress("price", pricing.count))
-    choices, used = _number_models(choices, models)
-    classes, sequence = _classes(choices)
-    folders = sorted({folder_of(name) for name in found.names}) if options.names == head.NAMES_FOLDERS else []
-    archive = _Archive(found, choices, classes, sequence, folders, options)
-    archive.code(used, progress("encode", archive.elements()))
+    archive = _Archive(found, choices, models, options)
+    archive.code(progress("encode", archive.elements()))
     archive.store()
+    if smaller_as_files(found, choices, archive.size + sum(map(len, packed.values()))):
+        archive, packed = _Archive(found, [FILE] * pricing.count, [], options), {}
+        archive.store()
     directory = archive.directory()
     header = head.Header(
         names=options.names,
         promise=head.PROMISE_BYTES if options.exact_files else head.PROMISE_PIXELS,
         exactness=exactness(),
-        models=[head.Model(model.name, model.sha256) for model in used],
+        models=[head.Model(model.name, model.sha256) for model in archive.models],
         entries=len(found.names),
-        duplicates=len(found.names) - len(choices),
-        folders=len(folders),
+        duplicates=len(found.names) - pricing.count,
+        folders=len(archive.folders),
         empty=len(directory.empty),
         blocks=archive.block_sizes,
         stores=archive.store_sizes,
     )
-    sections = [("HEAD", head.encode(header)), ("FORM", forms.encode(classes) if classes else b"")]
+    sections = [("HEAD", head.encode(header)), ("FORM", archive.form)]
     if options.carry:
-        packed = {model.sha256: pack_model(model.plain) for model in used}
-    carried = [("MODL", packed[model.sha256]) for model in used if model.sha256 in packed]
+        packed = {model.sha256: pack_model(model.plain) for model in archive.models}
+    carried = [("MODL", packed[model.sha256]) for model in archive.models if model.sha256 in packed]
     sections += carried
     sections += pack_directory(directory)
     sections += [("BLCK", data) for data in archive.blocks] + [("FILE", data) for data in archive.stores]
     features = FEATURE_MODELS if carried else 0
     chunks = write_container([s for s in sections if s[1]], features)
     size = write_atomically(target, chunks, options.overwrite, inspect)
-    return Compressed(found, sum(choice.kind.method != METHOD_CODED for choice in choices), size)
+    return Compressed(found, sum(choice.kind.method != METHOD_CODED for choice in archive.choices), size)
 
 
 class _Archive:
     """Contents on their way into sections; `numbers` tells where in the archive each one stands."""
 
-    def __init__(
-        self,
-        found: Collection,
-        choices: list[Choice],
-        classes: list[Class],
-        sequence: np.ndarray,
-        folders: list[bytes],
-        options: Options,
-    ) -> None:
-        self.found, self.choices, self.classes, self.sequence = found, choices, classes, sequence
-        self.folders, self.options = folders, options
+    def __init__(self, found: Collection, choices: list[Choice], models: list[Model], options: Options) -> None:
+        """`models` are those that the choices' classes number; the archive needs only those that are in use."""
+        self.found, self.options = found, options
+        self.choices, self.models = _number_models(choices, models)
+        self.classes, self.sequence = _classes(self.choices)
+        self.form = forms.encode(self.classes) if self.classes else b""
+        named = options.names == head.NAMES_FOLDERS
+        self.folders = sorted({folder_of(name) for name in found.names}) if named else []
         self.blocks: list[bytes] = []
         self.block_sizes: list[int] = []
         self.stores: list[bytes] = []
@@ -155,12 +152,17 @@ class _Archive:
         self.stored_pictures: list[int] = []  # contents, in the order of the archive
         self._next = 0
 
+    @property
+    def size(self) -> int:
+        """Of all contents and what is known of their classes, in bytes."""
+        return len(self.form) + sum(map(len, self.blocks)) + sum(map(len, self.stores))
+
     def elements(self) -> int:
         """How many elements there are to be coded."""
         each = {i: len(cells(kind)) for i, kind in enumerate(self.classes) if kind.method == METHOD_CODED}
         return sum(each.get(i, 0) for i in self.sequence.tolist())
 
-    def code(self, models: list[Model], advance: Advance) -> None:
+    def code(self, advance: Advance) -> None:
         """All blocks of pictures."""
         keep = self.options.names == head.NAMES_KEEP
         index = {folder: i for i, folder in enumerate(self.folders)}
@@ -169,7 +171,7 @@ class _Archive:
             pictures = [samples for i in members if (samples := self.choices[i].samples) is not None]
             effort, way = self.options.effort, self.options.way
             block, order = encode_block(
-                self.classes, self.sequence[members], pictures, folders, keep, models, advance, effort, way
+                self.classes, self.sequence[members], pictures, folders, keep, self.models, advance, effort, way
             )
             self.blocks.append(blocks.encode(block))
             self.block_sizes.append(len(members))

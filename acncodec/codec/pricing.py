@@ -4,6 +4,7 @@ Pictures of one layout and size are one kind. A sample of each kind is priced ex
 the kind follows its sample, and where not every picture of it is priced by itself.
 """
 
+import lzma
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import torch
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.archive.store import pack_blob
 from acncodec.codec.codings import Coding, Forms, best_coding
+from acncodec.codec.collection import Collection
 from acncodec.images.picture import Picture, expand, layout
 from acncodec.images.raster import Layout
 from acncodec.images.strips import raw_bytes
@@ -28,6 +30,9 @@ RUN_BYTES = 1 << 20  # raw samples of a kind on which a general compressor is tr
 RAW_HOPE = 1.3  # a whole set shares more than a run of it: how much smaller it may turn out
 RAW_SURE = 0.8  # of the sample's price, below which what is raw in a run will be smallest in all
 RAW_MAX = 1 << 28  # raw samples that are compressed in one piece
+FILES_MAX = 1 << 26  # bytes of files that are compressed in one piece, instead of what was chosen
+FILES_HOPE = 1.3  # by how much a fast compressor may miss what a thorough one reaches
+FILES_GAIN = 0.99  # of the archive: files as they are are no pictures to `acncodec.open`, a trifle is not worth that
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +156,21 @@ class Pricing:
         if key not in self._packed:
             self._packed[key] = len(pack_blob(b"".join(_raw(each.picture) for each in run)))
         return self._packed[key]
+
+
+def smaller_as_files(found: Collection, choices: list[Choice], size: int) -> bool:
+    """Whether all files as they are, compressed together, take less than the `size` in bytes of what was chosen.
+
+    So it may be where some stay as they are, and what they share with pictures' files is not in pixels.
+    """
+    kept = sum(choice.kind.method == METHOD_FILE for choice in choices)
+    if not 0 < kept < len(choices) or sum(each.size for each in found.contents) > FILES_MAX:
+        return False
+    data = b"".join(found.read(each) for each in found.contents)
+    fast = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": max(1 << 12, len(data))}]
+    if len(lzma.compress(data, format=lzma.FORMAT_RAW, filters=fast)) > FILES_HOPE * size:
+        return False
+    return len(pack_blob(data)) < FILES_GAIN * size
 
 
 def _sample(kind: Kind) -> Kind:
