@@ -22,7 +22,7 @@ from acncodec.coding.protocol import encode
 from acncodec.coding.selftest import device_of
 from acncodec.errors import InputError
 from acncodec.exact.grids import LATENT_BITS
-from acncodec.images.scan import collisions
+from acncodec.images.scan import Collisions, collisions
 from acncodec.images.source import Folder, Images, Source
 from acncodec.nets import model as nets
 from acncodec.planning.tour import DEFAULT_EFFORT
@@ -42,8 +42,8 @@ class Compressed:
     """A finished archive of `size` bytes, from `files` of `source_bytes`; `info` is what `acncodec info --json` says of it.
 
     `not_stored` lists what was left out or could not be read, as (path, reason); `unreadable` counts the latter.
-    `unmodelled` counts contents that no network codes. `collision` is a pair of paths that a file system which folds case
-    takes for one.
+    `unmodelled` counts contents that no network codes. `collisions` counts paths that a file system which folds case
+    takes for another, and names some.
     """
 
     size: int
@@ -52,7 +52,7 @@ class Compressed:
     unmodelled: int
     unreadable: int
     not_stored: list[tuple[bytes, str]]
-    collision: tuple[bytes, bytes] | None
+    collisions: Collisions
     info: dict[str, Any]
 
 
@@ -146,7 +146,7 @@ def compress(
         unmodelled=done.stored,
         unreadable=len(found.unreadable),
         not_stored=found.skipped + found.unreadable,
-        collision=collisions(found.names),
+        collisions=collisions(found.names),
         info=_info(target, files),
     )
 

@@ -17,6 +17,7 @@ LOCAL = "local"
 
 if TYPE_CHECKING:
     from acncodec.api import Compressed
+    from acncodec.images.scan import Collisions
     from acncodec.images.source import Source
 
 
@@ -189,14 +190,23 @@ def command(
     return EXIT_UNMODELLED if strict and (done.unmodelled or done.unreadable) else 0
 
 
+def _collisions(found: "Collisions") -> str:
+    """One sentence: how many, and the first ones."""
+    from acncodec.images.escapes import escape
+
+    pairs = [f"'{escape(first)}' and '{escape(second)}'" for first, second in found.examples]
+    pairs += ["..."] if found.count > len(pairs) else []
+    what = "path differs from another" if found.count == 1 else "paths differ from others"
+    return f"{found.count:,} {what} only in case or Unicode form, which some file systems ignore: {', '.join(pairs)}"
+
+
 def _report(done: "Compressed", archive: Path) -> None:
     """What was left out, and how small the rest became."""
     from acncodec.images.escapes import escape
 
     for path, reason in done.not_stored:
         warn(f"not stored: {escape(path)} ({reason})")
-    if done.collision:
-        first, second = map(escape, done.collision)
-        warn(f"'{first}' and '{second}' are one name to a file system that folds case")
+    if done.collisions.count:
+        warn(_collisions(done.collisions))
     place = "standard output" if archive == STREAM else f"'{archive}'"
     say(f"{done.files:,} files of {done.source_bytes:,} bytes -> {done.size:,} bytes in {place}")

@@ -11,6 +11,7 @@ from acncodec.errors import DamagedError, InputError
 
 MAX_PATH = 4096
 READ_TRIES = 3  # for a file that is written to meanwhile
+EXAMPLES = 3  # of names that collide
 MAX_DEPTH = 255  # directories within directories; library functions that make and remove them are recursive
 
 
@@ -121,31 +122,39 @@ def safe_path(name: bytes) -> None:
         raise DamagedError(f"The archive holds the unsafe file name {_shown(name[:100])}.")
 
 
-def collisions(names: Sequence[bytes]) -> tuple[bytes, bytes] | None:
-    """The first of `names` that cannot stand beside an earlier one everywhere, as (earlier, this); None if all can.
+@dataclass(frozen=True)
+class Collisions:
+    """How many places, of files or directories, are one with an earlier place to some file systems.
+
+    `examples` are the first EXAMPLES of them: pairs, the earlier one first, of directories with a '/' at the end.
+    """
+
+    count: int
+    examples: list[tuple[bytes, bytes]]
+
+
+def collisions(names: Sequence[bytes]) -> Collisions:
+    """The places of `names`, themselves and their directories, that cannot stand beside an earlier one everywhere.
 
     Such are a file and a path through it (`a`, `a/b`) on every system, and names of which two components in the same
     place differ only by case or by Unicode normalisation (`a`, `A`; also `A/x`, `a/y`, whose directories would become
     one) on systems that take those for one, as macOS and Windows do. Time grows with the bytes of all names.
     """
-    # The names as a tree, node by node, the root first.
-    children: dict[tuple[int, str], int] = {}
-    spelled, owner, ends = [b""], [-1], [False]  # a node's own bytes, the first name that has it, whether a name ends here
-    for index, name in enumerate(names):
-        node = 0
-        for part, known_as in zip(name.split(b"/"), folded(name).split("/"), strict=True):
-            child = children.setdefault((node, known_as), len(spelled))
-            if child == len(spelled):
-                spelled.append(part)
-                owner.append(index)
-                ends.append(False)
-            if ends[node] or spelled[child] != part:
-                return names[owner[node if ends[node] else child]], name
-            node = child
-        if owner[node] != index and not ends[node]:
-            return names[owner[node]], name
-        ends[node] = True
-    return None
+    first: dict[str, bytes] = {}  # for each folded place the one that was there first
+    seen: set[bytes] = set()
+    found = []
+    for name in names:
+        new = [name]
+        while (cut := new[-1].rfind(b"/", 0, -1)) >= 0 and (directory := name[: cut + 1]) not in seen:
+            new.append(directory)
+        for place in reversed(new):
+            if place in seen:
+                continue
+            seen.add(place)
+            known = first.setdefault(folded(place.removesuffix(b"/")), place)
+            if known != place:
+                found.append((known, place))
+    return Collisions(len(found), found[:EXAMPLES])
 
 
 def folded(name: bytes) -> str:

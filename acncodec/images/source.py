@@ -89,8 +89,8 @@ class Images(Files):
             if raw in files:
                 raise InputError(f"there are two images of the name '{name}'")
             files[raw] = as_png(image, name)
-        if pair := collisions(sorted(files)):
-            first, second = (os.fsdecode(each) for each in pair)
+        if pairs := collisions(sorted(files)).examples:
+            first, second = (os.fsdecode(each) for each in pairs[0])
             raise InputError(f"'{first}' and '{second}' cannot both be files in one directory everywhere")
         super().__init__(files)
 

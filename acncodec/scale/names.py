@@ -14,13 +14,13 @@ from acncodec.archive.manifest import BUCKET_KEYS, hashes
 from acncodec.codec.directory import ROOT, Directory, folder_of
 from acncodec.codec.reader import Archive
 from acncodec.errors import InputError
-from acncodec.images.scan import collisions, folded
+from acncodec.images.scan import EXAMPLES, Collisions, collisions, folded
 from acncodec.scale.work import Work
 
 BUCKETS_A_TASK = 64
 PLACES_A_TASK = BUCKETS_A_TASK * BUCKET_KEYS
 CLASHING = "clashing"  # beside the buckets of a task: hashes of places that several names want for themselves
-Pair = tuple[bytes, bytes]
+CLASHES = "clashes"  # and how many places are one with another
 
 
 def leave(work: Work, part: int, listed: Directory) -> int:
@@ -52,23 +52,25 @@ def index(work: Work, parts: int, buckets: int, count: int, number: int) -> None
             bucket = manifests.encode_bucket(keys[places == i], owners[places == i].tolist(), parts)
             packed[f"{i:08}"] = np.frombuffer(bucket, np.uint8)
     taken = [_between(work.hashes(_places(part)), number, number + 1, count) for part in range(parts)]
-    work.put_arrays(index_name(number), **packed, **{CLASHING: _clashing(np.unique(np.concatenate(taken), axis=0))})
+    clashing, clashes = _clashing(np.unique(np.concatenate(taken), axis=0))
+    work.put_arrays(index_name(number), **packed, **{CLASHING: clashing, CLASHES: np.array([clashes])})
 
 
 def buckets_of(work: Work, number: int) -> Iterator[bytes]:
     """The buckets that a task of `index` has made."""
     made = work.arrays(index_name(number))
-    return (made[name].tobytes() for name in sorted(made) if name != CLASHING)
+    return (made[name].tobytes() for name in sorted(made) if name not in (CLASHING, CLASHES))
 
 
-def collision(work: Work, parts: list[str], count: int) -> Pair | None:
-    """A pair of names that a file system which folds case takes for one, if there is any in these parts.
+def clashes(work: Work, parts: list[str], count: int) -> Collisions:
+    """Which names of these parts a file system that folds case takes for one, as `collisions` does for a single archive.
 
     Raises InputError if a file and a directory have the same name, which no file system can hold.
     """
     clashing = {int(place) for number in range(count) for place in work.arrays(index_name(number))[CLASHING]}
+    total = sum(int(work.arrays(index_name(number))[CLASHES][0]) for number in range(count))
     if not clashing:
-        return None
+        return Collisions(0, [])
     found: dict[bytes, bytes] = {}  # for every place that clashes a name that takes it
     for part in parts:
         path = work.path(part) if work.has(part) else work.target / part  # the end may have been cut short
@@ -85,7 +87,7 @@ def collision(work: Work, parts: list[str], count: int) -> Pair | None:
         raise InputError(
             f"'{shown}' is the name of a file and of a directory in the source; rename one and begin anew with --force"
         )
-    return collisions(sorted(set(found.values())))
+    return Collisions(total, collisions(sorted(set(found.values()))).examples)
 
 
 def _folders(listed: Directory) -> list[bytes]:
@@ -111,11 +113,15 @@ def _rows(places: list[bytes]) -> np.ndarray:
     return np.stack([np.array(_keys(places), dtype=np.uint64), own & ~np.uint64(1) | directory], 1)
 
 
-def _clashing(rows: np.ndarray) -> np.ndarray:
-    """The folded hashes that several of these rows share: if a file and a directory do, all, else one of them is enough."""
+def _clashing(rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """Folded hashes that several of these rows share, and how many rows are one with another.
+
+    Of files and directories of one place all are given, of others EXAMPLES.
+    """
     keys, times = np.unique(rows[:, 0], return_counts=True)
     directories = np.bincount(np.searchsorted(keys, rows[:, 0]), rows[:, 1] & np.uint64(1), len(keys))
-    return np.concatenate([keys[(directories > 0) & (directories < times)], keys[times > 1][:1]])
+    mixed = keys[(directories > 0) & (directories < times)]
+    return np.concatenate([mixed, keys[times > 1][:EXAMPLES]]), len(rows) - len(keys)
 
 
 def _keys(places: Iterable[bytes]) -> list[int]:

@@ -23,7 +23,7 @@ from acncodec.codec.compress import Options
 from acncodec.codec.parts import MANIFEST, Parts
 from acncodec.codec.progress import Progress
 from acncodec.errors import AcnError, InputError, OutputError
-from acncodec.images.scan import Listing
+from acncodec.images.scan import Collisions, Listing
 from acncodec.scale import names, stages
 from acncodec.scale.engines import Engine
 from acncodec.scale.shards import absolute, shards
@@ -41,7 +41,7 @@ class Made:
     unmodelled: int
     unreadable: int
     not_stored: list[tuple[bytes, str]]
-    collision: names.Pair | None
+    collisions: Collisions
 
 
 def compress_parts(
@@ -93,10 +93,10 @@ def compress_parts(
     tasks = names.tasks(manifest.buckets, sum(result["places"] for result in results))
     indexing = [(work, parts, manifest.buckets, tasks, i) for i in range(tasks)]
     tell.run("index", names.index, indexing, names.index_name)
-    pair = names.collision(work, [part.name for part in manifest.parts], tasks)
+    clashes = names.clashes(work, [part.name for part in manifest.parts], tasks)
     sections = [("MANI", manifests.encode(manifest))]
     sections += [("NIDX", bucket) for i in range(tasks) for bucket in names.buckets_of(work, i)]
-    made = _made(work, results, count, pair)
+    made = _made(work, results, count, clashes)
     return replace(made, size=_publish(work, manifest, write_container(sections, FEATURE_PARTS)))
 
 
@@ -163,7 +163,7 @@ def _manifest(job: Job, results: list[dict[str, Any]]) -> Manifest:
     return Manifest(job.options.names, [Model(n, bytes.fromhex(s)) for n, s in models], parts, mark, named)
 
 
-def _made(work: Work, results: list[dict[str, Any]], count: int, collision: names.Pair | None) -> Made:
+def _made(work: Work, results: list[dict[str, Any]], count: int, collisions: Collisions) -> Made:
     notes = work.json("notes.json")
     late = [item for i in range(count) for item in work.json(f"exchange/{i:06}.json")["unreadable"]]
     unreadable = [(os.fsencode(name), why) for name, why in [*notes["unreadable"], *late]]
@@ -175,7 +175,7 @@ def _made(work: Work, results: list[dict[str, Any]], count: int, collision: name
         unmodelled=sum(result["unmodelled"] for result in results),
         unreadable=len(unreadable),
         not_stored=skipped + unreadable,
-        collision=collision,
+        collisions=collisions,
     )
 
 
