@@ -10,12 +10,13 @@ from types import FrameType
 import click
 
 from acncodec import __version__
-from acncodec.errors import EXIT_INTERRUPTED, EXIT_USAGE, AcnError
+from acncodec.errors import EXIT_INTERRUPTED, EXIT_USAGE, AcnError, InputError
 
 from .streams import keep_standard_streams
 
 NO_MEMORY = "not enough memory for these images on this machine"
 TORCH_LACKS_MEMORY = "can't allocate memory", "not enough memory", "CUDA out of memory"
+ADDRESS_SPACE = 4_000_000_000  # bytes: what a process maps before the first image, of which little is ever used
 # Modules are imported when their command is asked for: torch takes seconds to load, and --help should not wait for it.
 COMMANDS = {
     "compress": "Compress a directory of images into one file.",
@@ -72,6 +73,7 @@ def cli() -> None:
       6    this machine's arithmetic failed the exactness self-test
       130  interrupted, by Ctrl-C or by SIGTERM or SIGHUP
     """
+    _check_address_space()
 
 
 def main() -> None:
@@ -94,10 +96,7 @@ def main() -> None:
     except OSError as error:  # standard output, or a temporary file: everything else has its own words
         _complain(f"cannot write: {error.strerror or error}")
         code = EXIT_USAGE
-    except MemoryError:
-        _complain(NO_MEMORY)
-        code = EXIT_USAGE
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
             raise
         _complain(NO_MEMORY)
@@ -108,9 +107,25 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _lacks_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch could not have memory, of which it has an error of its own only on GPUs."""
-    return type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in TORCH_LACKS_MEMORY)
+def _check_address_space() -> None:
+    """PyTorch ends the process if it cannot be mapped: say so before it is loaded. Raises InputError."""
+    if sys.platform == "win32":
+        return
+    from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
+
+    limit, _ = getrlimit(RLIMIT_AS)
+    if limit != RLIM_INFINITY and limit < ADDRESS_SPACE:
+        raise InputError(
+            f"the shell's limit of {limit / 1e9:.2f} GB of address space (ulimit -v) is too low: "
+            f"PyTorch's libraries alone take {ADDRESS_SPACE / 1e9:.2f}"
+        )
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether there was no memory; PyTorch has an error of its own for that only on GPUs."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(words in str(error) for words in TORCH_LACKS_MEMORY)
 
 
 def _interrupt_on_signals() -> None:

@@ -1,7 +1,6 @@
 """Names come back exactly, in few bytes; damaged lists are refused or are lists, and never more than asked for."""
 
 import lzma
-import time
 
 import numpy as np
 import pytest
@@ -129,10 +128,8 @@ def test_words_too_many_or_too_few_are_refused(names: list[bytes], words: int) -
 
 @pytest.mark.parametrize("word", [b"", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80"])
 def test_the_end_of_the_data_ends_the_work(word: bytes) -> None:
-    start = time.process_time()
     with pytest.raises(DamagedError):
-        unpack_names(word, 10**15, 10**15)
-    assert time.process_time() - start < 5
+        unpack_names(word, 10**15, 10**15)  # for which there would be no end
 
 
 def test_limit_count_and_length_are_checked() -> None:
