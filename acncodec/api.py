@@ -134,11 +134,13 @@ def compress(
                 verify=verify,
                 device=device,
             )
-        return Compressed(**vars(made), info=_info(target, files))
+        return Compressed(**vars(made))
     on = device_of(device)
     inspect = restoring.verifier(files, on, progress) if verify else None
     done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect)
     found = done.collection
+    with Parts(target) as opened:
+        info = describe(opened, files)
     return Compressed(
         size=done.size,
         files=len(found.names),
@@ -147,13 +149,8 @@ def compress(
         unreadable=len(found.unreadable),
         not_stored=found.skipped + found.unreadable,
         collisions=collisions(found.names),
-        info=_info(target, files),
+        info=info,
     )
-
-
-def _info(archive: Path, models: list[Path]) -> dict[str, Any]:
-    with Parts(archive) as opened:
-        return describe(opened, models)
 
 
 def decompress(

@@ -187,8 +187,9 @@ def test_parts_are_fitted_on_images_of_every_kind(tmp_path: Path, monkeypatch: p
     work.begin({}, resume=False)
     codes = np.random.default_rng(0).normal(0, 1, (480, stages.APART_AXES))
     codes[np.arange(480) % 10 > 0] += 100
-    work.put_arrays("codes/000000.npz", codes=codes.astype(np.float32), places=np.arange(480))
-    stages.fit(stages.Job(work, PARTS, Options(), (), False, (), False, "cpu"), 1)
+    job = stages.Job(work, PARTS, Options(), (), False, (), False, "cpu")
+    stages.keep_codes(job, 0, 1, codes.astype(np.float32), np.arange(480))
+    stages.fit(job, 1)
     found = partition.Partition.of(work.arrays("partition.npz")).assign(codes)
     assert np.bincount(found, minlength=PARTS).max() < 1.6 * 480 / PARTS
 
@@ -218,6 +219,16 @@ def test_a_shard_that_is_damaged_is_told(mixed_source: Path, make_parts: Make, m
                 except InputError:
                     continue
                 assert found == whole[part]
+
+
+def test_what_tasks_tell_is_what_reading_all_parts_would_tell(
+    mixed_source: Path, make_parts: Make, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    real = pipeline.join
+    monkeypatch.setattr(pipeline, "join", lambda *given: told.append(real(*given)) or told[-1])
+    with Parts(make_parts(mixed_source)) as opened:
+        assert told == [describe(opened, model_files)]
 
 
 def test_machines_with_other_models_are_told(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,13 +432,13 @@ def test_tasks_of_an_earlier_run_do_not_meet_a_later_one(
         patch.setattr(stages, "codes", dies)
         with pytest.raises(Stop):
             make_parts(mixed_source)
-    ((job, number),) = left
+    ((job, *rest),) = left
     (mixed_source / "note.txt").write_text("later words")
     whole = snapshot(make_parts(mixed_source, "whole"))
 
     def met(*task: Any) -> None:
         with pytest.raises(InputError):
-            real(job, number)
+            real(job, *rest)
         with pytest.raises(OutputError):
             job.work.put_json(stages.result_name(0), {})
         real(*task)

@@ -9,7 +9,7 @@ from acncodec.archive import header as head
 from acncodec.archive.classes import METHOD_FILE, Class
 from acncodec.archive.container import VERSION
 from acncodec.codec.elements import cells, channels
-from acncodec.codec.ledger import Line, ledger
+from acncodec.codec.ledger import ledger
 from acncodec.codec.parts import Parts
 from acncodec.codec.reader import Archive
 from acncodec.errors import ModelMissingError
@@ -19,6 +19,8 @@ ORDERS = {(True, True): "tour", (False, True): "names", (False, False): "unorder
 NAMES = {head.NAMES_DROP: "drop", head.NAMES_KEEP: "keep", head.NAMES_FOLDERS: "folders"}
 PROMISES = {head.PROMISE_PIXELS: "pixels", head.PROMISE_BYTES: "bytes"}
 METHODS = ("file", "webp", "raw", "coded")
+SUMS = "files", "images", "dims", "stored", "duplicates", "empty", "file_bits"
+Kind = tuple[str, str, int, int]  # method, mode, height and width
 
 
 def describe(archive: Parts, models: list[Path]) -> dict[str, Any]:
@@ -28,58 +30,96 @@ def describe(archive: Parts, models: list[Path]) -> dict[str, Any]:
     `bits_per_image`, `bits_per_dim`, `promise`, `names`, `orders`, `blocks`, `models`, `kinds`, `ledger`. Raises
     DamagedError, InputError.
     """
-    sums = dict.fromkeys(("files", "images", "dims", "stored", "duplicates", "empty", "file_bits"), 0)
-    blocks: list[int] = []
-    orders: set[str] = set()
-    kinds: Counter[tuple[str, str, int, int]] = Counter()
-    found: dict[bytes, dict[str, Any]] = {}
-    lines: dict[str, Line] = {}
+    found = []
     for number in range(len(archive)):
         with archive.open(number) as part:
-            names, promise = NAMES[part.header.names], PROMISES[part.header.promise]
-            blocks += part.header.blocks
-            each, elements = _kinds(part)
-            kinds += each
-            sums["files"] += part.header.entries
-            sums["images"] += sum(part.header.blocks)
-            sums["dims"] += _dims(part)
-            sums["stored"] += sum(part.header.stores)
-            sums["duplicates"] += part.header.duplicates
-            sums["empty"] += part.header.empty
-            sums["file_bits"] += 8 * part.container.size
-            orders |= {ORDERS[b.tour, b.conditional] for b in map(part.block, range(len(part.header.blocks)))}
-            for i, model in enumerate(part.header.models):
-                if model.sha256 not in found:
-                    found[model.sha256] = {**_model(part, model, models), "elements": 0}
-                found[model.sha256]["elements"] += elements[i]
-            for line in ledger(part):
-                lines[line.part] = line if line.part not in lines else lines[line.part] + line
-    sums["file_bits"] += 8 * archive.manifest_bytes
-    if archive.manifest:
-        lines["manifest"] = Line("manifest", 8 * archive.manifest_bytes)
-    file_bits, images, dims = sums["file_bits"], sums["images"], sums["dims"]
+            found.append(describe_part(part, models))
+    return join(found, archive.manifest_bytes)
+
+
+def describe_part(part: Archive, models: list[Path]) -> dict[str, Any]:
+    """What `describe` says, of one archive. Raises DamagedError."""
+    header = part.header
+    sums = {
+        "files": header.entries,
+        "images": sum(header.blocks),
+        "dims": _dims(part),
+        "stored": sum(header.stores),
+        "duplicates": header.duplicates,
+        "empty": header.empty,
+        "file_bits": 8 * part.container.size,
+    }
+    kinds, elements = _kinds(part)
     return {
         "version": VERSION,
-        "parts": len(archive),
+        "parts": 1,
         **sums,
-        "bits_per_image": file_bits / images if images else None,
-        "bits_per_dim": file_bits / dims if dims else None,
-        "promise": promise,
-        "names": names,
-        "orders": sorted(orders),
-        "blocks": blocks,
-        "models": list(found.values()),
-        "kinds": [
-            {"method": method, "mode": name, "height": height, "width": width, "count": count}
-            for (method, name, height, width), count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
-        ],
-        "ledger": [{"part": line.part, "bits": line.bits, "theory_bits": line.theory_bits} for line in lines.values()],
+        **_rates(sums),
+        "promise": PROMISES[header.promise],
+        "names": NAMES[header.names],
+        "orders": sorted({ORDERS[b.tour, b.conditional] for b in map(part.block, range(len(header.blocks)))}),
+        "blocks": header.blocks,
+        "models": [{**_model(part, model, models), "elements": elements[i]} for i, model in enumerate(header.models)],
+        "kinds": _listed(kinds),
+        "ledger": [{"part": line.part, "bits": line.bits, "theory_bits": line.theory_bits} for line in ledger(part)],
     }
 
 
-def _kinds(archive: Archive) -> tuple[Counter[tuple[str, str, int, int]], Counter[int]]:
+def join(found: list[dict[str, Any]], manifest_bytes: int) -> dict[str, Any]:
+    """What `describe` says of an archive, from what `describe_part` said of its parts."""
+    sums = {key: sum(each[key] for each in found) for key in SUMS}
+    sums["file_bits"] += 8 * manifest_bytes
+    kinds: Counter[Kind] = Counter()
+    models: dict[str, dict[str, Any]] = {}
+    lines: dict[str, dict[str, Any]] = {}
+    for each in found:
+        for kind in each["kinds"]:
+            kinds[kind["method"], kind["mode"], kind["height"], kind["width"]] += kind["count"]
+        for model in each["models"]:
+            elements = models.get(model["sha256"], {"elements": 0})["elements"]
+            models[model["sha256"]] = {**model, "elements": elements + model["elements"]}
+        for line in each["ledger"]:
+            lines[line["part"]] = _added(lines[line["part"]], line) if line["part"] in lines else line
+    if manifest_bytes:
+        lines["manifest"] = {"part": "manifest", "bits": 8 * manifest_bytes, "theory_bits": None}
+    return {
+        **found[0],
+        "parts": len(found),
+        **sums,
+        **_rates(sums),
+        "orders": sorted({order for each in found for order in each["orders"]}),
+        "blocks": [size for each in found for size in each["blocks"]],
+        "models": list(models.values()),
+        "kinds": _listed(kinds),
+        "ledger": list(lines.values()),
+    }
+
+
+def _rates(sums: dict[str, int]) -> dict[str, float | None]:
+    file_bits, images, dims = sums["file_bits"], sums["images"], sums["dims"]
+    return {
+        "bits_per_image": file_bits / images if images else None,
+        "bits_per_dim": file_bits / dims if dims else None,
+    }
+
+
+def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """A line of the ledger of two parts together."""
+    theory = [each for each in (one["theory_bits"], other["theory_bits"]) if each is not None]
+    return {"part": one["part"], "bits": one["bits"] + other["bits"], "theory_bits": sum(theory) if theory else None}
+
+
+def _listed(kinds: "Counter[Kind]") -> list[dict[str, Any]]:
+    """The most frequent kinds first."""
+    return [
+        {"method": method, "mode": name, "height": height, "width": width, "count": count}
+        for (method, name, height, width), count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _kinds(archive: Archive) -> tuple[Counter[Kind], Counter[int]]:
     """How many contents there are of each kind, and how many elements under each model, by its index."""
-    kinds: Counter[tuple[str, str, int, int]] = Counter()
+    kinds: Counter[Kind] = Counter()
     elements: Counter[int] = Counter()
     for number in range(len(archive.header.blocks)):
         for index, count in archive.block(number).classes:

@@ -37,11 +37,6 @@ class Line:
     bits: int
     theory_bits: float | None = None
 
-    def __add__(self, other: "Line") -> "Line":
-        """The line of two archives together."""
-        theory = [each for each in (self.theory_bits, other.theory_bits) if each is not None]
-        return Line(self.part, self.bits + other.bits, sum(theory) if theory else None)
-
 
 def ledger(archive: Archive) -> list[Line]:
     """The lines of an archive, which add up to 8 times its size. Reads every section. Raises DamagedError."""

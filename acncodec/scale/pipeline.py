@@ -20,6 +20,7 @@ from acncodec.archive.manifest import Manifest, Part
 from acncodec.archive.partial import remove_left_over
 from acncodec.bundled import SUFFIX
 from acncodec.codec.compress import Options
+from acncodec.codec.info import join
 from acncodec.codec.parts import MANIFEST, Parts
 from acncodec.codec.progress import Progress
 from acncodec.errors import AcnError, InputError, OutputError
@@ -42,6 +43,7 @@ class Made:
     unreadable: int
     not_stored: list[tuple[bytes, str]]
     collisions: Collisions
+    info: dict[str, Any]
 
 
 def compress_parts(
@@ -83,7 +85,7 @@ def compress_parts(
     count = work.json("notes.json")["shards"]
     numbers = range(count)
     tell = _Stages(work, engine, progress)
-    tell.run("codes", stages.codes, [(job, i) for i in numbers], lambda i: f"codes/{i:06}.npz")
+    tell.run("codes", stages.codes, [(job, i, count) for i in numbers], lambda i: f"codes/{i:06}.npz")
     if not work.has("partition.npz"):
         stages.fit(job, count)
     tell.run("exchange", stages.exchange, [(job, i, count) for i in numbers], lambda i: f"exchange/{i:06}.json")
@@ -96,8 +98,9 @@ def compress_parts(
     clashes = names.clashes(work, [part.name for part in manifest.parts], tasks)
     sections = [("MANI", manifests.encode(manifest))]
     sections += [("NIDX", bucket) for i in range(tasks) for bucket in names.buckets_of(work, i)]
-    made = _made(work, results, count, clashes)
-    return replace(made, size=_publish(work, manifest, write_container(sections, FEATURE_PARTS)))
+    chunks = write_container(sections, FEATURE_PARTS)
+    made = _made(work, results, count, clashes, sum(map(len, chunks)))
+    return replace(made, size=_publish(work, manifest, chunks))
 
 
 def _refuse_occupied(target: Path, overwrite: bool, resume: bool) -> None:
@@ -163,7 +166,7 @@ def _manifest(job: Job, results: list[dict[str, Any]]) -> Manifest:
     return Manifest(job.options.names, [Model(n, bytes.fromhex(s)) for n, s in models], parts, mark, named)
 
 
-def _made(work: Work, results: list[dict[str, Any]], count: int, collisions: Collisions) -> Made:
+def _made(work: Work, results: list[dict[str, Any]], count: int, collisions: Collisions, manifest_bytes: int) -> Made:
     notes = work.json("notes.json")
     late = [item for i in range(count) for item in work.json(f"exchange/{i:06}.json")["unreadable"]]
     unreadable = [(os.fsencode(name), why) for name, why in [*notes["unreadable"], *late]]
@@ -176,6 +179,7 @@ def _made(work: Work, results: list[dict[str, Any]], count: int, collisions: Col
         unreadable=len(unreadable),
         not_stored=skipped + unreadable,
         collisions=collisions,
+        info=join([result["info"] for result in results], manifest_bytes),
     )
 
 

@@ -25,6 +25,7 @@ from acncodec.codec.codings import Forms, best_coding
 from acncodec.codec.collection import taken_apart
 from acncodec.codec.compress import BLOCK_SAMPLES, Options, compress
 from acncodec.codec.decompress import verifier
+from acncodec.codec.info import describe_part
 from acncodec.codec.parts import Pictures, sha256_of
 from acncodec.codec.progress import unwatched
 from acncodec.codec.reader import Archive
@@ -40,6 +41,7 @@ from acncodec.scale.shards import File, read_shard
 from acncodec.scale.work import Work
 
 KIND_SAMPLE = 8  # images of a kind by which a shard chooses the model that makes its codes
+SAMPLE_SPARE = 4  # times the average: a shard that is so much larger than others still gives as large a share of its codes
 CODE_TILES = 16  # of a large image, whose codes are averaged
 MODEL_DISTANCE = 64.0  # between codes of different models: farther than those of one
 APART, APART_AXES = 4, 4  # by how much equal codes differ at random, less than codes of other images; along so many axes
@@ -84,12 +86,16 @@ def models_of(names: tuple[str, ...], auto: bool, device: str) -> list[Model]:
     return bundled.candidates(names, auto, device_of(device))
 
 
+def sample_name(number: int) -> str:
+    return f"codes/{number:06}.sample.npz"
+
+
 def shard_name(number: int) -> str:
     return f"shards/{number:06}.json"
 
 
-def codes(job: Job, number: int) -> None:
-    """The codes of a shard's images: float32 [n, D], and which of its files these are."""
+def codes(job: Job, number: int, count: int) -> None:
+    """The codes of the images of one of `count` shards: float32 [n, D], and which of its files these are."""
     work, models = job.work, job.loaded()
     found: list[np.ndarray] = []
     places: list[int] = []
@@ -100,7 +106,15 @@ def codes(job: Job, number: int) -> None:
     order = np.argsort(places)
     vectors = np.stack(found)[order] if found else np.zeros((0, _width(models)), dtype=np.float32)
     vectors[:, -APART_AXES:] = apart(number, len(vectors))
-    work.put_arrays(f"codes/{number:06}.npz", codes=vectors, places=np.array(places, dtype=np.int64)[order])
+    keep_codes(job, number, count, vectors, np.array(places, dtype=np.int64)[order])
+
+
+def keep_codes(job: Job, number: int, count: int, vectors: np.ndarray, places: np.ndarray) -> None:
+    """Put down a shard's codes; and some for `fit`, drawn at random, as the order of files may have a period."""
+    drawn = np.random.default_rng(number).permutation(len(vectors))
+    drawn = drawn[: -(-SAMPLE_SPARE * partition.sample_size(job.parts) // count)]
+    job.work.put_arrays(sample_name(number), codes=vectors[drawn], images=len(vectors))
+    job.work.put_arrays(f"codes/{number:06}.npz", codes=vectors, places=places)
 
 
 def apart(number: int, count: int) -> np.ndarray:
@@ -159,20 +173,18 @@ def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tupl
 
 
 def fit(job: Job, count: int) -> None:
-    """Where the parts lie among the codes of `count` shards: from some of each, drawn at random, as orders have periods."""
-    work = job.work
-    counts = [len(work.arrays(f"codes/{number:06}.npz")["places"]) for number in range(count)]
-    share, first = min(1.0, partition.sample_size(job.parts) / max(1, sum(counts))), 0
+    """Where the parts lie among the codes of `count` shards: from some of each."""
+    drawn = [job.work.arrays(sample_name(number)) for number in range(count)]
+    images = [int(each["images"]) for each in drawn]
+    share, first = min(1.0, partition.sample_size(job.parts) / max(1, sum(images))), 0
     sample = [np.zeros((0, _width(job.loaded())), dtype=np.float32)]
-    for number, images in enumerate(counts):
-        wanted = int((first + images) * share) - int(first * share)
-        chosen = np.random.default_rng(number).permutation(images)[:wanted]
-        sample.append(work.arrays(f"codes/{number:06}.npz")["codes"][np.sort(chosen)])
-        first += images
+    for each, own in zip(drawn, images, strict=True):
+        sample.append(each["codes"][: int((first + own) * share) - int(first * share)])
+        first += own
     stacked = np.concatenate(sample)
     parts = min(job.parts, len(stacked))
     placed = partition.fit(stacked, parts) if parts else partition.Partition(np.zeros((1, 1)), np.zeros(1))
-    work.put_arrays("partition.npz", **placed.arrays())
+    job.work.put_arrays("partition.npz", **placed.arrays())
 
 
 def exchange(job: Job, number: int, count: int) -> None:
@@ -244,6 +256,7 @@ def code(job: Job, number: int, count: int) -> None:
             "models": [[model.name, model.sha256.hex()] for model in header.models],
             "source_bytes": done.collection.source_bytes,
             "unmodelled": done.stored,
+            "info": describe_part(archive, job.files),
             # Beside numbered names, which must not meet them.
             "dashes": 0 if job.options.names == NAMES_KEEP else _dashes([*stored, *listed.folders, *listed.empty]),
         }
