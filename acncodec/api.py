@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ class Compressed:
 
     `not_stored` lists what was left out or could not be read, as (path, reason); `unreadable` counts the latter.
     `unmodelled` counts contents that no network codes. `collisions` counts paths that a file system which folds case
-    takes for another, and names some.
+    takes for another, and names some. Where one file keeps names, `without_names` tells about how many bytes it would take
+    with 'folders' and 'drop'.
     """
 
     size: int
@@ -54,6 +55,7 @@ class Compressed:
     not_stored: list[tuple[bytes, str]]
     collisions: Collisions
     info: dict[str, Any]
+    without_names: dict[str, int] = field(default_factory=dict)
 
 
 def as_source(images: PathLike | Source | Mapping[str, Any] | Iterable[Any]) -> Source:
@@ -150,6 +152,7 @@ def compress(
         not_stored=found.skipped + found.unreadable,
         collisions=collisions(found.names),
         info=info,
+        without_names={NAMES[mode]: size for mode, size in done.without_names.items()},
     )
 
 

@@ -206,7 +206,15 @@ def _report(done: "Compressed", archive: Path) -> None:
 
     for path, reason in done.not_stored:
         warn(f"not stored: {escape(path)} ({reason})")
+    if len(done.not_stored) > 1:
+        skipped = len(done.not_stored) - done.unreadable
+        warn(f"not stored in all: {skipped:,} left out on purpose, {done.unreadable:,} that could not be read")
     if done.collisions.count:
         warn(_collisions(done.collisions))
     place = "standard output" if archive == STREAM else f"'{archive}'"
     say(f"{done.files:,} files of {done.source_bytes:,} bytes -> {done.size:,} bytes in {place}")
+    if done.without_names:
+        shares = [
+            f"--names {names} about {size:,} ({size / done.size - 1:+.1%})" for names, size in done.without_names.items()
+        ]
+        say(f"names and their order are kept; {', '.join(shares)}")

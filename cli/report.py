@@ -29,6 +29,7 @@ NAMES = {
 }
 METHODS = {"coded": "modelled", "webp": "kept as WebP", "raw": "kept as raw samples", "file": "kept as they are"}
 SHOWN = 6  # kinds
+MODELLED = "residual", "latent", "schedule ends", "coder state"  # lines of the ledger that are modelled images alone
 
 
 def show(description: dict[str, Any], as_json: bool, err: bool = False) -> None:
@@ -39,11 +40,11 @@ def show(description: dict[str, Any], as_json: bool, err: bool = False) -> None:
 def text(d: dict[str, Any]) -> str:
     """The report: what the archive holds, then its ledger."""
     parts = f" in {d['parts']:,} parts and a manifest" if d["parts"] > 1 else ""
-    lines = [f"size      {d['file_bits'] // 8:,} bytes{parts}", f"files     {d['files']:,}{_extras(d)}"]
+    lines = [f"size      {d['file_bits'] // 8:,} bytes{parts}", f"files     {d['files']:,}{_extras(d)}{_each(d)}"]
     if d["images"]:
+        bits = sum(line["bits"] for line in d["ledger"] if line["part"] in MODELLED)
         lines.append(
-            f"images    {d['images']:,} modelled: {d['bits_per_image']:.2f} bits of file an image, "
-            f"{d['bits_per_dim']:.4f} a sub-pixel"
+            f"images    {d['images']:,} modelled: {bits / d['images']:,.2f} bits each, {bits / d['dims']:.4f} a sub-pixel"
         )
     kinds = d["kinds"][:SHOWN]
     for i, k in enumerate(kinds):
@@ -68,6 +69,10 @@ def text(d: dict[str, Any]) -> str:
         lines.append(f"  {line['part']:18}{line['bits']:>14,}{share:>9.2%}{each:>11}{theory:>14}")
     lines.append(f"  {'sum':18}{d['file_bits']:>14,}")
     return "\n".join(lines)
+
+
+def _each(d: dict[str, Any]) -> str:
+    return f": {d['file_bits'] / d['files']:,.1f} bits of the archive each" if d["files"] else ""
 
 
 def _extras(d: dict[str, Any]) -> str:

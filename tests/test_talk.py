@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +179,24 @@ def test_a_model_without_a_card_says_what_its_file_says(tmp_path: Path) -> None:
     path = tmp_path / "own.safetensors"
     path.write_bytes(bundled.locate("mnist-1bit").read_bytes())
     assert str(path) in good("models", path).out
+
+
+def test_what_names_take_is_told(digits: Path, tmp_path: Path) -> None:
+    """About: without names another order of the images may be smaller still."""
+    told = good("compress", digits, tmp_path / "keep.acn").err
+    for way in ("folders", "drop"):
+        good("compress", digits, tmp_path / f"{way}.acn", "--names", way)
+        found = re.search(rf"--names {way} about ([0-9,]+)", told)
+        assert found is not None
+        size = (tmp_path / f"{way}.acn").stat().st_size
+        assert size <= int(found[1].replace(",", "")) <= 1.1 * size + 16
+    assert "--names" not in good("compress", "-f", digits, tmp_path / "drop.acn", "--names", "drop").err
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
+    assert "did you mean 'compress'?" in acncodec("comprss", "a", "b").err
+    assert "see 'acncodec --help'" in acncodec("xyz").err
+    assert acncodec("xyz").code == 2
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])

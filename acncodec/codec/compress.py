@@ -1,5 +1,6 @@
 """Directory, or images at hand, in; one file out."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from acncodec.codec.elements import cells
 from acncodec.codec.plan import Way
 from acncodec.codec.pricing import FILE, Choice, Pricing, smaller_as_files
 from acncodec.codec.progress import Advance, Progress
+from acncodec.coding.order import order_bits
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import pack_model
 from acncodec.errors import InputError
@@ -66,11 +68,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Compressed:
-    """What `compress` did: what was read, how many contents were stored unmodelled, and the archive's size in bytes."""
+    """What `compress` did: what was read, how many contents were stored unmodelled, and the archive's size in bytes.
+
+    Where names were kept, `without_names` tells about how many bytes it would take under the other head.NAMES_*.
+    """
 
     collection: Collection
     stored: int
     size: int
+    without_names: dict[int, int]
 
 
 def compress(
@@ -130,7 +136,8 @@ def compress(
     features = FEATURE_MODELS if carried else 0
     chunks = write_container([s for s in sections if s[1]], features)
     size = write_atomically(target, chunks, options.overwrite, inspect)
-    return Compressed(found, sum(choice.kind.method != METHOD_CODED for choice in archive.choices), size)
+    stored = sum(choice.kind.method != METHOD_CODED for choice in archive.choices)
+    return Compressed(found, stored, size, {mode: size - saved for mode, saved in archive.saved_by_names().items()})
 
 
 class _Archive:
@@ -150,6 +157,8 @@ class _Archive:
         self.store_sizes: list[int] = []
         self.numbers = [0] * len(choices)
         self.stored_pictures: list[int] = []  # contents, in the order of the archive
+        self._members: list[list[int]] = []  # of each block
+        self._order_bytes = 0
         self._next = 0
 
     @property
@@ -174,6 +183,8 @@ class _Archive:
                 self.classes, self.sequence[members], pictures, folders, keep, self.models, advance, effort, way
             )
             self.blocks.append(blocks.encode(block))
+            self._members.append(members)
+            self._order_bytes += len(block.order)
             self.block_sizes.append(len(members))
             self._number(members if keep else [members[i] for i in order])
 
@@ -215,12 +226,33 @@ class _Archive:
 
     def directory(self) -> Directory:
         """What the archive says about names; after all contents have their numbers."""
+        return self._directory(self.options.names, self.folders)
+
+    def _directory(self, mode: int, folders: list[bytes]) -> Directory:
         methods = [choice.kind.method for choice in self.choices]
-        mode = self.options.names
-        lists = list_directory(self.found.names, self.found.content_of, methods, self.numbers, self.folders, mode)
-        index = {folder: i for i, folder in enumerate(self.folders)}
-        stored = [index[self._folder(i)] for i in self.stored_pictures] if self.folders else []
-        return Directory(*lists, stored, self.folders, self.found.empty if mode != head.NAMES_DROP else [])
+        lists = list_directory(self.found.names, self.found.content_of, methods, self.numbers, folders, mode)
+        index = {folder: i for i, folder in enumerate(folders)}
+        stored = [index[self._folder(i)] for i in self.stored_pictures] if folders else []
+        return Directory(*lists, stored, folders, self.found.empty if mode != head.NAMES_DROP else [])
+
+    def saved_by_names(self) -> dict[int, int]:
+        """Where names are kept: by about how many bytes the archive would be smaller under each other head.NAMES_*.
+
+        The order of images is what most of it goes into; without it another tour might save some more.
+        """
+        if self.options.names != head.NAMES_KEEP or all(each.kind.method == METHOD_FILE for each in self.choices):
+            return {}
+        folders = sorted({folder_of(name) for name in self.found.names})
+        kept = _packed_size(self._directory(head.NAMES_KEEP, [])) + self._order_bytes
+        counts = [list(Counter(map(self._folder, members)).values()) for members in self._members]
+        in_folders = _packed_size(self._directory(head.NAMES_FOLDERS, folders)) + int(order_bits(counts, []) / 8)
+        dropped = _packed_size(self._directory(head.NAMES_DROP, []))
+        return {head.NAMES_FOLDERS: kept - in_folders, head.NAMES_DROP: kept - dropped}
+
+
+def _packed_size(directory: Directory) -> int:
+    """In bytes."""
+    return sum(len(data) for _, data in pack_directory(directory))
 
 
 def _runs(sizes: dict[int, int], most: int, limit: int) -> Iterator[list[int]]:
