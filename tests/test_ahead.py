@@ -72,7 +72,7 @@ def test_damage_costs_its_block_alone(opened: Callable[[], Archive], monkeypatch
 
 def test_several_run_at_once_and_no_more() -> None:
     running, most, lock = 0, 0, threading.Lock()
-    three = threading.Barrier(3, timeout=20)
+    three = threading.Barrier(3, timeout=600)
 
     def task(index: int) -> list[np.ndarray]:
         nonlocal running, most

@@ -24,10 +24,17 @@ pytest.importorskip("ray")
 if not sys.platform.startswith("linux"):
     pytest.skip("processes are found in /proc", allow_module_level=True)
 
+pytestmark = pytest.mark.cluster
 PARTS = 4
 OPTIONS = ("--parts", str(PARTS), "--model", "mnist-8bit", "-q")
 OWN = ("--engine", "ray", "--threads", "2")  # a cluster of the driver's
-SECONDS = 120  # for what takes a few, on a busy machine
+SECONDS = 1800  # until a test that hangs is given up
+
+
+@pytest.fixture(autouse=True)
+def usual_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's workers are nice: on a busy machine they would hardly ever run."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
 
 
 @pytest.fixture(scope="module")

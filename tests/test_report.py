@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,13 @@ FLAGS = [
     "--enable-logging=stderr",
     "--v=0",
 ]
-browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here to show the page")
+
+
+def browser(test: Callable[..., None]) -> Callable[..., None]:
+    """A test that shows the page in Chromium, where there is one."""
+    return pytest.mark.browser(pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")(test))
+
+
 SIDE = 28
 COLUMNS = 20
 HOSTILE = [
@@ -195,7 +202,7 @@ def dom(file: Path, tmp_path: Path, *options: str) -> tuple[str, list[str]]:
     """The DOM of a page when it has loaded, and what the console said."""
     assert CHROMIUM
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *options, "--dump-dom", file.as_uri()]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, timeout=600, check=True)
     return done.stdout.decode(), [line for line in done.stderr.decode(errors="replace").splitlines() if "CONSOLE" in line]
 
 

@@ -131,7 +131,13 @@ def slow(source: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         "main()"
     )
     command = [sys.executable, "-P", "-c", code, "compress", str(source), str(tmp_path / "a.acn")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def defaults() -> None:
+        """Whoever started the tests may ignore signals, as nohup does; programs inherit that."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=defaults)
     assert process.stdout is not None
     assert process.stdout.readline() == b"writing\n"
     yield process

@@ -1,1 +1,1 @@
-"""From codes to an order: neighbours, tours and schedules. It knows of codes only."""
+"""Ordering latent codes: nearest neighbours, tours, schedules and partitions. Depends on nothing but the codes."""

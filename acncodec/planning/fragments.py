@@ -1,42 +1,42 @@
-"""A first path: the shortest edges of the neighbour graph that can belong to one path, and then the fragments' ends."""
+"""Initial path by the greedy edge heuristic: shortest edges of the neighbour graph, then edges between fragment ends."""
 
 import numpy as np
 
 from acncodec.planning.graph import neighbour_graph
 
-AMONG_ENDS = 8  # neighbours that a fragment's end looks at for the next fragment
+AMONG_ENDS = 8  # nearest ends considered for joining a fragment to the next
 
 
 def greedy_path(codes: np.ndarray, distances: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """A path through distinct `codes` [N, D], int64 [N], from their neighbour graph (`graph.neighbour_graph`).
 
-    Edges are taken by (distance, indices) while no code has three and none closes a circle. Fragments that the graph
-    leaves are joined in the same manner, by a graph of their ends alone, until there is one.
+    Edges are taken in order of (distance, indices) unless they give a code a third edge or close a cycle. The remaining
+    fragments are joined the same way on a neighbour graph of their ends, until one is left.
     """
     fragments = Fragments(len(codes))
     fragments.join(np.arange(len(codes)), distances, indices)
     while fragments.count > 1:
         ends = fragments.ends()
-        # Three nearest others of an end hold one that is not the same fragment's, so every round joins something.
+        # Only one other end belongs to the same fragment, so three neighbours of an end include another: every round joins.
         fragments.join(ends, *neighbour_graph(codes[ends], AMONG_ENDS))
     return fragments.path()
 
 
 class Fragments:
-    """Disjoint paths through N nodes; at first every node is one."""
+    """Disjoint paths through N nodes; initially every node is one."""
 
     def __init__(self, nodes: int) -> None:
         self.count = nodes
-        self._other = list(range(nodes))  # of a fragment's end the other end; of inner nodes nothing that counts
-        self._before = [-1] * nodes  # a node's neighbours in its fragment, in either order
+        self._other = list(range(nodes))  # of a fragment's end the opposite end; meaningless for inner nodes
+        self._before = [-1] * nodes  # a node's neighbours in its fragment, in no particular order
         self._after = [-1] * nodes
 
     def join(self, nodes: np.ndarray, distances: np.ndarray, indices: np.ndarray) -> None:
-        """Take edges between `nodes` [M] of a graph of them ([M, k], indices into `nodes`), nearest first."""
+        """Add edges of a neighbour graph of `nodes` [M] ([M, k], indices into `nodes`), shortest first."""
         tails = np.repeat(np.arange(len(nodes)), indices.shape[1])
         heads, lengths = indices.ravel().astype(np.int64), distances.ravel()
         low, high = np.minimum(tails, heads), np.maximum(tails, heads)
-        # An edge that both ends list is kept once.
+        # An edge listed by both ends is kept once.
         kept = (low < high) & ((tails == low) | ~_lists(indices, low, high))
         order = np.lexsort((high[kept], low[kept], lengths[kept]))
         other, before, after = self._other, self._before, self._after
@@ -59,7 +59,7 @@ class Fragments:
         return np.flatnonzero(np.array(self._after) < 0)
 
     def path(self) -> np.ndarray:
-        """The one fragment that is left, from its end of smaller index, int64 [N]."""
+        """The one remaining fragment, from its end of lower index: int64 [N]."""
         node, last = int(self.ends()[0]), -1
         path = []
         while node >= 0:
@@ -70,7 +70,7 @@ class Fragments:
 
 
 def _lists(indices: np.ndarray, nodes: np.ndarray, sought: np.ndarray) -> np.ndarray:
-    """Whether the rows of `indices` at `nodes` [E] list the `sought` nodes [E]: bool [E]."""
+    """Whether row nodes[i] of `indices` contains sought[i], for all i: bool [E]."""
     found = np.zeros(len(nodes), bool)
     for column in indices.T:
         found |= column[nodes] == sought

@@ -1,7 +1,7 @@
-"""The neighbour graph: each code's nearest others, by exhaustive search while that is quick, by cells beyond.
+"""k-nearest-neighbour graph of codes: exhaustive search in small sets, inverted file (IVF) in large ones.
 
-Everything that decides is an integer, so the graph is the same on every machine and for every number of threads: distances
-are exact in float32, the cells' centres are rounded, and neighbours that tie are listed by index.
+All decisions are made on integers, so the graph is the same on every machine and for any number of threads: distances are
+exact in float32, cell centroids are rounded, and ties are ordered by index.
 """
 
 import faiss
@@ -9,18 +9,19 @@ import numpy as np
 
 from acncodec.planning.neighbours import nearest
 
-EXHAUSTIVE = 1 << 17  # so many codes, or fewer, are all compared with each other
+EXHAUSTIVE = 1 << 17  # up to this many codes, all pairs are compared
 CODES_IN_CELL = 256
-LEARNED_ON = 32  # codes a cell, spread evenly over all, from which its centre is learned
+LEARNED_ON = 32  # k-means training codes per cell, evenly spaced over all codes
 LEARNING_ROUNDS = 4
-PROBED = 12  # cells that are searched for a code's neighbours
+PROBED = 12  # cells searched for a code's neighbours
 
 
 def neighbour_graph(codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `codes` [N, D] its k nearest others: squared distances float32 and indices int32, both [N, min(k, N-1)].
+    """The k nearest others of each of `codes` [N, D]: squared distances float32 and indices int32, both [N, min(k, N-1)].
 
-    Sorted by distance, then index. Which of those that tie with the k-th are listed is a rule of faiss. Beyond EXHAUSTIVE
-    codes only the PROBED nearest cells are searched; where they hold too few, a code stands in for itself, infinitely far.
+    Sorted by distance, then index. Which codes tied at the k-th distance are listed is up to faiss. Beyond EXHAUSTIVE codes
+    only the PROBED nearest cells are searched; if they hold too few, the code's own index at infinite distance fills up its
+    list.
     """
     count = len(codes)
     k = min(k, count - 1)
@@ -34,18 +35,18 @@ def neighbour_graph(codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _without_self(distances: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Drop each row's own index, or its last column where duplicates have crowded that out."""
+    """Drop each row's own index, or its last column if duplicates crowded it out."""
     count, width = indices.shape
     own = indices == np.arange(count)[:, None]
     own[~own.any(1), -1] = True
-    own &= np.cumsum(own, 1) == 1  # once, also where it stands in for others
+    own &= np.cumsum(own, 1) == 1  # only the first, where it also serves as padding
     kept = np.flatnonzero(~own)
     distances = distances.ravel()[kept].reshape(count, width - 1).astype(np.float32)
     return distances, indices.ravel()[kept].reshape(count, width - 1).astype(np.int32)
 
 
 def _search_cells(codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of each code, itself among them, in the cells nearest to it: as `neighbours.nearest` gives them."""
+    """The k nearest of each code, itself included, in its nearest cells; results as of `neighbours.nearest`."""
     count, dimensions = codes.shape
     table = codes.astype(np.float32)
     centres = _centres(table, max(1, count // CODES_IN_CELL))
@@ -62,14 +63,14 @@ def _search_cells(codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _centres(table: np.ndarray, cells: int) -> np.ndarray:
-    """Centres of `cells` cells, integers in float32 [cells, D]: a few of Lloyd's rounds from codes spread evenly."""
+    """Centroids of `cells` cells, integers in float32 [cells, D]: a few Lloyd iterations from evenly spaced codes."""
     learned = table[:: max(1, len(table) // (cells * LEARNED_ON))]
     centres = learned[:: len(learned) // cells][:cells]
     for _ in range(LEARNING_ROUNDS):
         owner = nearest(learned, centres, 1)[1][:, 0]
         order = np.argsort(owner, kind="stable")
         present, starts = np.unique(owner[order], return_index=True)
-        # Sums of integers below 2^53 are exact in float64, and so the rounded mean is the same everywhere.
+        # Sums of integers below 2^53 are exact in float64, so the rounded mean is the same on every machine.
         sums = np.add.reduceat(learned[order], starts, axis=0, dtype=np.float64)
         sizes = np.diff([*starts, len(learned)])
         centres = centres.copy()

@@ -1,7 +1,7 @@
-"""Out of a local optimum: a few disturbances at once, each of them repaired and then kept or undone by itself.
+"""Escape from local optima: batches of random double-bridge kicks, each repaired, then kept or undone separately.
 
-A disturbance is a double bridge, a move of four edges that lie near each other in space. What is repaired at one place is
-counted for that place. Then the tour is laid back, and only what led to a gain is made once more.
+A kick is a double bridge, a move of four edges that are close in code space. The gains of repairs are credited to the place
+they belong to. Then the tour is rolled back, and only the moves of places with a net gain are replayed.
 """
 
 from collections import defaultdict
@@ -11,17 +11,17 @@ import numpy as np
 from acncodec.planning.circle import Circle
 from acncodec.planning.three_opt import Search
 
-PLACES = 10  # disturbances in a batch: more of them get into each other's way, fewer take more searches
-REPAIRS = 50  # rounds of repairing at most
+PLACES = 10  # kicks in a batch: more interfere with each other, fewer take more searches
+REPAIRS = 50  # maximum rounds of repair
 SEED = 0
-FEWEST = 8  # nodes: all moves in fewer have been looked at
+FEWEST = 8  # nodes: with fewer, all moves have been searched already
 
 
 def kick(circle: Circle, search: Search, batches: int) -> None:
-    """Disturb the circle in so many batches of PLACES; the tour is never longer after one than before."""
+    """Apply `batches` batches of PLACES kicks; no batch makes the tour longer."""
     if circle.open_end < FEWEST:
         return
-    random = np.random.RandomState(SEED)  # whose numbers are frozen, unlike a Generator's
+    random = np.random.RandomState(SEED)  # its stream is frozen across NumPy versions, unlike a Generator's
     for _ in range(batches):
         before = circle.order()
         batch = _Batch(circle, search, circle.bridges(_corners(circle.open_end, search, random)))
@@ -34,7 +34,7 @@ def kick(circle: Circle, search: Search, batches: int) -> None:
 
 
 def _corners(nodes: int, search: Search, random: np.random.RandomState) -> np.ndarray:
-    """Four nodes near each other for each of the PLACES, int64 [PLACES, 4]: a walk along the neighbour graph."""
+    """Four nearby nodes for each of the PLACES, int64 [PLACES, 4]: random walks on the neighbour graph."""
     walk = [(random.random_sample(PLACES) * nodes).astype(np.int64)]
     for _ in range(3):
         walk.append(search.wander(walk[-1], random.random_sample(PLACES)))
@@ -42,14 +42,14 @@ def _corners(nodes: int, search: Search, random: np.random.RandomState) -> np.nd
 
 
 class _Batch:
-    """One batch: every move by the place that it counts for. Places that touch each other's nodes are one."""
+    """One batch: every move by the place it is credited to. Places whose moves share a node are merged."""
 
     def __init__(self, circle: Circle, search: Search, bridges: list[list[int]]) -> None:
         self._circle = circle
         self._search = search
         self._journal: list[tuple[int, list[int]]] = []
-        self._same = list(range(len(bridges)))  # places that are one, as a forest
-        self._owner: dict[int, int] = {}  # of a node that was touched
+        self._same = list(range(len(bridges)))  # merged places, as a union-find forest
+        self._owner: dict[int, int] = {}  # place of every touched node
         self._gains: dict[int, float] = defaultdict(float)
         ends = np.array(bridges, np.int64).reshape(-1, 8)
         gone = [circle.distance(ends[:, a], ends[:, a + 1]) for a in (0, 2, 4, 6)]
@@ -60,7 +60,7 @@ class _Batch:
                 self._enter(place, bridge, gain)
 
     def repair(self) -> None:
-        """Shorten the tour where it was disturbed, until nothing is found."""
+        """Local search around the kicks until no move is found, at most REPAIRS rounds."""
         active = np.array(sorted(self._owner), np.int64)
         for _ in range(REPAIRS):
             if not len(active):
@@ -75,14 +75,14 @@ class _Batch:
             active = np.unique(np.array(again, np.int64))
 
     def gaining(self) -> set[int]:
-        """Places whose moves together have shortened the tour."""
+        """Places whose moves shorten the tour in total."""
         total: dict[int, float] = defaultdict(float)
         for place, gain in self._gains.items():
             total[self._find(place)] += gain
         return {place for place, gain in total.items() if gain > 0}
 
     def replay(self, places: set[int]) -> set[int]:
-        """Make the moves of those places again: the places where one, without the others' moves, is not possible."""
+        """Repeat the moves of those places; returns the places with a move that is infeasible without the others' moves."""
         lost: set[int] = set()
         for entered, nodes in self._journal:
             place = self._find(entered)
@@ -100,7 +100,7 @@ class _Batch:
             self._owner[node] = place
 
     def _find(self, place: int) -> int:
-        """The place that stands for all that are one with it."""
+        """Representative of the places merged with this one."""
         while self._same[place] != place:
             place = self._same[place]
         return place

@@ -1,9 +1,9 @@
-"""A path laid into the lanes of a schedule.
+"""Lays a path into the lanes of a schedule.
 
-The path is cut into as many pieces as the step before the widest one has elements: the leaves. A leaf has one lane or two,
-and these are its piece's halves, one from it onwards and one from it backwards, so that the cut costs nothing. What leads
-from the root to the leaves, the trunk, is a binary tree. It is built from the leaves up: those near each other share a
-parent, and the parent is a code near the middle of both, taken out of a piece.
+The path is cut into as many pieces as there are leaves, the elements of the step before the widest one. A leaf has one or
+two lanes, the halves of its piece: one runs forwards from the leaf and one backwards, so the cut costs nothing. The trunk,
+from the root to the leaves, is a binary tree built bottom-up: leaves close to each other share a parent, a code near their
+midpoint that is taken out of a piece.
 """
 
 from collections import Counter
@@ -15,14 +15,14 @@ from acncodec.planning.schedule import Schedule
 
 
 class Shape(NamedTuple):
-    """Steps before the widest, the last of which are the leaves; and for each leaf the positions of its lane or two."""
+    """Start positions of the steps up to the leaves' (the last); for each leaf the positions of its one or two lanes."""
 
     starts: list[int]
     halves: list[list[np.ndarray]]
 
 
 class Branch(NamedTuple):
-    """A subtree: the code at its root, the kind of its shape, and what hangs on it: a piece by number, or two branches."""
+    """A subtree: the code at its root, its shape's kind, and its content: a piece by number, or two branches."""
 
     code: int
     kind: int
@@ -33,12 +33,12 @@ class Branch(NamedTuple):
 def lay(codes: np.ndarray, path: np.ndarray, schedule: Schedule) -> np.ndarray:
     """order[position] = index of the code there, int64 [N], for `codes` int8/int16 [N, D] and a `path` int64 [N].
 
-    Ties go to the first along the path.
+    Ties go to the first code along the path.
     """
     if max(schedule.sizes) == 1:
         return path.copy()
     shape = _shape(schedule)
-    # A piece holds its leaf, its lanes and, but for the last one, a code for the trunk.
+    # A piece holds its leaf, its lanes and, except for the last piece, a code for the trunk.
     backwards = [len(halves[1]) if len(halves) > 1 else 0 for halves in shape.halves]
     lengths = np.array([1 + sum(map(len, halves)) for halves in shape.halves])
     lengths[:-1] += 1
@@ -63,7 +63,7 @@ def _shape(schedule: Schedule) -> Shape:
     steps = list(schedule)
     widest = schedule.sizes.index(max(schedule.sizes))
     leaves, first = steps[widest - 1], steps[widest]
-    lane = np.arange(-first.start, schedule.count - first.start)  # of each position; the widest step's are 0, 1, ...
+    lane = np.arange(-first.start, schedule.count - first.start)  # lane of each position; 0, 1, ... in the widest step
     for step in steps[widest + 1 :]:
         lane[step.start : step.start + step.size] = lane[step.parents]
     by_lane = np.argsort(lane[first.start :], kind="stable") + first.start
@@ -77,7 +77,7 @@ def _shape(schedule: Schedule) -> Shape:
 def _grow_trunk(
     codes: np.ndarray, pieces: list[np.ndarray], backwards: list[int], shape: Shape
 ) -> tuple[Branch, list[int]]:
-    """The tree over the pieces' leaves, and the codes that it took out of the pieces."""
+    """The trunk over the pieces' leaves, and the codes taken out of the pieces for it."""
     path = np.concatenate(pieces)
     owner = np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
     free = owner < len(pieces) - 1
@@ -91,7 +91,7 @@ def _grow_trunk(
         pairs = list(zip(wanted[::2], wanted[1::2], strict=True))
         above = []
         for one, other in _pair_up(codes, level, Counter(pairs)):
-            # The nearest to the middle m: least |x|^2 - 2mx, which is exact in float32 (neighbours.LARGEST_NORM).
+            # Nearest to the midpoint m: minimises |x|^2 - 2mx, which is exact in float32 (neighbours.LARGEST_NORM).
             twice_middle = codes[[one.code, other.code]].sum(0, dtype=np.int64).astype(np.float32)
             found = int(np.argmin(np.where(free, norms - table @ twice_middle, np.inf)))
             free &= owner != owner[found]
@@ -102,7 +102,7 @@ def _grow_trunk(
 
 
 def _pair_up(codes: np.ndarray, level: list[Branch], kinds: Counter[tuple[int, int]]) -> list[tuple[Branch, Branch]]:
-    """Branches two by two, nearest pairs first, so many of each pair of kinds."""
+    """Pair up branches, nearest pairs first, as many as given of each pair of kinds."""
     at = codes[[branch.code for branch in level]].astype(np.int64)
     squares = np.square(at).sum(1)
     distances = squares[:, None] + squares - 2 * at @ at.T
@@ -122,7 +122,7 @@ def _pair_up(codes: np.ndarray, level: list[Branch], kinds: Counter[tuple[int, i
 
 
 class _Kinds:
-    """Numbers for what makes two subtrees interchangeable: the lengths of a leaf's lanes, or the kinds of two branches."""
+    """Numbers subtree shapes; equal ones are interchangeable. A shape is a leaf's lane lengths, or two branches' kinds."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[int, ...], int] = {}

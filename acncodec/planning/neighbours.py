@@ -1,17 +1,17 @@
-"""Nearest neighbours among integer codes (faiss), the same on every machine."""
+"""Exact nearest neighbours among integer codes (faiss), the same on every machine."""
 
 import faiss
 import numpy as np
 
-# Codes are integers within +-64 in some hundred dimensions: squared distances stay below 2^24, exact in float32.
-LARGEST_NORM = 2**22  # |a|^2 + |b|^2 - 2ab, as faiss sums it, is at most four of these
-LISTED = 32  # neighbours asked of faiss at a time
+# Codes are integers within +-64 in about a hundred dimensions: squared distances stay below 2^24, exact in float32.
+LARGEST_NORM = 2**22  # |a|^2 + |b|^2 - 2ab, as faiss computes it, is at most four times this
+LISTED = 32  # neighbours requested from faiss at a time
 
 
 def nearest(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of `codes` [M, D] to each of `queries` [N, D]: squared distances and indices, both int64 [N, k].
 
-    Sorted by distance, then index. Which of the codes that tie with the k-th are listed is faiss's choice.
+    Sorted by distance, then index. Which codes tied at the k-th distance are listed is up to faiss.
     """
     k = min(k, len(codes))
     distances, indices = faiss.knn(np.ascontiguousarray(queries, np.float32), np.ascontiguousarray(codes, np.float32), k)
@@ -21,23 +21,23 @@ def nearest(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray,
 
 
 def nearest_others(codes: np.ndarray, indices: np.ndarray, k: int) -> np.ndarray:
-    """The k nearest of `codes` [M, D] to each of those at `indices` int64 [N], itself left out: indices int64 [N, k].
+    """The k nearest of `codes` [M, D] to each of those at `indices` int64 [N], excluding itself: indices int64 [N, k].
 
-    From near to far; fewer if there are not so many others.
+    Nearest first; fewer columns if there are fewer other codes.
     """
     _, found = nearest(codes[indices], codes, k + 1)
     own = found == indices[:, None]
-    own[:, -1] |= ~own.any(1)  # if ties hid its own entry, the farthest goes
+    own[:, -1] |= ~own.any(1)  # if ties crowded out its own entry, drop the farthest
     return found[~own].reshape(len(indices), -1)
 
 
 class Shrinking:
-    """A set of codes, int8/int16 [N, D], that is searched and taken from; ties go by index and never by faiss."""
+    """A searchable set of codes, int8/int16 [N, D], that supports removal; ties are broken by index, never by faiss."""
 
     def __init__(self, codes: np.ndarray) -> None:
         if np.square(codes, dtype=np.int64).sum(1).max() > LARGEST_NORM:
             raise ValueError(f"codes with a squared norm above {LARGEST_NORM} have distances inexact in float32")
-        # The first `_left` rows are the set, so faiss sees one array: the last row moves to where one is taken.
+        # The first `_left` rows are the set, contiguous for faiss: the last row moves into the place of a removed one.
         self._codes = codes.astype(np.float32)
         self._indices = np.arange(len(codes))
         self._rows = list(range(len(codes)))
@@ -54,11 +54,11 @@ class Shrinking:
         self._rows[index] = -1
 
     def candidates(self, queries: np.ndarray) -> list[list[tuple[int, int]]]:
-        """For each of `queries` [Q, D] the nearest in the set as (squared distance, index), in that order, at least one.
+        """For each of `queries` [Q, D] at least one nearest code in the set as (squared distance, index), in that order.
 
-        Index -1 ends what is known: all codes not listed before it are at that distance or further.
+        Index -1 ends the list: all codes not listed before it are at that distance or farther.
         """
-        queries, copies = np.unique(queries, axis=0, return_inverse=True)  # siblings, duplicates of one image
+        queries, copies = np.unique(queries, axis=0, return_inverse=True)  # siblings and duplicate images repeat a query
         distances, rows = nearest(queries, self._codes[: self._left], LISTED)
         indices = self._indices[rows]
         if distances.shape[1] < self._left:
@@ -71,7 +71,7 @@ class Shrinking:
         return [found[copy] for copy in copies.ravel()]
 
     def _among_ties(self, query: np.ndarray) -> list[tuple[int, int]]:
-        """Candidates of one query [D] where all that faiss listed tie: a look at every code left."""
+        """Candidates of one query [D] if everything listed by faiss ties: scans all remaining codes."""
         distances = np.square(self._codes[: self._left] - query.astype(np.float32)).sum(1)
         keys = distances.astype(np.int64) * len(self._rows) + self._indices[: self._left]
         keys = np.sort(np.partition(keys, LISTED)[:LISTED])

@@ -1,7 +1,7 @@
-"""Which images go to which part: k-means on a sample of codes (faiss), and prices that make the parts of equal size.
+"""Partitions images into parts of equal size: k-means on a sample of codes (faiss), balanced by per-centroid offsets.
 
-A tour gains from neighbours. Images with similar codes therefore meet in one part, and a part is a set worth a tour. Many
-parts are found in levels, first groups of parts and then those of each group, so that no step sees all of them.
+Tours are shorter among similar images, so a part collects images with similar codes. Large numbers of parts are fitted
+hierarchically, first groups of parts and then the parts of each group, so that no step handles all of them.
 """
 
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-SAMPLE_A_PART = 1024  # codes of the sample for every part, on which centroids and prices are fitted,
-LEAST_SAMPLE_A_PART = 16  # or so many, where parts are many
-MAX_SAMPLE = 1 << 18  # of both, whichever is more
-MAX_FAN = 256  # parts, or groups of parts, of one level
+SAMPLE_A_PART = 1024  # sampled codes per part, on which centroids and prices are fitted,
+LEAST_SAMPLE_A_PART = 16  # or at least this many where there are many parts
+MAX_SAMPLE = 1 << 18  # sampled codes in all, unless LEAST_SAMPLE_A_PART requires more
+MAX_FAN = 256  # parts, or groups of parts, per level
 MAX_FITTED = 1 << 16  # codes on which one level is fitted: bounds memory and time
 ITERATIONS = 20  # of k-means
-ROUNDS = 300  # of prices
-LAST_STEP = 1e-3  # by which a price moves in the end, in mean squared distances to the nearest centroid
-GRID = 16.0  # centroids are multiples of 1 / GRID: then all distances are sums of integers, exact in float64
+ROUNDS = 300  # of subgradient ascent on the prices
+LAST_STEP = 1e-3  # final step size of the prices, in mean squared distances to the nearest centroid
+GRID = 16.0  # centroids are multiples of 1 / GRID, so distances are sums of integers, exact in float64
 BATCH = 1 << 12
 Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Where parts lie in code space: `centroids` float64 [K, D] and `prices` float64 [K], both on a grid.
+    """Parts in code space: `centroids` float64 [K, D], and `prices` float64 [K] added to squared distances; on a grid.
 
-    Where they stand for groups `below` has the partition of each, whose parts are numbered one group after the other.
+    If the centroids are of groups of parts, `below` holds the partition of each group; parts are numbered group by group.
     """
 
     centroids: np.ndarray
@@ -38,7 +38,7 @@ class Partition:
         return sum(each.parts for each in self.below) if self.below else len(self.prices)
 
     def assign(self, codes: np.ndarray) -> np.ndarray:
-        """The part of each of codes [N, D]: the one that is nearest, its price added; int64 [N], the same everywhere."""
+        """The part of each of `codes` [N, D], argmin of squared distance + price: int64 [N], the same on every machine."""
         batches = [self._costs(codes[i : i + BATCH]).argmin(1) for i in range(0, len(codes), BATCH)]
         found = np.concatenate(batches) if batches else np.zeros(0, dtype=np.int64)
         if not self.below:
@@ -51,11 +51,11 @@ class Partition:
         return parts
 
     def _costs(self, codes: np.ndarray) -> np.ndarray:
-        """Squared distances, less each code's own square, and prices: float64 [N, K]."""
+        """Squared distances minus the code's own squared norm, plus prices: float64 [N, K]."""
         return np.square(self.centroids).sum(1) - 2 * codes.astype(np.float64) @ self.centroids.T + self.prices
 
     def arrays(self, name: str = "") -> Arrays:
-        """All of it by name, for a file."""
+        """All arrays by name, for `np.savez`."""
         found = {f"{name}centroids": self.centroids, f"{name}prices": self.prices}
         for i, each in enumerate(self.below):
             found |= each.arrays(f"{name}{i}.")
@@ -63,7 +63,7 @@ class Partition:
 
     @classmethod
     def of(cls, arrays: Arrays, name: str = "") -> "Partition":
-        """Undo `arrays`."""
+        """Inverse of `arrays`."""
         below: list[Partition] = []
         while f"{name}{len(below)}.prices" in arrays:
             below.append(cls.of(arrays, f"{name}{len(below)}."))
@@ -71,12 +71,12 @@ class Partition:
 
 
 def sample_size(parts: int) -> int:
-    """Of how many codes a partition into so many parts should be fitted."""
+    """Number of codes on which to fit a partition into this many parts."""
     return min(SAMPLE_A_PART * parts, max(MAX_SAMPLE, LEAST_SAMPLE_A_PART * parts))
 
 
 def fit(sample: np.ndarray, parts: int, seed: int = 0) -> Partition:
-    """A partition into so many parts by a sample of codes [N, D], N at least `parts`, that loads all parts alike."""
+    """Fit a partition into this many equally loaded parts to a sample of codes [N, D], N >= `parts`."""
     if parts <= MAX_FAN:
         return _level(sample, np.ones(parts), seed)
     groups = min(MAX_FAN, -(-parts // MAX_FAN))
@@ -87,20 +87,20 @@ def fit(sample: np.ndarray, parts: int, seed: int = 0) -> Partition:
     below: list[Partition] = []
     for group, size in enumerate(sizes.tolist()):
         mine = sample[found == group]
-        # A group that has drawn too few codes to find its parts by is fitted on some of all.
+        # A group with fewer sampled codes than parts is fitted on a subset of the whole sample.
         below.append(fit(mine if len(mine) >= size else sample[:: max(1, len(sample) // size)][:size], size, seed))
     return Partition(top.centroids, top.prices, tuple(below))
 
 
 def _level(sample: np.ndarray, shares: np.ndarray, seed: int) -> Partition:
-    """One level, whose members are to be loaded by their shares, 1 on average."""
+    """Fit one level whose members receive loads in proportion to `shares`, 1 on average."""
     sample = sample[:: -(-len(sample) // MAX_FITTED)]
     centroids = np.rint(_kmeans(sample, len(shares), seed) * GRID) / GRID
     return Partition(centroids, _prices(sample, centroids, shares))
 
 
 def _kmeans(sample: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Centroids [K, D]. One thread: with more, sums depend on how many there are."""
+    """Centroids [K, D]. Single-threaded, since float sums depend on the number of threads."""
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
@@ -113,9 +113,9 @@ def _kmeans(sample: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _prices(sample: np.ndarray, centroids: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Prices under which the sample is shared out as wanted, or nearly so: what is too popular becomes dearer.
+    """Per-centroid offsets that balance cluster sizes in proportion to `shares`: an overloaded centroid's price rises.
 
-    Subgradient ascent on the dual of the assignment problem, with the best of all rounds kept.
+    Subgradient ascent on the dual of the assignment problem; returns the round with the lowest maximum load.
     """
     unpriced = Partition(centroids, np.zeros(len(centroids)))
     costs = np.concatenate([unpriced._costs(sample[i : i + BATCH]) for i in range(0, len(sample), BATCH)])

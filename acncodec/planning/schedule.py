@@ -1,8 +1,8 @@
-"""The shape of a schedule, by rule from the number of elements and of lanes: the decoder needs nothing else.
+"""The shape of a schedule, derived from the number of elements and of lanes: the decoder needs nothing else.
 
-A step holds elements that are decoded side by side; positions 0..N-1 are numbered in step order. Both ends are narrow:
-at the decoder's start all parents fan out from one root, and at the encoder's start, which is the decoder's end,
-bits-back can only spend the bits of elements already coded (design, section 4).
+A step holds elements that are decoded in parallel; positions 0..N-1 are numbered in step order. Both ends are narrow: at
+the decoder's start all parents descend from one root, and at the encoder's start, which is the decoder's end, bits-back can
+only consume the bits of elements already coded (design, section 4).
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_LANES = 512
-MAX_PIXELS_IN_STEP = 1 << 19  # of all lanes together: bounds the memory of one step, 400 MB of frequencies for colours
-MIN_STEPS = 16  # fewer, and the ends would be a good part of all
-# Lanes along a tour hang on a trunk of less near ones: with so many steps they cost 0.05 to 0.14 % of all bits of 1-bit
-# MNIST images from 256 to 10,000 (docs/LOG.md).
+MAX_PIXELS_IN_STEP = 1 << 19  # over all lanes: bounds the memory of one step, 400 MB of frequencies for colours
+MIN_STEPS = 16  # with fewer, the narrow ends would be a large share of all steps
+# The lanes of a tour branch off a trunk of less similar images: with this many steps that costs 0.05 to 0.14 % of all bits
+# of 1-bit MNIST images, 256 to 10,000 of them (docs/LOG.md).
 MIN_STEPS_OF_MANY = 64
-MANY_VALUES = 2048  # of an element, beside whose residual the latents are some 0.1 %
+MANY_VALUES = 2048  # of an element; from here on latents are about 0.1 % of its bits
 
 
 class Step(NamedTuple):
-    """Elements at positions start..start+size-1; `parents` int64 [size] are positions in the step before, -1 is none."""
+    """Elements at positions start..start+size-1; `parents` int64 [size] are positions in the step before, -1 for none."""
 
     start: int
     size: int
@@ -30,8 +30,8 @@ class Step(NamedTuple):
 def step_sizes(count: int, lanes: int) -> list[int]:
     """1, 2, 4, ... up to `lanes`, full steps, ... 4, 2, 1; sums to `count`.
 
-    What is left over is one more step, on the way down where it fits by size. Where `count` is too small for both
-    ramps they end at the widest power of two that leaves room for both.
+    A remainder is one more step, placed by size on the way down. If `count` is too small for both ramps, they end at the
+    widest power of two for which both fit.
     """
     doublings = 0
     while 1 << doublings < lanes and 2 * ((2 << doublings) - 1) <= count:
@@ -67,19 +67,19 @@ class Schedule:
         start, size = self._starts[number], self.sizes[number]
         if number == 0:
             return Step(start, size, np.full(size, -1, np.int64))
-        # Lane j hangs on lane j*a//b of the a lanes before: fans out on the way up, spreads evenly on the way down.
+        # Lane j's parent is lane j*a//b of the a lanes before: fans out on the way up, spreads evenly on the way down.
         lanes_before = np.arange(size, dtype=np.int64) * self.sizes[number - 1] // size
         return Step(start, size, self._starts[number - 1] + lanes_before)
 
 
 def choose_lanes(count: int, pixels: int, colours: int, conditional: bool) -> int:
-    """Lanes for `count` elements of `pixels` pixels of so many `colours`: a power of two, the same on every machine.
+    """Lanes for `count` elements of `pixels` pixels, `colours` samples each: a power of two, the same on every machine.
 
-    Only where latents are `conditional` on near parents do more lanes cost more than their ends, and only for small
-    elements is that worth more than the speed.
+    Beyond their narrow ends, more lanes cost bits only if latents are `conditional` on similar parents, and only for small
+    elements does that outweigh the speed.
     """
     if count < 1 or pixels < 1 or colours < 1:
-        raise ValueError(f"lanes need at least one element of at least one value, not {count} of {pixels} x {colours}")
+        raise ValueError(f"count, pixels and colours must be at least 1, not {count}, {pixels} and {colours}")
     steps = MIN_STEPS_OF_MANY if conditional and pixels * colours < MANY_VALUES else MIN_STEPS
     most = max(1, min(MAX_LANES, count // steps, MAX_PIXELS_IN_STEP // pixels))
     return 1 << (most.bit_length() - 1)

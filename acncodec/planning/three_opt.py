@@ -1,7 +1,7 @@
-"""Where a tour can be shortened: exchanges of two or three edges along the neighbour graph.
+"""Local search for shorter tours: exchanges of two or three edges along the neighbour graph.
 
-Among them are all that are known as 2-opt and Or-opt. The best move of every node is sought at once, in arrays; costs are
-integers, so the moves are the same on every machine.
+They include all 2-opt and Or-opt moves. The best move of every node is searched at once, in arrays; costs are integers, so
+the moves are the same on every machine.
 """
 
 from typing import NamedTuple
@@ -14,23 +14,23 @@ SEARCHED_AT_ONCE = 1 << 13  # nodes: bounds the memory of a search
 
 
 class Moves(NamedTuple):
-    """Moves by gain > 0, float64 [M], and nodes int64 [M, 6] as `Circle.make` takes them, the last two -1 if unused."""
+    """Moves with gain > 0, float64 [M], and nodes int64 [M, 6] as for `Circle.make`, the last two -1 if unused."""
 
     gains: np.ndarray
     nodes: np.ndarray
 
 
 class Search:
-    """Seeks moves in a circle through the nodes of a neighbour graph (`graph.neighbour_graph`)."""
+    """Finds improving moves in a tour through the nodes of a neighbour graph (`graph.neighbour_graph`)."""
 
     def __init__(self, circle: Circle, distances: np.ndarray, indices: np.ndarray) -> None:
         self._circle = circle
-        # The open end has no neighbours: itself, too far to gain anything.
+        # The open end has no neighbours: its list is itself at infinite distance, which gains nothing.
         self._lengths = np.concatenate([distances, np.full_like(distances[:1], np.inf)])
         self._neighbours = np.concatenate([indices, np.full_like(indices[:1], circle.open_end)])
 
     def best(self, active: np.ndarray) -> list[tuple[float, list[int]]]:
-        """The best move of each of the nodes `active` [M], where it has one, as node 0: gains and nodes, greatest first."""
+        """The best move of each of the nodes `active` [M] that has one, as (gain, nodes), greatest gain first."""
         chunks = range(0, len(active), SEARCHED_AT_ONCE)
         parts = [self._best(active[start : start + SEARCHED_AT_ONCE]) for start in chunks]
         gains, nodes = np.concatenate([p.gains for p in parts]), np.concatenate([p.nodes for p in parts])
@@ -39,12 +39,12 @@ class Search:
         return list(zip(gains[order].tolist(), trimmed, strict=True))
 
     def wander(self, nodes: np.ndarray, chances: np.ndarray) -> np.ndarray:
-        """One of the neighbours of each of `nodes` [M], by chances from [0, 1)."""
+        """A random neighbour of each of `nodes` [M]; `chances` [M] are uniform in [0, 1)."""
         ranks = (chances * self._neighbours.shape[1]).astype(np.int64)
         return self._neighbours[nodes, ranks]
 
     def _best(self, active: np.ndarray) -> Moves:
-        """The best move of each of the nodes `active` [M] that has one; of those that tie the first found."""
+        """The best move of each of the nodes `active` [M] that has one; the first found in case of ties."""
         found = [moves for way in (1, -1) for moves in self._along(active, way)]
         gains, nodes = np.concatenate([m.gains for m in found]), np.concatenate([m.nodes for m in found])
         order = np.lexsort((-gains, nodes[:, 0]))
@@ -52,16 +52,16 @@ class Search:
         return Moves(gains[kept], nodes[kept])
 
     def _along(self, a: np.ndarray, way: int) -> list[Moves]:
-        """All gaining moves whose first edge leads from nodes `a` [M] along `way`, to node 1; steps count from there."""
+        """Improving moves whose first edge leads from nodes `a` [M] along `way` to node 1; steps are counted from there."""
         circle = self._circle
         b = circle.ahead(a, way)
         gain, row, rank = _positive(circle.distance(a, b)[:, None] - self._lengths[b])
         a, b, c = a[row], b[row], self._neighbours[b[row], rank]
         at = circle.between(b, c, way)
-        apart = at > 1  # else the edge b-c is there already
+        apart = at > 1  # else b-c is a tour edge already
         a, b, c, gain, at = (x[apart] for x in (a, b, c, gain, at))
 
-        # Node 3 before node 2: exchanged at once, or the path turned up to there and a third edge sought.
+        # Node 3 before node 2: either a move of two edges, or reverse the path up to there and search for a third edge.
         d = circle.ahead(c, -way)
         opened = gain + circle.distance(c, d)
         found = [_gaining(opened - circle.distance(d, a), (a, b, c, d))]
@@ -71,7 +71,7 @@ class Search:
         fits = (beyond & (start < circle.size - 1)) | (start < at[row] - 2)
         found.append(self._close(partial, row, e, np.where(beyond, -way, way), fits, (a, b, c, d)))
 
-        # Node 3 after node 2: the nodes up to there are a circle by themselves, opened where node 3 has a neighbour.
+        # Node 3 after node 2: the nodes up to there form a separate cycle, opened at a neighbour of node 3.
         d = circle.ahead(c, way)
         partial, row, e = self._extend(gain + circle.distance(c, d), d)
         start = circle.between(b[row], e, way)
@@ -80,7 +80,7 @@ class Search:
         return found
 
     def _extend(self, opened: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Edges from nodes `d` [M] that leave something of the gain so far, `opened` [M]: the rest, their row and end."""
+        """Edges from nodes `d` [M] that are shorter than the gain so far, `opened` [M]: remaining gain, row and end."""
         gain, row, rank = _positive(opened[:, None] - self._lengths[d])
         return gain, row, self._neighbours[d[row], rank]
 
@@ -93,7 +93,7 @@ class Search:
         fits: np.ndarray,
         first: tuple[np.ndarray, ...],
     ) -> Moves:
-        """Moves that take the third edge from nodes `e` to the neighbour on that `side`, where it `fits`, all [E]."""
+        """Moves whose third removed edge is from nodes `e` to their neighbour on `side`, where it `fits`, all [E]."""
         side = side[fits] if isinstance(side, np.ndarray) else side
         gain, row, e = gain[fits], row[fits], e[fits]
         f = self._circle.ahead(e, side)
@@ -102,12 +102,12 @@ class Search:
 
 
 def shorten(circle: Circle, search: Search, rounds: int) -> None:
-    """Make moves, greatest gain first, for so many rounds of searching or until none is found."""
+    """Apply moves, greatest gain first, for at most `rounds` rounds of search or until none is found."""
     active = np.arange(circle.open_end)
     for _ in range(rounds):
         again: list[int] = []
         for _, nodes in search.best(active):
-            # What others have made impossible is sought anew.
+            # Nodes whose move has become infeasible are searched again.
             again += nodes if circle.make(nodes) else nodes[:1]
         active = np.unique(np.array(again, np.int64))
         if not len(active):
@@ -115,13 +115,13 @@ def shorten(circle: Circle, search: Search, rounds: int) -> None:
 
 
 def _positive(gains: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The positive of `gains` [M, k], their rows and columns."""
+    """The positive entries of `gains` [M, k], with their rows and columns."""
     rows, columns = np.nonzero(gains > 0)
     return gains[rows, columns], rows, columns
 
 
 def _gaining(gains: np.ndarray, columns: tuple[np.ndarray, ...]) -> Moves:
-    """Those of the moves, their nodes by columns [M], that gain."""
+    """The moves with a positive gain; `columns` are their nodes, each [M]."""
     good = np.flatnonzero(gains > 0)
     nodes = np.full((len(good), 6), -1, np.int64)
     for column, node in enumerate(columns):

@@ -1,8 +1,8 @@
-"""The tour: which image stands at which position of a schedule, so that a child's code is near its parent's.
+"""The tour: assigns images to the positions of a schedule so that a child's code is close to its parent's.
 
-A path through all codes is sought first and then laid into the schedule's lanes. Effort is counted in neighbours, rounds
-and batches, never in seconds, so that the same codes give the same tour at each run, on every machine. Squared distance
-stands for the KL between neighbours, which it follows (`benchmarks/planner.py`).
+First a short path through all codes is searched, then it is laid into the schedule's lanes. Effort is counted in
+neighbours, rounds and batches, never in seconds, so that the same codes give the same tour in every run, on every machine.
+Squared distance is a proxy for the KL between neighbours, with which it correlates (`benchmarks/planner.py`).
 """
 
 from typing import NamedTuple
@@ -21,20 +21,18 @@ from acncodec.planning.three_opt import Search, shorten
 
 DEFAULT_EFFORT = 5
 GREEDY_EFFORT = 1
-GREEDY_MOST = (
-    1 << 16
-)  # codes that effort 1 joins step by step, looking at all that are left: its time grows as their square
+GREEDY_MOST = 1 << 16  # codes for which effort 1 uses the greedy tour, whose time is quadratic
 
 
 class Work(NamedTuple):
-    """What an effort stands for: neighbours of a code, rounds of exchanging edges, batches of disturbances."""
+    """What an effort level means: neighbours per code, rounds of edge exchanges, batches of kicks."""
 
     neighbours: int
     rounds: int
     batches: int
 
 
-TO_THE_END = 1000  # rounds: some ten are enough before nothing more is found
+TO_THE_END = 1000  # rounds: in practice about ten until no more moves are found
 EFFORTS = {
     GREEDY_EFFORT: Work(5, 0, 0),
     2: Work(5, 0, 0),
@@ -51,19 +49,19 @@ EFFORTS = {
 def plan_tour(codes: np.ndarray, schedule: Schedule, effort: int = DEFAULT_EFFORT) -> np.ndarray:
     """order[position] = index of the image there, int64 [N], for `codes` int8/int16 [N, D] in steps of the latent grid.
 
-    Effort 1 is the greedy tour for up to GREEDY_MOST codes, 2 a first path, 3 to 5 shorten it, 6 to 9 also disturb it and
-    shorten it again (EFFORTS). Raises ValueError if codes and schedule differ in size, an effort is not from 1 to 9, or
-    codes are too large for exact distances.
+    Effort 1 is the greedy tour for up to GREEDY_MOST codes, 2 the initial path, 3 to 5 add local search, 6 to 9 kicks
+    (EFFORTS). Raises ValueError if codes and schedule differ in size, an effort is not from 1 to 9, or codes are too large
+    for exact distances.
     """
     if len(codes) != schedule.count:
         raise ValueError(f"{len(codes)} codes do not fit a schedule of {schedule.count} elements")
     if effort not in EFFORTS:
-        raise ValueError(f"an effort is from 1 to {max(EFFORTS)}, not {effort}")
+        raise ValueError(f"effort must be from 1 to {max(EFFORTS)}, not {effort}")
     if np.square(codes, dtype=np.int64).sum(1).max() > LARGEST_NORM:
         raise ValueError(f"codes with a squared norm above {LARGEST_NORM} have distances inexact in float32")
     if effort == GREEDY_EFFORT and len(codes) <= GREEDY_MOST:
         return greedy_tour(codes, schedule)
-    # Images of one code follow each other: they would be each other's only neighbours.
+    # Images with equal codes stay together: as separate nodes they would be each other's only neighbours.
     distinct, numbers = np.unique(codes, axis=0, return_inverse=True)
     rank = np.argsort(short_path(distinct, EFFORTS[effort]))
     return lay(codes, np.argsort(rank[numbers.ravel()], kind="stable"), schedule)
@@ -83,7 +81,7 @@ def short_path(codes: np.ndarray, work: Work) -> np.ndarray:
 
 
 def tour_cost(codes: np.ndarray, order: np.ndarray, schedule: Schedule) -> float:
-    """Mean squared distance from parent to child, in squared steps of the latent grid; 0 without any child."""
+    """Mean squared distance from parent to child, in squared steps of the latent grid; 0 if there are no children."""
     parents = np.concatenate([step.parents for step in schedule])
     along = codes[order].astype(np.int64)
     steps = along[1:] - along[parents[1:]]
