@@ -1,4 +1,4 @@
-"""The images of an archive for programs: a sequence, a map-style torch dataset, and a stream that is shared out."""
+"""Access to an archive's images from Python: a sequence, a map-style torch dataset, and a sharded iterable one."""
 
 import bisect
 import itertools
@@ -16,17 +16,17 @@ from acncodec.codec.parts import Parts, Pictures
 from acncodec.coding.selftest import device_of
 from acncodec.errors import DamagedError, InputError
 
-OPEN_PARTS = 2  # kept open, with two decoded blocks each
+OPEN_PARTS = 2  # kept open at once, with two decoded blocks each
 PathLike = str | os.PathLike[str]
 Transform = Callable[[Image.Image], Any]
 
 
 class Images(Sequence[Image.Image]):
-    """The images of an archive in the order of their names, of many parts part by part. A context manager.
+    """The images of an archive in the order of their names, part by part if there are several. A context manager.
 
-    Images are decoded when they are asked for. An image's whole block is decoded and the last two are kept, so that going
-    through in order is fast and random access costs a block each time. Stored files that Pillow does not take for an image
-    are left out. A part is opened when one of its images is asked for.
+    Images are decoded on access. An image's whole block is decoded and the last two blocks are cached, so sequential access
+    is fast and random access decodes a block each time. Stored files that Pillow cannot open as images are left out. A part
+    is opened on the first access to one of its images.
     """
 
     def __init__(self, path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu") -> None:
@@ -39,7 +39,7 @@ class Images(Sequence[Image.Image]):
         self._ends = list(itertools.accumulate(counts))
 
     def _opened(self, number: int) -> Pictures:
-        """A part; of those that are open the oldest makes room for it."""
+        """A part, opened if it is not, closing the oldest if too many are open."""
         self._require_open()
         if number not in self._open:
             while len(self._open) >= OPEN_PARTS:
@@ -48,7 +48,7 @@ class Images(Sequence[Image.Image]):
         part, manifest = self._open[number], self._parts.manifest
         if manifest and len(part.entries) != manifest.parts[number].pictures:
             name = self._parts.name(number)
-            raise DamagedError(f"Pillow opens other images of '{name}' than it did where the archive was made")
+            raise DamagedError(f"the images that Pillow opens in '{name}' differ from those when the archive was made")
         return part
 
     def _require_open(self) -> None:
@@ -57,7 +57,7 @@ class Images(Sequence[Image.Image]):
 
     @cached_property
     def names(self) -> list[str]:
-        """Paths of all images; of many parts all are opened for them."""
+        """Paths of all images; opens every part."""
         each = (self._opened(number) for number in range(len(self._parts)))
         return [os.fsdecode(entry.name) for part in each for entry in part.entries]
 
@@ -69,18 +69,18 @@ class Images(Sequence[Image.Image]):
     @overload
     def __getitem__(self, index: slice) -> list[Image.Image]: ...
     def __getitem__(self, index: int | slice) -> Image.Image | list[Image.Image]:
-        """The image at a place, as Pillow opens its file. Raises DamagedError, ModelMissingError, InputError."""
+        """The image at an index, as Pillow opens its file. Raises DamagedError, ModelMissingError, InputError."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
-            raise IndexError(f"there are {len(self)} images, none with index {index}")
+            raise IndexError(f"index {index} is out of range for {len(self)} images")
         number = bisect.bisect_right(self._ends, place)
         part = self._opened(number)
         return part.read(part.entries[place - (self._ends[number - 1] if number else 0)])
 
     def share(self, index: int, count: int) -> Iterator[Image.Image]:
-        """The images of every `count`-th block, from number `index` on, so that no block is decoded for two shares."""
+        """The images of every `count`-th block, from block `index` on, so that no block is decoded for two shares."""
         self._require_open()
         first = 0
         for number in range(len(self._ends)):
@@ -88,7 +88,7 @@ class Images(Sequence[Image.Image]):
             mine = {section for section in range(sections) if (first + section) % count == index}
             first += sections
             if mine:
-                with self._parts.open(number) as archive:  # for itself: nobody else closes it
+                with self._parts.open(number) as archive:  # opened separately, so that no other access closes it
                     part = Pictures(archive)
                     yield from (part.read(entry) for entry in part.within(mine))
 
@@ -110,15 +110,15 @@ class Images(Sequence[Image.Image]):
 
 
 def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu") -> Images:
-    """Open an archive's images; `models` are files to look for its models, beside the bundled ones. Raises as `Images`."""
+    """Open an archive's images; `models` are model files to search beside the bundled ones. Raises as `Images`."""
     return Images(path, models, device)
 
 
 class AcnDataset(Dataset[Any]):
-    """A map-style dataset of an archive's images, `transform(image)` if there is one.
+    """A map-style dataset of an archive's images, passed through `transform` if given.
 
-    Every worker process opens the archive for itself and keeps a few decoded blocks: sample within blocks, make these
-    small, or take `stream`.
+    Every worker process opens the archive itself and caches a few decoded blocks. For speed, sample within blocks, make
+    blocks small, or use `stream`.
     """
 
     def __init__(self, path: PathLike, transform: Transform | None = None, models: Iterable[PathLike] = ()) -> None:
@@ -141,7 +141,7 @@ class AcnDataset(Dataset[Any]):
         return self.images.names
 
     def stream(self) -> "AcnStream":
-        """The same images as an iterable dataset, shared out among the workers of all ranks."""
+        """The same images as an iterable dataset, sharded over the workers of all ranks."""
         return AcnStream(self)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,10 +156,10 @@ class AcnDataset(Dataset[Any]):
 
 
 class AcnStream(IterableDataset[Any]):
-    """The images of an archive once, in the order of its blocks.
+    """An iterable dataset of an archive's images, each once, in the order of its blocks.
 
-    Blocks are dealt out among the ranks of torch.distributed, if that is initialised when the stream is made, and within a
-    rank among the workers of its DataLoader: no block is decoded twice. Shares differ in size by up to a block.
+    Blocks are distributed over the ranks of torch.distributed, if it is initialised when the stream is made, and within a
+    rank over the workers of its DataLoader: no block is decoded twice. Shares differ in size by up to a block.
     """
 
     def __init__(self, dataset: AcnDataset) -> None:

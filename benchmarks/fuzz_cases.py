@@ -156,7 +156,7 @@ def make_material(folder: Path) -> list[Material]:
 def _compress(source: Path, target: Path, models: list[Model], options: Options) -> None:
     """By every method, whatever would be smallest."""
     chosen = mock.patch("acncodec.codec.compress.Pricing", Pricing)
-    with chosen, mock.patch("acncodec.codec.compress.smaller_as_files", lambda found, choices, size: False):
+    with chosen, mock.patch("acncodec.codec.compress.smaller_as_files", return_value=False):
         compress(source, target, models, options, unwatched)
 
 

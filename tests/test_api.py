@@ -157,6 +157,7 @@ def test_a_model_codes_prices_and_draws(digits: np.ndarray) -> None:
             model.codes(wrong)
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_on_arrays(digits: np.ndarray, tmp_path: Path) -> None:
     many = np.concatenate([digits, digits[:, ::-1], digits[:, :, ::-1]])
     model = acncodec.Model.train(many, tmp_path / "own.safetensors", minutes=0.02, start="mnist-1bit")

@@ -19,6 +19,7 @@ def photograph(height: int, width: int) -> np.ndarray:
     return (np.stack(planes, -1) + random.normal(0, 9, (height, width, 3))).clip(0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("free_networks")
 def test_figures_are_of_images_not_of_tiles(tmp_path: Path) -> None:
     root = tmp_path / "photos"

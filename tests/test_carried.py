@@ -127,6 +127,7 @@ def learnt(base, groups: list[np.ndarray], steps: int) -> Trainer:
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fine", [False, True])
 def test_a_model_adapts_to_what_it_is_shown(fine: bool) -> None:
     base, group = tiny_model(2, calm=True, fine=fine), np.stack(stripes(400))
@@ -196,6 +197,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapting, "adapt", steps)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_adapting_makes_an_archive_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pricing, "RAW_HOPE", 0.0)  # LZMA would beat networks as small as these
@@ -217,6 +219,7 @@ def test_adapting_makes_an_archive_smaller(tmp_path: Path, monkeypatch: pytest.M
     assert whole.stat().st_size > adapted.stat().st_size
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_adapting_that_does_not_pay_leaves_the_archive_as_it_is(source: Path, tmp_path: Path) -> None:
     base = tiny_model(2, calm=True)

@@ -165,6 +165,7 @@ def test_extract_what_is_not_there(archive: Path, options: list[str], tmp_path: 
     assert not (tmp_path / "some").exists()
 
 
+@pytest.mark.slow
 def test_selftest() -> None:
     done = good("selftest", "--json", "--device", "cpu")
     result = json.loads(done.out)
@@ -393,6 +394,7 @@ def test_wrong_usage_exits_with_2(tmp_path: Path) -> None:
 
 
 def interrupted(*_: object, **__: object) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
     os.kill(os.getpid(), signal.SIGINT)
     signal.sigtimedwait([], 1)  # the signal comes before this ends
 

@@ -56,6 +56,7 @@ def program(code: str, names: dict[str, Any]) -> str:
     return out.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_and_programs_run_as_printed(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a copy of what they need, one after the other; every line of a text block is in what ran before it."""
@@ -131,6 +132,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return root, root.with_suffix(".acn")
 
 
+@pytest.mark.slow
 def test_every_command_prints_the_keys_that_are_documented(small: tuple[Path, Path], tmp_path: Path) -> None:
     root, archive = small
     model, picture = "mnist-1bit", tmp_path / "sheet.png"

@@ -52,6 +52,7 @@ def invoke(out: Path, *arguments: str) -> Any:
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_steps_make_tables_and_figures_once(tmp_path: Path) -> None:
     only = [part for name in STEPS for part in ("--only", name)]

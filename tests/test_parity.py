@@ -447,6 +447,7 @@ def capabilities() -> list[str]:
     return known[: known.index(mine) + 1] if mine in known else ["default"]
 
 
+@pytest.mark.slow
 def test_every_capability_of_this_processor_agrees() -> None:
     source = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))

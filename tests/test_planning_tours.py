@@ -217,6 +217,7 @@ def test_lanes_cost_less_than_greedily(lanes: int) -> None:
     assert planned < 0.96 * tour_cost(codes, greedy_tour(codes, schedule), schedule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exhaustive", [graph.EXHAUSTIVE, 500])
 def test_threads_and_runs_do_not_matter(exhaustive: int) -> None:
     codes, schedule = draw_codes(9, 1500, 6, 8), Schedule(1500, 64)

@@ -174,9 +174,7 @@ def test_a_cluster_that_is_lost_is_told(source: Path, head: Head, tmp_path: Path
     end(head.process)
     _, errors = driver.communicate(timeout=SECONDS)
     assert driver.returncode == 2
-    assert errors.decode().splitlines() == [
-        "acncodec: the connection to the cluster was lost; give --resume to go on with what is done"
-    ]
+    assert errors.decode().splitlines() == ["acncodec: the connection to the cluster was lost; give --resume to continue"]
 
 
 def test_what_is_no_client_server_is_told(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,7 @@ def data_of(text: str) -> Any:
     return json.loads(found[1])
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched() -> None:
     text = page(sample())
     code = text.replace(json.dumps(sample()["groups"]), "")

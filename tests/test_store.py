@@ -249,6 +249,7 @@ def body_of(contents: list[bytes]) -> bytes:
     return varints(*runs, *map(len, contents)) + b"".join(contents)
 
 
+@pytest.mark.slow
 def test_what_a_bomb_holds_is_told_and_read_in_little_memory() -> None:
     bomb = raw_lzma(varints(0, 1, 300_000_000) + bytes(300_000_000), bits=16)
     tracemalloc.start()

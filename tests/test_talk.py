@@ -66,6 +66,7 @@ def test_standard_output_takes_one_thing(digits: Path) -> None:
     assert "not both" in refused.err
 
 
+@pytest.mark.slow
 def test_archives_are_kept_from_terminals(digits: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("pseudo-terminals are a thing of POSIX")

@@ -92,6 +92,7 @@ def test_resume_is_exact(stop: int, levels: int, colours: int, tmp_path: Path) -
     assert torch.equal(expected["counters"][:3], got["counters"][:3])  # the fourth is the time it took
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("levels", "colours", "share"), [(2, 1, 0.7), (256, 1, 0.95), (256, 3, 0.85)])
 def test_training_learns(levels: int, colours: int, share: float) -> None:
     losses = run(trainer(60, levels, colours))
@@ -264,6 +265,7 @@ def test_session_writes_a_model_and_removes_its_checkpoint(folder: Path, tmp_pat
         train(replace(wish, resume=True, overwrite=True), watcher)
 
 
+@pytest.mark.slow
 def test_the_nearest_model_is_the_start(folder: Path, tmp_path: Path) -> None:
     """Not one that is for other images, nor one under which these are larger."""
     own = train(Wish(Folder(folder), tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
@@ -358,6 +360,7 @@ def test_large_pictures_are_trained_on_in_tiles() -> None:
     assert {part.shape for part in elements(np.zeros((320, 129, 3), np.uint8))} == {(32, 26, 3), (32, 25, 3)}
 
 
+@pytest.mark.slow
 def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
     done = train(Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
     value = worth(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)

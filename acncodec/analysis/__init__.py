@@ -1,1 +1,1 @@
-"""What images cost under models and under other codecs, and what models imagine: the paper's tables, and benchmarks."""
+"""Costs of images under models and other codecs, and images sampled from models: the paper's tables, and benchmarks."""

@@ -1,4 +1,4 @@
-"""A directory in numbers: acncodec's archives of it, ordered and not, beside what other tools make of it."""
+"""Benchmark of a directory: acncodec's archives, ordered and unordered, beside those of other tools."""
 
 import base64
 import io
@@ -30,9 +30,9 @@ from acncodec.nets.model import Model
 SHOWN = 2500  # images of a group on the map and the sheet, evenly spaced along the tour
 THUMBNAIL = 48  # pixels of a thumbnail's side, at most
 COLUMNS = 50
-EXTREMES = 12  # cheapest and dearest images
+EXTREMES = 12  # cheapest images shown, and as many of the most expensive
 
-WAYS = (  # of sending a directory: what they are called, what becomes of names, in which order
+WAYS = (  # of archiving a directory: label, handling of names, order
     ("names dropped (set)", head.NAMES_DROP, None),
     ("folders kept", head.NAMES_FOLDERS, None),
     ("every path kept", head.NAMES_KEEP, None),
@@ -42,14 +42,14 @@ WAYS = (  # of sending a directory: what they are called, what becomes of names,
 
 @dataclass(frozen=True)
 class Bench:
-    """`table`, `order` and `ledger` as `acncodec bench --json` prints them, and the images that the report shows."""
+    """The figures that `acncodec bench --json` prints, and the images that the report shows."""
 
     figures: dict[str, Any]
     groups: list[Toured]
 
 
 def bench(root: Path, models: list[Model], model_files: list[Path], device: torch.device, progress: Progress) -> Bench:
-    """Compress a directory in every way, decode and check each archive, and let other tools have a go.
+    """Compress a directory in every way, decode and check each archive, and run other tools on it.
 
     Raises InputError, OutputError, ExactnessError.
     """
@@ -107,14 +107,14 @@ def _row(name: str, info: dict[str, Any], encode_seconds: float, decode_seconds:
 
 
 def _image_bytes(done: Compressed) -> int:
-    """Bytes of the files, as they were found, that are images which could be taken apart."""
+    """Total size, as found, of the files that could be parsed as images."""
     found = done.collection
     files = zip(found.sizes, found.content_of, strict=True)
     return sum(size for size, content in files if found.contents[content].picture)
 
 
 def _order(groups: list[Toured], count: int) -> dict[str, float] | None:
-    """Bits of modelled images on average: along the tour, without it, and the most that an order can be worth."""
+    """Mean bits of modelled images: along the tour, without it, and the bound on what an order can save."""
     if not count:
         return None
     ordered = sum(float((group.residual + group.latent).sum()) for group in groups)
@@ -127,7 +127,7 @@ def _order(groups: list[Toured], count: int) -> dict[str, float] | None:
 
 
 def report_data(found: Bench) -> dict[str, Any]:
-    """What `acncodec.report.page` shows: all figures, and the images with their codes and costs."""
+    """The data that `acncodec.report.page` shows: all figures, and the images with their codes and costs."""
     shown = [_group(group) for group in found.groups]
     return {**found.figures, "groups": shown, **_extremes(found.groups)}
 
@@ -171,7 +171,7 @@ def _atlas(cells: list[Image.Image]) -> Image.Image:
 
 
 def _extremes(groups: list[Toured]) -> dict[str, list[dict[str, Any]]]:
-    """The cheapest and the dearest images by bits a value, first each other's group."""
+    """The cheapest and the most expensive images of all groups, by bits a value."""
     costs = [
         (float(bits) / group.images[0].size, g, i)
         for g, group in enumerate(groups)

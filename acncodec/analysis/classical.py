@@ -1,7 +1,7 @@
-"""What classical lossless codecs make of a set of images: one image a file, one mosaic of all, or one solid stream.
+"""Classical lossless codecs on a set of images: one file per image, one mosaic of all, or one solid stream.
 
-Every figure is the size of what the codec wrote, its own headers included. Encoding and decoding are timed, from memory to
-memory on one thread, and all that is decoded is compared with the input outside the timed regions.
+Every size is that of the codec's output, its headers included. Encoding and decoding are timed, from memory to memory on
+one thread, and all decoded data is compared with the input outside of the timed regions.
 """
 
 import bz2
@@ -23,7 +23,7 @@ from PIL import Image
 
 
 def _where_installed(module: str) -> Any:
-    """The module, or None: codecs of the extra `bench` are compared where they are."""
+    """The module, or None if it is not installed: codecs of the extra `bench` are optional."""
     return import_module(module) if find_spec(module) else None
 
 
@@ -36,17 +36,17 @@ Made = TypeVar("Made")
 
 WEBP_MAX_SIDE = 16383
 # At efforts 7 and 9, libjxl 0.11 streams a picture with a longer side piece by piece, which costs 17 % on 8-bit MNIST:
-# so there JPEG XL gets mosaics of up to that side, its better case. Effort 10 takes every picture as a whole.
+# so JPEG XL gets mosaics of up to that side there, its better case. Effort 10 codes every picture as a whole.
 JXL_MAX_SIDES = {7: 2048, 9: 2048, 10: None}
-PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # of the pictures that image codecs are given
+PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")  # of Pillow, for pictures given to image codecs
 
 
 @dataclass(frozen=True)
 class Result:
     """Size and times of one codec in one arrangement, for the whole set.
 
-    Bits and seconds (wall clock, one thread) stand for all images; they were measured on `measured_on` of them and scaled
-    up where that is fewer. `streams` is the number of files: more than 1 for a mosaic that had to be split.
+    Bits and seconds (wall clock, one thread) are for all images, measured on `measured_on` of them and scaled up if that
+    is fewer. `streams` is the number of files: more than 1 for a mosaic that had to be split.
     """
 
     codec: str
@@ -60,7 +60,7 @@ class Result:
 
 @dataclass(frozen=True)
 class StreamCodec:
-    """A codec of bytes."""
+    """A codec of byte strings."""
 
     name: str
     encode: Callable[[bytes], bytes]
@@ -69,7 +69,7 @@ class StreamCodec:
 
 @dataclass(frozen=True)
 class PictureCodec:
-    """A codec of one picture in one of PLAIN_MODES; to decode, it is told the mode, which not every format keeps."""
+    """A codec of pictures in PLAIN_MODES; `decode` takes the mode, which not every format stores."""
 
     name: str
     encode: Callable[[Image.Image], bytes]
@@ -79,10 +79,10 @@ class PictureCodec:
 
 
 def measure(images: np.ndarray, bilevel: bool, sample: int = 1000) -> list[Result]:
-    """Results of every codec at hand on uint8 [N, H, W], which holds 0 and 1 if `bilevel`; see `missing` for the rest.
+    """Results of every available codec on uint8 [N, H, W], which holds 0 and 1 if `bilevel`; see `missing` for others.
 
     The solid streams are the pixels in order, a byte each, or a bit each if `bilevel`. Slow codecs code about `sample`
-    single images, evenly spaced: the first ones would not do, as the first half of the MNIST test set is the cleaner.
+    single images, evenly spaced, since the first half of the MNIST test set is cleaner than the second.
     """
     stream, pictures = stream_of(images, bilevel), [picture_of(image, bilevel) for image in images]
     results = [solid(codec, stream, len(images)) for codec in stream_codecs()]
@@ -103,7 +103,7 @@ def missing() -> list[str]:
 
 
 def stream_codecs() -> list[StreamCodec]:
-    """The codecs of bytes that this machine has."""
+    """The codecs of byte strings that are available."""
     codecs = [
         StreamCodec("xz 9e", partial(lzma.compress, preset=9 | lzma.PRESET_EXTREME), lzma.decompress),
         StreamCodec("bz2 9", partial(bz2.compress, compresslevel=9), bz2.decompress),
@@ -118,7 +118,7 @@ def stream_codecs() -> list[StreamCodec]:
 
 
 def picture_codecs() -> list[PictureCodec]:
-    """The codecs of pictures that this machine has."""
+    """The codecs of pictures that are available."""
     codecs = [
         PictureCodec("PNG", _png_encode, _png_decode, slow=False),
         PictureCodec("WebP", _webp_encode, _webp_decode, max_side=WEBP_MAX_SIDE),
@@ -134,7 +134,7 @@ def picture_codecs() -> list[PictureCodec]:
 def mosaics(images: np.ndarray, max_side: int | None = None) -> Iterator[np.ndarray]:
     """Pictures, uint8, that hold [N, H, W] or [N, H, W, 3] row by row in near-square grids, zeros after the last.
 
-    All images share one picture unless a side would exceed `max_side` pixels; then as many pictures as that takes.
+    All images share one picture unless a side would exceed `max_side` pixels; then as many pictures as needed.
     """
     height, width, *colours = images.shape[1:]
     per_picture = len(images) if max_side is None else min(max_side // height, max_side // width) ** 2
@@ -166,7 +166,7 @@ def picture_of(samples: np.ndarray, bilevel: bool) -> Image.Image:
 
 
 def samples_of(picture: Image.Image) -> np.ndarray:
-    """What image codecs are given: uint8 [H, W] or [H, W, C]; palettes and masks as the colours that they mean."""
+    """Samples given to image codecs: uint8 [H, W] or [H, W, C], palettes and masks expanded to colours."""
     mode = picture.mode
     if picture.has_transparency_data:
         mode = "LA" if mode in ("L", "LA") else "RGBA"
@@ -201,7 +201,7 @@ def per_image(codec: PictureCodec, pictures: Sequence[Image.Image], sample: int)
 
 
 def mosaic(codec: PictureCodec, images: np.ndarray, bilevel: bool) -> Result:
-    """All images, uint8 [N, H, W] or [N, H, W, C], side by side in as few pictures as the codec takes well."""
+    """All images, uint8 [N, H, W] or [N, H, W, C], as mosaics, in as few pictures as the codec handles well."""
     pictures = [picture_of(picture, bilevel) for picture in mosaics(images, codec.max_side)]
     codes, encode_seconds, decode_seconds = _in_and_out(codec, pictures)
     bits = 8 * sum(map(len, codes))
@@ -222,12 +222,12 @@ def picture_codec(name: str) -> PictureCodec:
 
 
 def check(codec: PictureCodec, picture: Image.Image, code: bytes) -> None:
-    """Raise RuntimeError unless a code gives its picture back."""
+    """Raise RuntimeError unless `code` decodes to `picture`."""
     _require_same(codec, picture, codec.decode(code, picture.mode))
 
 
 def _in_and_out(codec: PictureCodec, pictures: Sequence[Image.Image]) -> tuple[list[bytes], float, float]:
-    """One code a picture, and the seconds that encoding and decoding all of them took."""
+    """One code per picture, and the seconds for encoding and for decoding all of them."""
     codes, encode_seconds = timed(codec.encode, pictures)
     modes = [picture.mode for picture in pictures]
     decoded, decode_seconds = timed(lambda coded: codec.decode(*coded), list(zip(codes, modes, strict=True)))
@@ -237,7 +237,7 @@ def _in_and_out(codec: PictureCodec, pictures: Sequence[Image.Image]) -> tuple[l
 
 
 def timed(work: Callable[[Given], Made], things: Iterable[Given]) -> tuple[list[Made], float]:
-    """What `work` makes of each thing, and the seconds that all of them took."""
+    """The result of `work` for each thing, and the seconds for all of them."""
     start = time.perf_counter()
     made = [work(thing) for thing in things]
     return made, time.perf_counter() - start
@@ -259,7 +259,7 @@ def _zstd_package_encode(level: int, data: bytes) -> bytes:
 
 
 def _zstd_program_encode(level: int, data: bytes) -> bytes:
-    # The size is told, as the package knows it too: it sets the match finder up for input of that length.
+    # Pass the size, which the package knows too: it tunes the match finder to the input's length.
     command = ["zstd", "-q", "-c", "--ultra", f"-{level}", "-T1", "--no-check", f"--stream-size={len(data)}"]
     return subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
 
@@ -281,7 +281,7 @@ def _png_decode(code: bytes, mode: str) -> Image.Image:
 
 
 def _webp_encode(picture: Image.Image) -> bytes:
-    # WebP knows only colour; its palette and its channel transforms take the repetition out again.
+    # WebP stores only colour; its palette and channel transforms remove the redundancy.
     buffer = io.BytesIO()
     colours = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     colours.save(buffer, "WEBP", lossless=True, quality=100, method=6, exact=True)
@@ -291,11 +291,11 @@ def _webp_encode(picture: Image.Image) -> bytes:
 def _webp_decode(code: bytes, mode: str) -> Image.Image:
     picture = Image.open(io.BytesIO(code))
     picture.load()
-    return picture  # in colour, also what was grey: the decoder's own output
+    return picture  # always in colour, even if it was grey: the decoder's own output
 
 
 def _jxl_encode(effort: int, picture: Image.Image) -> bytes:
-    # The bare codestream: the container would add 40 bytes to every file and carry nothing.
+    # The bare codestream: the container would add 40 bytes to every file and no information.
     bits = 1 if picture.mode == "1" else 8
     code = imagecodecs.jpegxl_encode(
         samples_of(picture), effort=effort, lossless=True, bitspersample=bits, usecontainer=False, numthreads=1

@@ -1,4 +1,4 @@
-"""What images cost under a model, by theory, in nats: the terms of ACN's Tables 1, 2 and 4 to 7."""
+"""Theoretical cost of images under a model, in nats: the terms of ACN's Tables 1, 2 and 4 to 7."""
 
 import math
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 
 NEIGHBOURS = (1, 5, 10)  # K of Table 1
-GREEDY = 1  # the effort whose tour is the paper's: always to the nearest that is left
-NATS = math.log(2)  # in a bit
+GREEDY = 1  # the effort whose tour is the paper's: always to the nearest unvisited image
+NATS = math.log(2)  # per bit
 
 
 @dataclass(frozen=True)
 class Costs:
     """Means over images of `dims` values each, nats an image.
 
-    `kl_neighbours` is the KL from one of the K nearest images, by K, all being as likely; `kl_greedy` and `kl_tour` are
-    those along a greedy and an improved tour, whose first image is left out; `kl_unconditional` is that under the
-    unconditional prior. `order` is ln(N!) / N: the most by which a set can cost less than a sequence.
+    `kl_neighbours` is by K the KL from one of the K nearest images, chosen uniformly; `kl_greedy` and `kl_tour` are the KL
+    along a greedy and an improved tour, without the first image; `kl_unconditional` is the KL under the unconditional
+    prior. `order` is ln(N!) / N: the most by which a set can cost less than a sequence.
     """
 
     images: int
@@ -82,7 +82,7 @@ def kl_to_neighbours(model: Model, codes: np.ndarray, counts: tuple[int, ...]) -
 
 
 def kl_along(model: Model, codes: np.ndarray, order: np.ndarray) -> float:
-    """Mean KL of codes int16 [N, D] from one to the next in an order, int64 [N]: nats an image, the first left out."""
+    """Mean KL between consecutive codes int16 [N, D] in an order, int64 [N]: nats an image, without the first."""
     return _mean_kl(model, codes, order[1:], order[:-1])
 
 

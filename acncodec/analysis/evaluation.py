@@ -1,4 +1,4 @@
-"""A model on a directory of images: what theory says that they cost, and what a real archive takes."""
+"""Evaluation of a model on a directory of images: theoretical costs, and the size of a real archive."""
 
 import tempfile
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from acncodec.training.pictures import KINDS, read_pictures
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`costs` in theory, and the bits of an archive of the same images without names, all that there are of it."""
+    """Theoretical `costs`, and the total bits of an archive of the same images without names."""
 
     costs: Costs
     archive_bits: int
 
 
 def images_for(model: Model, root: Path) -> np.ndarray:
-    """The images below `root` that a model is for, of the size that most have: uint8 [N, H, W, colours], by name.
+    """The images below `root` that a model is for, of the most frequent size: uint8 [N, H, W, colours], by name.
 
-    Raises InputError if there are not two.
+    Raises InputError if there are fewer than two.
     """
     wanted = model.arch.levels, model.arch.colours
     kind = next(kind for kind, sizes in KINDS.items() if (sizes["levels"], sizes.get("colours", 1)) == wanted)
@@ -53,6 +53,6 @@ def evaluate(model: Model, images: np.ndarray, progress: Progress, effort: int =
 
 
 def as_picture(image: np.ndarray, levels: int) -> Image.Image:
-    """An image uint8 [H, W, 1, 3 or 4] as Pillow has it, 1-bit for 2 levels."""
+    """An image uint8 [H, W, 1, 3 or 4] as a Pillow image, 1-bit for 2 levels."""
     flat = image[..., 0] if image.shape[-1] == 1 else image
     return Image.fromarray(flat.astype(bool) if levels == 2 else flat)

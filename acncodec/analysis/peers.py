@@ -1,4 +1,4 @@
-"""What other tools make of a whole directory: archivers of its files, and image codecs of its images."""
+"""Other tools on a whole directory: archivers on its files, and image codecs on its images."""
 
 import io
 import lzma
@@ -26,7 +26,7 @@ from acncodec.codec.progress import Progress
 from acncodec.errors import InputError
 from acncodec.images.scan import read_file, scan
 
-SAMPLE = 1000  # images that slow codecs are tried on, evenly spaced
+SAMPLE = 1000  # images that image codecs are measured on, evenly spaced
 XZ = 9 | lzma.PRESET_EXTREME
 PICTURE_CODECS = ("WebP", "JPEG XL e7")
 STREAM_CODECS = ("xz 9e", "zstd 19")
@@ -35,7 +35,7 @@ ZIP = "zip, deflate 9"
 
 @dataclass(frozen=True)
 class Peer:
-    """What a tool makes of all files: `size` in bytes, seconds by the clock on one thread, and how they were measured."""
+    """A tool's result for all files: `size` in bytes, wall-clock seconds on one thread, and how they were measured."""
 
     name: str
     size: int
@@ -45,9 +45,9 @@ class Peer:
 
 
 def opened(data: bytes) -> Image.Image | None:
-    """A file's picture as Pillow decodes it; None for what is no image, is damaged, or is a JPEG, which stays one.
+    """A file's picture as Pillow decodes it; None if it is not an image, is damaged, or is a JPEG, which is kept as it is.
 
-    None, too, for a mode that image codecs do not have, such as bilevel with a mask.
+    Also None for a mode that image codecs lack, such as bilevel with a mask.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -68,7 +68,7 @@ class _File:
 
 
 def _tar(files: list[_File], raw: bool) -> bytes:
-    """All files, by name; `raw`: images as a line of mode and size, their palette and their samples."""
+    """A tar archive of all files, by name; with `raw`, images as `raw_samples`."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for file in files:
@@ -80,9 +80,9 @@ def _tar(files: list[_File], raw: bool) -> bytes:
 
 
 def peers(root: Path, progress: Progress, sample: int = SAMPLE) -> tuple[list[Peer], list[str]]:
-    """All tools that this machine has, every one's output decoded and compared; and why one that failed is left out.
+    """Results of all available tools, with every output decoded and compared; and notes on those left out.
 
-    Image codecs are tried on about `sample` images, evenly spaced, and scaled up.
+    Image codecs are measured on about `sample` images, evenly spaced, and scaled up.
     """
     failed = missing()
     streams = [codec for codec in stream_codecs() if codec.name in STREAM_CODECS]
@@ -108,7 +108,7 @@ def peers(root: Path, progress: Progress, sample: int = SAMPLE) -> tuple[list[Pe
     for picture_codec in single if pictures else []:
         try:
             result = per_image(picture_codec, pictures, sample)
-        except (OSError, RuntimeError, ValueError) as error:  # as WebP of what is wider than it can be
+        except (OSError, RuntimeError, ValueError) as error:  # such as WebP for images above its maximum size
             failed.append(f"{picture_codec.name} is left out: {error}")
             advance(1)
             continue

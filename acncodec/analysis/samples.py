@@ -1,6 +1,6 @@
-"""Images that a model imagines: samples, reconstructions and daydreams (ACN, section 3.2 and Figures 1, 4 to 13).
+"""Sampling images from a model: samples, reconstructions and daydreams (ACN, section 3.2 and Figures 1, 4 to 13).
 
-To decode random bits is to sample. So sampling is what Bob does, with dice in the place of his stack.
+Decoding random bits is sampling, so this runs Bob's decoder with a random generator in place of the stack.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from acncodec.nets.model import Model
 
 
 class Dice:
-    """Random symbols, asked for as of a `Stack`; the same seed gives the same.
+    """Random symbols through the interface of a `Stack`; the same seed gives the same symbols.
 
-    At a `temperature` below 1 what is likely comes more often than it should, at 0 always the likeliest.
+    A `temperature` below 1 favours likely symbols; 0 always gives the most likely one.
     """
 
     def __init__(self, seed: int, temperature: float = 1.0) -> None:
@@ -25,7 +25,7 @@ class Dice:
         self.ran_dry = False
 
     def pop(self, frequencies: np.ndarray) -> np.ndarray:
-        """A symbol for each row of frequencies [n, K]: int32 [n]."""
+        """Draw a symbol for each row of frequencies [n, K]: int32 [n]."""
         if self._temperature == 0:
             return frequencies.argmax(1).astype(np.int32)
         weights = np.asarray(frequencies, np.float64)
@@ -39,28 +39,28 @@ class Dice:
         return self.pop(np.broadcast_to(frequencies, (count, len(frequencies))))
 
     def push(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
-        """Bits that are given back are of no use here."""
+        """Does nothing: there is no stack to return bits to."""
 
 
 @full_precision()
 def sample(model: Model, count: int, height: int, width: int, dice: Dice) -> np.ndarray:
-    """Images from nothing, uint8 [count, height, width, colours]: a latent of the unconditional prior, then its pixels."""
+    """Samples uint8 [count, height, width, colours]: a latent from the unconditional prior, then its pixels."""
     z = pop_prior(dice, count, model, None)
     return pop_pixels(dice, z, height, width, model)
 
 
 @full_precision()
 def reconstruct(model: Model, images: np.ndarray, dice: Dice) -> np.ndarray:
-    """What codes alone keep of images uint8 [N, H, W, colours]: pixels given each one's code as the latent."""
+    """Reconstructions of images uint8 [N, H, W, colours] from codes alone: pixels given each code as the latent."""
     _, height, width, _ = images.shape
     return pop_pixels(dice, encode(model, images), height, width, model)
 
 
 @full_precision()
 def daydream(model: Model, images: np.ndarray, dice: Dice) -> Iterator[np.ndarray]:
-    """Images uint8 [N, H, W, colours] without end, each the child of the one before (ACN, Figure 1).
+    """Endless chains of images uint8 [N, H, W, colours], each the child of the one before (ACN, Figure 1).
 
-    Its code gives the prior of the next latent, and that the next image.
+    An image's code gives the prior of the next latent, and that latent the next image.
     """
     count, height, width, _ = images.shape
     while True:

@@ -1,4 +1,4 @@
-"""Images side by side on one sheet."""
+"""Contact sheets: images side by side in one picture."""
 
 import math
 
@@ -7,11 +7,11 @@ from PIL import Image
 
 GAP = 1  # pixels between images, before they are enlarged
 GROUND = 96  # grey of the gaps
-SIDE = 1000  # pixels of a sheet's longer side, which it is enlarged to if it is far smaller
+SIDE = 1000  # pixels of a sheet's longer side, at most, when it is enlarged
 
 
 def sheet(images: np.ndarray, levels: int, columns: int | None = None) -> Image.Image:
-    """Images uint8 [N, H, W, colours] of so many levels, row by row, near-square unless `columns` are given."""
+    """Images uint8 [N, H, W, colours] of `levels` levels, row by row, near-square unless `columns` is given."""
     count, height, width, _ = images.shape
     columns = columns or math.isqrt(count - 1) + 1
     rows = -(-count // columns)
@@ -24,7 +24,7 @@ def sheet(images: np.ndarray, levels: int, columns: int | None = None) -> Image.
 
 
 def as_rgb(images: np.ndarray, levels: int) -> np.ndarray:
-    """Images uint8 [N, H, W, 1, 3 or 4] as people see them: uint8 [N, H, W, 3], alpha over grey."""
+    """Images uint8 [N, H, W, 1, 3 or 4] for display: uint8 [N, H, W, 3], alpha over grey."""
     if levels == 2:
         images = images * np.uint8(255)
     if images.shape[-1] == 4:
@@ -34,7 +34,7 @@ def as_rgb(images: np.ndarray, levels: int) -> np.ndarray:
 
 
 def enlarged(canvas: np.ndarray) -> Image.Image:
-    """A picture uint8 [H, W, 3], every pixel of it a square, so that the sheet is not much smaller than SIDE."""
+    """A picture uint8 [H, W, 3] enlarged by the largest whole factor that keeps it within SIDE."""
     height, width, _ = canvas.shape
     factor = max(1, SIDE // max(height, width))
     return Image.fromarray(canvas).resize((width * factor, height * factor), Image.Resampling.NEAREST)

@@ -1,4 +1,4 @@
-"""What an archive's networks have coded, element by element along a tour: costs, codes on a plane, and how each looks."""
+"""An archive's network-coded elements along a tour: their costs, codes projected on a plane, and images."""
 
 import os
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Toured:
     """N elements of one size under one model, in the order of a tour.
 
     `images` uint8 [N, H, W, colours]; `residual` and `latent` float64 [N], bits, the latent given the element before;
-    `plane` float64 [N, 2], codes on their first two principal axes, and `variance` the shares of it that these have.
-    `unordered` is what an element costs on average without the one before, in bits. `whole` says whether elements are
-    images, and not parts of them.
+    `plane` float64 [N, 2], codes on their first two principal axes, and `variance` the shares of variance of these.
+    `unordered` is an element's mean cost without the one before, in bits. `whole` says whether elements are whole images,
+    not parts.
     """
 
     model: Model

@@ -1,4 +1,4 @@
-"""The archive as bytes: primitive fields, the sectioned container, header, classes, blocks, stored files, safe writing.
+"""The archive as bytes: primitive fields, the sectioned container, header, classes, blocks, stored files, atomic writing.
 
-Nothing here knows of networks or of image files; the layers above decide what the sections hold.
+Nothing here depends on networks or image formats; the layers above decide what the sections hold.
 """

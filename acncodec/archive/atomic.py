@@ -1,4 +1,4 @@
-"""Output that appears whole or not at all: into a hidden sibling first, then renamed into place."""
+"""Atomic output: written to a hidden temporary sibling first, then renamed into place."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ from acncodec.errors import DamagedError, OutputError
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 DIRECTORY_MODE = 0o777
 MAX_DEPTH = 255  # directories within the target; the library function that removes them is recursive
-# Why a directory may refuse to be forced to the disk although all is well: not readable, or not known there.
+# Harmless errors of fsync on a directory: not readable, or not supported.
 UNSYNCABLE = (errno.EACCES, errno.EINVAL, errno.ENOTSUP)
 
 
@@ -24,10 +24,9 @@ def write_atomically(
 ) -> int:
     """Write a file of all `chunks` in order and return its length in bytes.
 
-    `inspect` may read the file, whole and on the disk, before it is put into its place. Whatever goes wrong, an interrupt
-    or the loss of power included, `path` is left as it was or is complete.
-    Raises OutputError if `path` exists and `overwrite` is not set, if it is no regular file, or if the system
-    refuses; what iterating `chunks` and `inspect` raise comes through as it is.
+    `inspect` may read the complete file on the disk before it is moved into place. Whatever fails, including an interrupt
+    or loss of power, `path` is either unchanged or complete. Raises OutputError if `path` exists and `overwrite` is not
+    set, if it is not a regular file, or if the system refuses; exceptions of `chunks` and `inspect` propagate.
     """
     refuse_occupied(path, overwrite)
     written = 0
@@ -42,12 +41,12 @@ def write_atomically(
             with _reported(path):
                 os.fsync(descriptor)
         except BaseException:
-            # There is an error to report already.
+            # Keep the original error.
             with contextlib.suppress(OSError):
                 os.close(descriptor)
             raise
         with _reported(path):
-            os.close(descriptor)  # some file systems tell of a full disk only here
+            os.close(descriptor)  # some file systems report a full disk only here
         if inspect:
             inspect(temp)
         with _reported(path):
@@ -63,14 +62,14 @@ def write_atomically(
 class DirectoryWriter:
     """Context manager that fills a directory: files go to a hidden sibling, and on success to `target`.
 
-    A target that is missing or empty is replaced by one rename.  One that holds something needs `overwrite` and gets
-    file by file, each whole; so does an empty one that no rename can replace: a mount point, the working directory,
-    one in a directory that may not be written to (then the hidden directory lies in the target).  All conflicts that
-    can be seen beforehand are refused before the first file.  On an exception before that the target is untouched.
-    The single files are not forced to the disk: what they were unpacked from is still there.
+    A missing or empty target is replaced by one rename. One that holds something needs `overwrite` and receives file by
+    file, each atomically; so does an empty one that cannot be replaced by a rename: a mount point, the working directory,
+    one in a directory without write permission (then the hidden directory lies in the target). All conflicts that can be
+    detected beforehand are refused before the first file. On an exception before that the target is unchanged. Single files
+    are not fsynced: the archive that they come from still exists.
 
-    Names are never altered: where the file system takes two of them for one, OutputError says so.  Raises OutputError,
-    at once for a target that cannot be used.
+    Names are never altered: if the file system maps two of them to one, OutputError says so. Raises OutputError, at once
+    for an unusable target.
     """
 
     def __init__(self, target: Path, overwrite: bool) -> None:
@@ -85,7 +84,7 @@ class DirectoryWriter:
                 if not os.access(self._target, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self._overwrite = overwrite
-        # Of everything made so far, directories too: its name, and whether it is a directory; parents come first.
+        # Names of everything created so far, and whether each is a directory; parents come first.
         self._made: dict[bytes, bool] = {b"": True}
 
     def __enter__(self) -> "DirectoryWriter":
@@ -95,10 +94,10 @@ class DirectoryWriter:
         return self
 
     def add(self, name: bytes, pieces: Iterable[bytes]) -> None:
-        """Write one file under its POSIX path relative to the target, making the directories above it.
+        """Write one file under its POSIX path relative to the target, creating its parent directories.
 
-        What iterating `pieces` raises comes through as it is. Raises DamagedError for a path that leaves the target or
-        meets another one that was added, OutputError if the system refuses or takes the name for another one.
+        Exceptions of `pieces` propagate. Raises DamagedError for a path that leaves the target or conflicts with one added
+        before, OutputError if the system refuses or maps the name to an existing one.
         """
         _refuse_unsafe(name)
         if name in self._made:
@@ -119,7 +118,7 @@ class DirectoryWriter:
         self._made[name] = False
 
     def add_directory(self, name: bytes) -> None:
-        """Make a directory and those above it; what is there already as a directory stays. Raises as `add`."""
+        """Create a directory and its parents; an existing directory stays. Raises as `add`."""
         _refuse_unsafe(name)
         self._make_directories(name)
 
@@ -140,7 +139,7 @@ class DirectoryWriter:
                 raise _excluded(name)
 
     def _merged(self, name: bytes) -> OutputError:
-        """The error for a name that exists although it was not made: the other name for the same thing was."""
+        """The error for a name that exists although it was not added: the file system maps another one to it."""
         found = _identity((self._temp / os.fsdecode(name)).lstat())
         parent = name.rpartition(b"/")[0]
         for other in self._made:
@@ -173,14 +172,14 @@ class DirectoryWriter:
             else:
                 _sync_directory(self._target.parent)
                 return
-        # Also reached when the target was filled since the check at the start.
+        # Also reached if the target was filled since the check at the start.
         if occupied and not self._overwrite:
             raise OutputError(f"{_shown(self._target)} is no longer empty; give -f to write into it.")
         _merge(self._temp, self._target, self._made, self._overwrite)
 
 
 def _make_temp(target: Path) -> tuple[Path, int]:
-    """Make an empty hidden directory, with the descriptor of its lock.
+    """Create an empty hidden directory; returns it and the descriptor of its lock.
 
     It lies beside the target, or in it if nothing can be renamed from there to the target.
     """
@@ -203,7 +202,7 @@ def _same_mount(empty: Path, other: Path) -> bool:
     if empty.stat().st_dev != other.stat().st_dev:
         return False
     try:
-        # Two mounts may show one device.  The kernel looks at the mounts before it looks for the file, which is not there.
+        # Two mounts may share one device. The kernel checks the mounts before it looks for the file, which does not exist.
         (empty / "none").rename(other / "none")
     except OSError as error:
         return error.errno != errno.EXDEV
@@ -211,21 +210,21 @@ def _same_mount(empty: Path, other: Path) -> bool:
 
 
 def _merge(temp: Path, target: Path, made: dict[bytes, bool], overwrite: bool) -> None:
-    """Move what was made in `temp` into the target; what is not a directory there gives way if `overwrite` is set."""
+    """Move the contents of `temp` into the target, replacing what is not a directory there if `overwrite` is set."""
     _refuse_conflicts(target, made)
-    files: dict[bytes, list[bytes]] = {}  # by directory; those without files too
+    files: dict[bytes, list[bytes]] = {}  # by directory, including empty ones
     for name, is_directory in made.items():
         files.setdefault(name if is_directory else name.rpartition(b"/")[0], []).extend([] if is_directory else [name])
     added: list[bytes] = []
     try:
-        # All directories before the first file: what fails up to here leaves no trace.
+        # All directories before the first file: a failure up to here leaves no trace.
         _merge_directories(target, list(files), added)
         for directory, names in files.items():
             _merge_files(temp, target, directory, names, overwrite)
     except BaseException:
         for name in reversed(added):
             parent, _, leaf = name.rpartition(b"/")
-            # One that got a file by now stays.
+            # One that holds a file by now stays.
             with contextlib.suppress(OSError), _opened(target, parent) as descriptor:
                 os.rmdir(leaf, dir_fd=descriptor)
         raise
@@ -243,7 +242,7 @@ def _refuse_conflicts(target: Path, made: dict[bytes, bool]) -> None:
 
 
 def _merge_directories(target: Path, names: list[bytes], added: list[bytes]) -> None:
-    """Make those directories in the target that are missing, parents first; `added` tells which these were."""
+    """Create missing directories in the target, parents first; appends their names to `added`."""
     seen: dict[tuple[int, int], bytes] = {}
     for name in names:
         parent, _, leaf = name.rpartition(b"/")
@@ -252,7 +251,7 @@ def _merge_directories(target: Path, names: list[bytes], added: list[bytes]) -> 
                 os.mkdir(leaf, dir_fd=descriptor)
                 added.append(name)
         with _opened(target, name) as descriptor:
-            # The target may fold names that the temporary directory keeps apart.
+            # The target may map to one name what the temporary directory keeps apart.
             other = seen.setdefault(_identity(os.fstat(descriptor)), name)
         if other != name:
             raise _same_name(target, other, name)
@@ -273,7 +272,7 @@ def _merge_files(temp: Path, target: Path, directory: bytes, names: list[bytes],
 
 @contextlib.contextmanager
 def _opened(root: Path, name: bytes) -> Iterator[int]:
-    """The directory `name` below `root` (itself if empty), no link followed on the way."""
+    """Descriptor of the directory `name` below `root` (itself if empty); links are not followed."""
     descriptor = os.open(root, DIRECTORY_FLAGS)
     try:
         for part in filter(None, name.split(b"/")):
@@ -286,7 +285,7 @@ def _opened(root: Path, name: bytes) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _reported(path: Path) -> Iterator[None]:
-    """Turn the system's refusals into an OutputError that names the output, not a temporary name."""
+    """Turn OSError into an OutputError that names the output, not the temporary path."""
     try:
         yield
     except OSError as error:
@@ -311,13 +310,13 @@ def _same_name(target: Path, first: bytes, second: bytes) -> OutputError:
 
 
 def _shown(path: Path) -> str:
-    # Archives choose names: none may drive the terminal that the message is printed on.
+    # Names come from archives: they must not send control sequences to the terminal.
     text = str(path)
     return text if text.isprintable() else ascii(text)
 
 
 def _mode(path: Path) -> int | None:
-    """The type and permission bits of what is at `path` itself, not behind a link; None for nothing."""
+    """Type and permission bits of `path` itself, links not followed; None if it does not exist."""
     try:
         return path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -335,7 +334,7 @@ def refuse_occupied(path: Path, overwrite: bool) -> None:
         if mode is None:
             path.parent.stat()  # raises if it is missing
             return
-    # Renaming over /dev/null or a link to it would take the device away from everybody else.
+    # Renaming over /dev/null or a link to it would replace the device for everybody.
     if not stat.S_ISREG(mode):
         raise OutputError(f"{_shown(path)} exists already and is not a regular file.")
     if not overwrite:
@@ -349,21 +348,21 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _publish(temp: Path, path: Path, overwrite: bool, directory: int | None = None) -> None:
-    """Put the file `temp` at `path`; `directory` is that of `path`, opened, if nothing else may be followed there."""
+    """Move the file `temp` to `path`; `directory` is its open parent directory, if links must not be followed."""
     place = path if directory is None else path.name
     if not overwrite:
         try:
-            # Unlike a rename, a link never takes the place of a file made since the first check.
+            # Unlike a rename, a link never replaces a file created since the first check.
             os.link(temp, place, dst_dir_fd=directory)
             return
         except OSError:
-            # It exists by now, or this file system has no links; then the moment in between stays open.
+            # It exists by now, or this file system has no hard links; then a short race remains.
             refuse_occupied(path, overwrite)
     os.replace(temp, place, dst_dir_fd=directory)
 
 
 def _remove(temp: Path) -> None:
-    # Renamed away on success; on failure there is an error to report that this must not hide.
+    # Already renamed on success; on failure the original error must not be hidden.
     with contextlib.suppress(OSError):
         temp.unlink()
 

@@ -1,7 +1,7 @@
-"""A BLCK section: pictures that were coded together, complete but for HEAD and FORM.
+"""A BLCK section: pictures that were coded together, decodable with HEAD, FORM and the models alone.
 
     flags       1 byte: bit 0 tour, bit 1 conditional, rest 0
-    classes     count (varint), then for each: index less the one that could follow the index before, pictures (varints)
+    classes     count (varint), then for each: index (first) or index - previous index - 1, pictures (varints)
     lanes       count (varint), then one varint for each group of elements
     seed_words  varint
     digest      16 bytes
@@ -9,7 +9,7 @@
     order       blob
     bits        to the section's end, whole words of 4 bytes
 
-One block has one encoding, and `decode` takes nothing else.
+The encoding is canonical: `decode` accepts nothing else.
 """
 
 from dataclasses import dataclass
@@ -37,12 +37,12 @@ Tally = tuple[int, int, int, int, int]
 class Block:
     """Everything about a block's pictures that is not the same for the whole archive.
 
-    `classes` lists (class index, number of pictures), indices increasing, numbers >= 1.  `tour` tells that pictures
-    stand in the order of a tour, `conditional` that latents were coded given the parent's code.  `lanes` has one entry
-    for each group of elements, in the order in which the codec derives the groups.  `seed_words` counts the words that
-    the coder started from.  `digest` (16 bytes) is the hash of what was coded.  `tally` is the ledger, in whole bits:
-    residual, latents pushed, latents popped, theory's residual, theory's latents.  `order` restores the order of
-    names (`coding/order.py`); `bits` are the coded words, little-endian uint32.
+    `classes` lists (class index, number of pictures), indices increasing, numbers >= 1. `tour`: pictures are in tour order;
+    `conditional`: latents were coded given the parent's code. `lanes` has one entry for each group of elements, in the
+    order in which the codec derives the groups. `seed_words` is the number of words that the coder started from. `digest`
+    (16 bytes) is the hash of what was coded. `tally` is the ledger, in whole bits: residual, latents pushed, latents
+    popped, theoretical residual, theoretical latents. `order` restores the order of names (`coding/order.py`); `bits` are
+    the coded words, little-endian uint32.
     """
 
     classes: list[tuple[int, int]]
@@ -108,7 +108,7 @@ def decode(data: bytes) -> Block:
 
 
 def account(data: bytes) -> dict[str, int]:
-    """Bits of a BLCK section by purpose, which add up to 8 * len(data). Raises DamagedError."""
+    """Bits of a BLCK section by purpose, summing to 8 * len(data). Raises DamagedError."""
     block = decode(data)
     ledger = Writer()
     _write_tally(ledger, block.tally)
@@ -131,7 +131,7 @@ def _read_tally(reader: Reader) -> Tally:
 
 
 def _problem(block: Block) -> str | None:
-    """What is wrong with a block, or None: the one list of rules for both directions."""
+    """What is wrong with a block, or None; shared by `encode` and `decode`."""
     if not 1 <= len(block.classes) <= MAX_CLASSES:
         return f"it has {len(block.classes)} classes"
     indices, counts = zip(*block.classes, strict=True)

@@ -1,12 +1,12 @@
-"""The FORM section: the classes of an archive's files, each said once; blocks and stored files refer to them by index.
+"""The FORM section: the classes of an archive's files, each stored once; blocks and stored files refer to them by index.
 
-A class is a method and, for a picture, its size, its form (everything about the file beside size and samples) and how
-its planes are coded.  The section is a blob (`archive/store.py`) of
+A class is a method and, for a picture, its size, its form (everything about the file except size and samples) and how its
+planes are coded. The section is a blob (`archive/store.py`) of
 
     count       varint, then for each class:
     method      1 byte; nothing follows METHOD_FILE
     height, width    varints, in pixels
-    form        varint: 0 and a new form follows (blob), or n for the n-th form that was new
+    form        varint: 0 if a new form follows (blob), or n for the n-th new form
     planes      METHOD_CODED only: count (1 byte), then for each: model, tile (varints)
 """
 
@@ -35,7 +35,7 @@ NEW_FORM = 0
 
 @dataclass(frozen=True, slots=True)
 class PlaneCoding:
-    """How one plane is coded: with `models[model]` of the header, in tiles of `tile` pixels a side (0: all in one)."""
+    """How one plane is coded: with `models[model]` of the header, in tiles of side `tile` pixels (0: one tile)."""
 
     model: int
     tile: int
@@ -43,10 +43,10 @@ class PlaneCoding:
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """What files have in common: METHOD_*, height and width in pixels, form, and one PlaneCoding for each plane.
+    """Properties that files share: METHOD_*, height and width in pixels, form, and one PlaneCoding for each plane.
 
-    METHOD_FILE has no size, no form (b"") and no planes; METHOD_WEBP and METHOD_RAW have no planes; METHOD_CODED has
-    1 to 4.
+    METHOD_FILE has no size, no form (b"") and no planes; METHOD_WEBP and METHOD_RAW have no planes; METHOD_CODED has 1 to
+    4.
     """
 
     method: int
@@ -101,14 +101,14 @@ def decode(data: bytes, models: int) -> list[Class]:
         planes = tuple(PlaneCoding(reader.varint(), reader.varint()) for _ in range(count))
         classes.append(Class(method, height, width, form, planes))
     reader.end()
-    problem = _problem(classes, models) or ("a form is said twice" if len(set(forms)) < len(forms) else None)
+    problem = _problem(classes, models) or ("a form is stored twice" if len(set(forms)) < len(forms) else None)
     if problem:
         raise DamagedError(f"{WHAT} is damaged: {problem}.")
     return classes
 
 
 def _write_form(out: Writer, form: bytes, forms: dict[bytes, int]) -> None:
-    """`forms` numbers, from 1, the forms that were written."""
+    """`forms` numbers the forms written so far, from 1."""
     number = forms.get(form, NEW_FORM)
     out.varint(number)
     if number == NEW_FORM:
@@ -117,7 +117,7 @@ def _write_form(out: Writer, form: bytes, forms: dict[bytes, int]) -> None:
 
 
 def _read_form(reader: Reader, forms: list[bytes]) -> bytes:
-    """`forms` are those that were read, in order."""
+    """`forms` are the forms read so far, in order."""
     number = reader.varint(len(forms))
     if number == NEW_FORM:
         forms.append(reader.blob(MAX_FORM_BYTES))
@@ -126,7 +126,7 @@ def _read_form(reader: Reader, forms: list[bytes]) -> bytes:
 
 
 def _problem(classes: Sequence[Class], models: int) -> str | None:
-    """What is wrong with the classes, or None: the one list of rules for both directions."""
+    """What is wrong with the classes, or None; shared by `encode` and `decode`."""
     if len(classes) > MAX_CLASSES:
         return f"{len(classes)} classes"
     if len(set(classes)) < len(classes):
@@ -138,13 +138,13 @@ def _class_problem(each: Class, models: int) -> str | None:
     if each.method not in (METHOD_FILE, METHOD_WEBP, METHOD_RAW, METHOD_CODED):
         return f"a class's method is {each.method}"
     if each.method == METHOD_FILE:
-        return None if each == Class(METHOD_FILE, 0, 0, b"", ()) else "a class of files describes pictures"
+        return None if each == Class(METHOD_FILE, 0, 0, b"", ()) else "a class of plain files has properties of pictures"
     if each.height < 1 or each.width < 1 or each.height * each.width > MAX_PIXELS:
         return f"a class's pictures are {each.width} x {each.height}"
     if len(each.form) > MAX_FORM_BYTES:
         return f"a form has {len(each.form)} bytes"
     if each.method != METHOD_CODED:
-        return "a class that is not coded says how" if each.planes else None
+        return "a class that is not coded has plane codings" if each.planes else None
     if not 1 <= len(each.planes) <= MAX_PLANES:
         return f"a class's pictures have {len(each.planes)} planes"
     for plane in each.planes:
@@ -153,7 +153,7 @@ def _class_problem(each: Class, models: int) -> str | None:
         if not 0 <= plane.tile <= MAX_TILE:
             return f"a plane's tiles are {plane.tile} wide"
         if plane.tile and -(-each.height // plane.tile) * -(-each.width // plane.tile) > MAX_TILES:
-            return f"a plane of {each.width} x {each.height} pixels is cut into tiles of {plane.tile}"
+            return f"a plane of {each.width} x {each.height} pixels has too many tiles of side {plane.tile}"
         if not plane.tile and each.height * each.width > MAX_ELEMENT_PIXELS:
-            return f"a plane of {each.width} x {each.height} pixels is coded whole"
+            return f"a plane of {each.width} x {each.height} pixels is too large for one tile"
     return None

@@ -1,14 +1,14 @@
-"""The outer layout of an archive: tagged sections behind a table, every byte under a checksum.
+"""The outer layout of an archive: a table of tagged sections, then their payloads, every byte under a checksum.
 
     magic       8 bytes
     version     1 byte
-    features    varint, a set of bits that a reader must know to read on
+    features    varint, a set of bits, all of which a reader must support
     count       varint, then for each section: tag (4 bytes), length (varint, in bytes)
     crc32       4 bytes, of everything above
     payloads    for each section: its bytes, then their crc32 (4 bytes)
 
-All integers are little-endian.  The last checksum is the last thing in the file.  Tags may repeat; the table is
-all that is read at first, so that a section can be had, or be damaged, without the others.
+All integers are little-endian. The file ends with the last checksum. Tags may repeat. Only the table is read at first, so
+each section can be read, or be damaged, independently of the others.
 """
 
 import itertools
@@ -23,32 +23,32 @@ from acncodec.archive.limits import MAX_SECTION_BYTES, MAX_SECTIONS
 from acncodec.archive.wire import MAX_VARINT_BYTES, Reader, Writer
 from acncodec.errors import DamagedError, InputError, UnsupportedError
 
-# As PNG's: not text, and broken by a transfer that strips the 8th bit or rewrites line ends.
+# Like PNG's: not text, and corrupted by a transfer that strips the 8th bit or rewrites line ends.
 MAGIC = b"\x8bACN\r\n\x1a\n"
 VERSION = 2
 FEATURE_MODELS = 1  # the archive carries models
-FEATURE_PARTS = 2  # it is the manifest of an archive of many parts
+FEATURE_PARTS = 2  # the archive is the manifest of many parts
 KNOWN_FEATURES = FEATURE_MODELS | FEATURE_PARTS
 TAG_BYTES = 4
 CRC_BYTES = 4
-PIECE_BYTES = 1 << 26  # of a payload that is read piece by piece
+PIECE_BYTES = 1 << 26  # of a payload, read at a time
 MAX_FIXED_BYTES = len(MAGIC) + 1 + 2 * MAX_VARINT_BYTES  # before the table: magic, version, features, count
 MAX_ENTRY_BYTES = TAG_BYTES + MAX_VARINT_BYTES  # of the table, for each section
 
 
 class Container:
-    """The sections of an open archive, whose table is right; payloads are read and checked one by one.
+    """The sections of an open archive whose table is valid; payloads are read and checked on demand.
 
-    `features` are FEATURE_*.  `tags[i]` and `sizes[i]` (payload, in bytes) describe section i, in the order of the file.
-    `size` is the file's length in bytes and `missing` what is missing at its end.  `overhead` counts the bytes beside the
-    payloads: "header" (magic, version, features, table) and "checksums"; all `sizes` and all of `overhead` add up to
-    `size` + `missing`.  The file must stay open.
+    `features` are FEATURE_*. `tags[i]` and `sizes[i]` (payload, in bytes) describe section i, in the order of the file.
+    `size` is the file's length in bytes and `missing` the number of bytes missing at its end. `overhead` counts the bytes
+    outside of payloads: "header" (magic, version, features, table) and "checksums"; all `sizes` and all of `overhead` add
+    up to `size` + `missing`. The file must stay open.
     """
 
     def __init__(
         self, file: BinaryIO, size: int, table: Sequence[tuple[str, int]], header_bytes: int, features: int
     ) -> None:
-        """`table` lists (tag, payload's size), `header_bytes` what stands before the header's checksum."""
+        """`table` lists (tag, payload's size); `header_bytes` is the size of the header up to its checksum."""
         self.features = features
         self.tags = [tag for tag, _ in table]
         self.sizes = [length for _, length in table]
@@ -65,14 +65,14 @@ class Container:
         return b"".join(self.pieces(index))
 
     def pieces(self, index: int) -> Iterator[bytes]:
-        """The payload of section `index` in pieces of up to PIECE_BYTES, the last of them once all are checked.
+        """The payload of section `index` in pieces of up to PIECE_BYTES, the last of them only if the checksum is right.
 
         Any number of threads may read at once. Raises DamagedError, which names the section, if it is damaged, lies beyond
         a truncated end or cannot be read from the disk.
         """
         start, length = self._starts[index], self.sizes[index]
         name = f"The archive's section {index + 1} ({self.tags[index]})"
-        # Not left to the file's end: to read is to allocate as much as the table says.
+        # Checked first: a read allocates as much as the table says.
         if start + length + CRC_BYTES > self.size:
             raise DamagedError(f"{name} is incomplete: the archive is truncated.")
         end, found = start + length, 0
@@ -84,12 +84,12 @@ class Container:
                     start += len(piece)
                     checksum = self._file.read(CRC_BYTES) if start == end else b""
             except OSError as error:
-                # A bad spot on a disk hurts this section and no other, as any damage does.
+                # Like any damage, a read error of the disk affects only this section.
                 raise DamagedError(f"{name} cannot be read: {error.strerror or error}.") from error
             found = zlib.crc32(piece, found)
             if checksum and checksum != found.to_bytes(CRC_BYTES, "little"):
                 raise DamagedError(f"{name} is damaged: its checksum is wrong.")
-            if start < end and not piece:  # the file has become shorter since it was opened
+            if start < end and not piece:  # the file was truncated after it was opened
                 raise DamagedError(f"{name} is incomplete: the archive is truncated.")
             if piece:
                 yield piece
@@ -121,12 +121,11 @@ def write_container(sections: Sequence[tuple[str, bytes]], features: int = 0) ->
 
 
 def read_container(file: BinaryIO, tolerant: bool = False) -> Container:
-    """Read and check the table of the archive in `file`, which can seek and is buffered or in memory.
+    """Read and check the table of the archive in `file`, which is seekable and is buffered or in memory.
 
-    `tolerant` takes an archive whose end is missing, as long as its table is there; then it shows when a section is
-    read.  Raises UnsupportedError for a version or feature of a later program, InputError if the file cannot be read,
-    and DamagedError for everything else that `write_container` would not have written.  Which tags must be there is
-    for the caller to say.
+    `tolerant` accepts an archive with a missing end, as long as its table is complete; then reading a missing section
+    raises. Raises UnsupportedError for a version or feature of a later program, InputError if the file cannot be read, and
+    DamagedError for everything else that `write_container` would not have written. Required tags are checked by the caller.
     """
     try:
         size = file.seek(0, os.SEEK_END)
@@ -138,7 +137,7 @@ def read_container(file: BinaryIO, tolerant: bool = False) -> Container:
     except OSError as error:
         raise InputError(f"The archive cannot be read: {error.strerror or error}.") from error
     reader = Reader(rest, "The archive's header")
-    # Interned, a tag takes memory once however often it repeats.
+    # Interned, so that repeated tags share memory.
     table = [
         (sys.intern(reader.fixed(TAG_BYTES).decode("latin-1")), reader.varint(MAX_SECTION_BYTES)) for _ in range(count)
     ]
@@ -159,13 +158,13 @@ def read_container(file: BinaryIO, tolerant: bool = False) -> Container:
 
 
 def _read_fixed(head: bytes) -> tuple[int, int, int]:
-    """What stands before the table: features, number of sections, and how many bytes that took."""
+    """The fields before the table: features, number of sections, and the size of these fields in bytes."""
     if head[: len(MAGIC)] != MAGIC:
         raise DamagedError("This is not an acncodec archive, or its first bytes are damaged.")
     reader = Reader(head, "The archive's header")
     reader.fixed(len(MAGIC))
     version = reader.u8()
-    # Before the checksum: another version may keep it elsewhere.
+    # Checked before the checksum, which another version may store elsewhere.
     if version != VERSION:
         raise UnsupportedError(f"The archive has format version {version}; this program reads version {VERSION}.")
     features = reader.varint()

@@ -1,4 +1,4 @@
-"""The HEAD section: what the archive promises, which models it needs, and how much each other section holds.
+"""The HEAD section: what the archive promises, which models it needs, and the number of items in each other section.
 
     flags       1 byte: names (2 bits), promise (the rest)
     exactness   4 bytes
@@ -7,7 +7,7 @@
     blocks      count (varint), then pictures in each BLCK section (varints)
     stores      count (varint), then items in each FILE section (varints)
 
-One header has one encoding, and `decode` takes nothing else, so that equal archives are equal files.
+The encoding is canonical and `decode` accepts nothing else, so that equal archives are equal files.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ EXACTNESS_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that the archive was made with: a printable name for people, its file's sha256 (32 bytes)."""
+    """A model that the archive was made with: a printable name for display, its file's sha256 (32 bytes)."""
 
     name: str
     sha256: bytes
@@ -43,10 +43,10 @@ class Model:
 class Header:
     """Everything that the decoder must know before the first block.
 
-    `names` is NAMES_*, `promise` PROMISE_*.  `exactness` (4 bytes) is the fingerprint of the arithmetic self-test.
-    `entries` counts the files that come back: those in `blocks` (pictures in each BLCK section, in order, all >= 1),
-    those in `stores` (items in each FILE section, likewise) and `duplicates` of these.  `folders` counts the names of
-    folders (0 unless `names` is NAMES_FOLDERS), `empty` the empty directories.
+    `names` is NAMES_*, `promise` PROMISE_*. `exactness` (4 bytes) is the fingerprint of the arithmetic self-test. `entries`
+    counts the files to restore: those in `blocks` (pictures in each BLCK section, in order, all >= 1), those in `stores`
+    (items in each FILE section, likewise) and `duplicates` of these. `folders` counts the names of folders (0 unless
+    `names` is NAMES_FOLDERS), `empty` the empty directories.
     """
 
     names: int
@@ -95,7 +95,7 @@ def decode(data: bytes) -> Header:
     reader.end()
     header = Header(
         names=flags & (1 << NAMES_BITS) - 1,
-        promise=flags >> NAMES_BITS,  # out of range if a bit is set that means nothing
+        promise=flags >> NAMES_BITS,  # out of range if an undefined bit is set
         exactness=exactness,
         models=models,
         entries=sum(blocks) + sum(stores) + duplicates,
@@ -112,7 +112,7 @@ def decode(data: bytes) -> Header:
 
 
 def _problem(header: Header) -> str | None:
-    """What is wrong with a header, or None: the one list of rules for both directions."""
+    """What is wrong with a header, or None; shared by `encode` and `decode`."""
     if header.names not in (NAMES_DROP, NAMES_KEEP, NAMES_FOLDERS):
         return f"names is {header.names}"
     if header.promise not in (PROMISE_PIXELS, PROMISE_BYTES):
@@ -127,7 +127,7 @@ def _problem(header: Header) -> str | None:
         return "a section is empty"
     kept = sum(header.blocks) + sum(header.stores)
     if header.entries != kept + header.duplicates:
-        return f"{header.entries} files, but {kept} kept ones and {header.duplicates} duplicates"
+        return f"{header.entries} files, but {kept} stored ones and {header.duplicates} duplicates"
     if header.entries > MAX_ENTRIES:
         return f"{header.entries} files, more than an archive may hold"
     if header.duplicates < 0 or (header.duplicates and not kept):
@@ -140,7 +140,7 @@ def _problem(header: Header) -> str | None:
 
 
 def _model_problem(model: Model) -> str | None:
-    # Control characters in a name could drive the terminal that it is printed on.
+    # Control characters in a name could affect the terminal on which it is printed.
     if not model.name.isprintable() or not 1 <= len(model.name.encode()) <= MAX_MODEL_NAME_BYTES:
         return "a model's name is not valid"
     if len(model.sha256) != SHA256_BYTES:

@@ -1,16 +1,16 @@
-"""The manifest of an archive of many parts: the sections MANI, and NIDX for each bucket of names.
+"""The manifest of an archive of many parts: section MANI, and a section NIDX for each bucket of names.
 
-MANI tells the parts, each an archive by itself:
+MANI lists the parts, each an archive by itself:
 
     flags       1 byte: names (2 bits)
     models      count (varint), then for each: name (text), sha256 (32 bytes)
     parts       count (varint), then for each: name (text), size in bytes (varint), sha256 (32 bytes), files (varint),
                 images (varint), pictures (varint), sections (varint)
     mark        text, between a part's number and an image's own in numbered names
-    named       varint: files that are found by their names
+    named       varint: files that are found by name
 
-NIDX tells which part holds a name: the bucket that the name's hash falls into is a row of slots (retrieval.py), packed
-with as many bits a slot as the highest part's number takes.
+NIDX maps a name to the part that holds it: the bucket selected by the name's hash is a row of slots (retrieval.py), packed
+with as many bits per slot as the highest part number needs.
 
     keys        varint
     seed        1 byte
@@ -30,17 +30,17 @@ from acncodec.archive.wire import Reader, Writer
 from acncodec.errors import DamagedError, InputError
 
 WHAT = "The archive's manifest"
-BUCKET_KEYS = 4096  # names of a bucket, about
+BUCKET_KEYS = 4096  # average number of names in a bucket
 MAX_PART_NAME_BYTES = 255
-MAX_MARK_BYTES = 4096  # as many as a name that is kept could have
+MAX_MARK_BYTES = 4096  # the length of the longest possible name
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part: its file's name, size in bytes and sha256, and what is in it.
+    """A part: its file's name, size in bytes and sha256, and its contents.
 
-    `files` come back, `images` are modelled, `pictures` are shown by `acncodec.open`; `sections` are the blocks and stores
-    that can be decoded one without the other.
+    `files` are restored, `images` are modelled, `pictures` are shown by `acncodec.open`; `sections` are the blocks and
+    stores that can be decoded independently.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All parts in order; `names` as in the header of each; `models` that any of them needs; `named` as in NIDX."""
+    """All parts in order; `names` as in each part's header; `models` that any part needs; `named` as in MANI."""
 
     names: int
     models: list[Model]
@@ -63,7 +63,7 @@ class Manifest:
     named: int
 
     def prefix(self, number: int) -> bytes:
-        """What the numbered names of a part begin with, so that no other part has them."""
+        """Prefix of the numbered names of a part, which no other part uses."""
         return f"{number:0{len(str(max(0, len(self.parts) - 1)))}}{self.mark}".encode()
 
     @property
@@ -103,7 +103,7 @@ def decode(data: bytes) -> Manifest:
     named = reader.varint(sum(part.files for part in parts))
     reader.end()
     if len({part.name for part in parts}) < len(parts) or not all(model.name.isprintable() for model in models):
-        raise DamagedError(f"{WHAT} is damaged: a name is not valid or there twice.")
+        raise DamagedError(f"{WHAT} is damaged: a name is not valid or occurs twice.")
     if not mark or set(mark) != {"-"}:
         raise DamagedError(f"{WHAT} is damaged: its mark is not valid.")
     return Manifest(names, models, parts, mark, named)
@@ -111,7 +111,7 @@ def decode(data: bytes) -> Manifest:
 
 def _part(reader: Reader) -> Part:
     name = reader.text(MAX_PART_NAME_BYTES)
-    # A file beside the manifest, wherever that lies.
+    # Must be a plain file name in the manifest's directory, on any system.
     if not name.isprintable() or name in ("", ".", "..") or set(name) & set("/\\:"):
         raise DamagedError(f"{WHAT} is damaged: a part has an unsafe name.")
     size, sha256 = reader.varint(MAX_SECTION_BYTES), reader.fixed(SHA256_BYTES)
@@ -120,18 +120,18 @@ def _part(reader: Reader) -> Part:
 
 
 def hashes(names: Sequence[bytes]) -> np.ndarray:
-    """What stands for names: uint64 [N, 2], the first half of their sha256, little-endian; [:, 0] tells the bucket."""
+    """Hashes of names: uint64 [N, 2], the first half of their sha256, little-endian; [:, 0] selects the bucket."""
     data = b"".join(hashlib.sha256(name).digest()[:16] for name in names)
     return np.frombuffer(data, "<u8").reshape(-1, 2).astype(np.uint64)
 
 
 def bucket_of(found: np.ndarray, buckets: int) -> np.ndarray:
-    """The bucket of each of these hashes uint64 [N, 2]: int64 [N]. Sorted hashes are in sorted buckets."""
+    """The bucket of each of these hashes uint64 [N, 2]: int64 [N], monotonic in the hash."""
     return ((found[:, 0] >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.int64)
 
 
 def first_hash(bucket: int, buckets: int) -> np.uint64:
-    """The least [:, 0] of hashes in this bucket and beyond."""
+    """The least [:, 0] of hashes in this bucket or a later one."""
     return np.uint64(min(-(-(bucket << 32) // buckets) << 32, 2**64 - 1))
 
 
@@ -143,7 +143,7 @@ def encode_bucket(found: np.ndarray, parts: Sequence[int], count: int) -> bytes:
     try:
         seed, row = solve(found[:, 1], parts)
     except ValueError as error:
-        raise InputError("two files of the source have the same name; rename one and begin anew with --force") from error
+        raise InputError("two files of the source have the same name; rename one and start over with --force") from error
     out = Writer()
     out.varint(len(found))
     out.u8(seed)
@@ -154,7 +154,7 @@ def encode_bucket(found: np.ndarray, parts: Sequence[int], count: int) -> bytes:
 
 
 def part_of(bucket: bytes, found: np.ndarray, count: int) -> int:
-    """The one of `count` parts that holds the name with this hash, uint64 [2], if any does. Raises DamagedError."""
+    """The part, of `count`, that holds the name with this hash, uint64 [2]; any one if none does. Raises DamagedError."""
     reader = Reader(bucket, WHAT)
     keys, seed = reader.varint(MAX_ENTRIES), reader.u8()
     third, bits = third_of(keys), _bits(count)
@@ -167,7 +167,7 @@ def part_of(bucket: bytes, found: np.ndarray, count: int) -> int:
         start = slot * bits
         chunk = int.from_bytes(packed[start // 8 : (start + bits + 7) // 8], "little")
         value ^= chunk >> start % 8 & (1 << bits) - 1
-    return min(value, count - 1)  # a name that is not there gets any
+    return min(value, count - 1)  # an unknown name yields an arbitrary value
 
 
 def _bits(count: int) -> int:

@@ -1,6 +1,6 @@
-"""The hidden names under which output grows, and what killed runs have left under such names.
+"""Temporary names of output being written, and removal of stale files that killed runs left under such names.
 
-Whoever writes under one holds a lock on it, which the system releases with the process. What nobody holds is left over.
+A writer holds a lock on its temporary file, which the system releases with the process. An unlocked file is stale.
 """
 
 import contextlib
@@ -14,17 +14,17 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-# Characters of the target's name kept in the temporary one: all of it plus the ends could pass NAME_MAX.
+# Characters of the target's name used in the temporary one: all of it plus affixes could exceed NAME_MAX.
 STEM = 40
-TRIES = 16  # of names that another run takes for left over before they are locked
+TRIES = 16  # if another run removes the file as stale before it is locked
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# O_EXCL: never a file that somebody else put there.  The mode is the kernel's to cut by the umask.
+# O_EXCL: never opens a file of somebody else. The kernel applies the umask to the mode.
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE = 0o666
 
 
 def create_file(target: Path) -> tuple[Path, int, int]:
-    """A new file beside `target`, locked: its path, a descriptor to write by, and one of its lock, for `release`.
+    """A new locked file beside `target`: its path, a descriptor for writing, and a second one of its lock, for `release`.
 
     The file stays locked until both are closed. Raises OSError.
     """
@@ -33,7 +33,7 @@ def create_file(target: Path) -> tuple[Path, int, int]:
 
 
 def create_directory(target: Path, within: Path, mode: int) -> tuple[Path, int]:
-    """As `create_file`, a directory in `within`, which is `target` or its parent; the descriptor is good for its lock."""
+    """As `create_file`, a directory in `within`, `target` or its parent; the descriptor only holds the lock."""
 
     def make(path: Path) -> int:
         path.mkdir(mode)
@@ -43,7 +43,7 @@ def create_directory(target: Path, within: Path, mode: int) -> tuple[Path, int]:
 
 
 def _create(target: Path, within: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
-    """A new path of `target` in `within` and its descriptor, as `make` gives it, locked."""
+    """A new path for `target` in `within`, and the descriptor from `make`, locked."""
     for _ in range(TRIES):
         path = _name(target, within)
         descriptor = make(path)
@@ -54,13 +54,13 @@ def _create(target: Path, within: Path, make: Callable[[Path], int]) -> tuple[Pa
 
 
 def release(lock: int) -> None:
-    """Close the descriptor of a lock; nothing that was written depends on whether that succeeds."""
+    """Close the descriptor of a lock; errors are ignored, as no data depends on it."""
     with contextlib.suppress(OSError):
         os.close(lock)
 
 
 def remove_left_over(target: Path) -> None:
-    """Remove what runs that are dead have left of `target`, beside it and in it; whatever cannot be removed stays."""
+    """Remove what dead runs left for `target`, beside it and in it; what cannot be removed stays."""
     pattern = re.compile(re.escape(f".{target.name[:STEM]}.") + r"[0-9a-f]{16}\.partial")
     for folder in (target.parent, target):
         with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ def _remove_if_dead(path: Path) -> None:
             info = os.fstat(descriptor)
             if info.st_uid != os.geteuid():
                 return
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError if its writer lives
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError while its writer lives
             if stat.S_ISDIR(info.st_mode):
                 shutil.rmtree(path, ignore_errors=True)
             elif stat.S_ISREG(info.st_mode):
@@ -85,12 +85,12 @@ def _remove_if_dead(path: Path) -> None:
 
 
 def _lock(path: Path, descriptor: int) -> bool:
-    """Whether what was just created is ours: another run may have taken it for left over before it was locked."""
+    """Lock what was just created; False if another run has removed it as stale."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # there are no locks on this file system, and so nobody removes anything
+    except OSError:  # no locks on this file system, so nobody removes anything
         return True
     try:
         return path.lstat().st_ino == os.fstat(descriptor).st_ino

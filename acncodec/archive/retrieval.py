@@ -1,27 +1,27 @@
-"""A map from keys to small numbers that keeps the numbers alone: one that was not put in gets any number.
+"""Static retrieval structure: maps keys to small values without storing the keys; unknown keys return arbitrary values.
 
-Every key has three slots, one in each third of a row, and its number is the XOR of what they hold (Botelho, Pagh and
-Ziviani 2007). So a key costs 1.23 slots, whatever it looks like itself.
+Every key has three slots, one in each third of a row, and its value is the XOR of their contents (Botelho, Pagh and Ziviani
+2007). So a key costs 1.23 slots, whatever its size.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-SLOTS_A_KEY = 1.25  # with 1.23 and less the equations of many keys have no order in which to solve them
-SPARE_SLOTS = 16  # few keys need more
+SLOTS_A_KEY = 1.25  # at 1.23 or less, peeling fails for large sets of keys
+SPARE_SLOTS = 16  # extra, for small sets of keys
 THIRDS = 3
 MAX_SEED = 255
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
 
 
 def third_of(keys: int) -> int:
-    """Slots of a third of the row of so many keys."""
+    """Number of slots in a third of the row for this many keys."""
     return -(-int(SLOTS_A_KEY * keys + SPARE_SLOTS) // THIRDS)
 
 
 def solve(keys: np.ndarray, values: Sequence[int]) -> tuple[int, list[int]]:
-    """A seed, and what the slots hold, so that each of `keys` uint64 [N], all different, finds its value, at least 0.
+    """A seed and slot contents such that each of `keys` uint64 [N], all different, yields its value, at least 0.
 
     Raises ValueError if two keys are equal.
     """
@@ -33,7 +33,7 @@ def solve(keys: np.ndarray, values: Sequence[int]) -> tuple[int, list[int]]:
             row = [0] * (THIRDS * third)
             for key, free in reversed(order):
                 a, b, c = places[key]
-                row[free] = values[key] ^ row[a] ^ row[b] ^ row[c]  # of which its own slot still holds 0
+                row[free] = values[key] ^ row[a] ^ row[b] ^ row[c]  # its own slot still holds 0
             return seed, row
     raise ValueError("two keys are equal")
 
@@ -48,8 +48,8 @@ def slots(keys: np.ndarray, seed: int, third: int) -> np.ndarray:
 
 
 def _peeled(places: list[list[int]], total: int) -> list[tuple[int, int]] | None:
-    """Keys, each with a slot that no later one has, or None if there is no such order."""
-    count, keys = [0] * total, [0] * total  # of each slot: how many keys have it, and all of them XORed
+    """Peeling order: keys, each with a slot that no later key uses; None if there is no such order."""
+    count, keys = [0] * total, [0] * total  # per slot: number of keys that use it, and the XOR of these
     for key, own in enumerate(places):
         for slot in own:
             count[slot] += 1

@@ -1,4 +1,4 @@
-"""Files on their way into an archive, kept as they were when they were read."""
+"""Temporary storage for the bytes of files, as read, until they are written to an archive."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ from acncodec.errors import OutputError
 
 
 class Spool:
-    """Byte strings in an unnamed temporary file beside the archive `target`, which is made when the first one comes.
+    """Byte strings in an unnamed temporary file beside the archive `target`, created when the first one is added.
 
-    It takes as much room on the disk as all of them; the system removes it with the object or the process.
+    It takes as much disk space as all of them; the system removes it with the object or the process.
     """
 
     def __init__(self, target: Path) -> None:
@@ -21,20 +21,20 @@ class Spool:
         self._file: IO[bytes] | None = None
 
     def add(self, data: bytes) -> int:
-        """Keep `data`; returns the offset at which to read it, in bytes. Raises OutputError if the system refuses."""
+        """Store `data`; returns its offset in bytes. Raises OutputError if the system refuses."""
         with self._reported():
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._target.parent)  # noqa: SIM115
             place = self._file.seek(0, os.SEEK_END)
             self._file.write(data)
-            self._file.flush()  # what the disk refuses is told here
+            self._file.flush()  # reports a full disk here
         return place
 
     def read(self, place: int, size: int) -> bytes:
         """The `size` bytes at the offset `place`. Raises OutputError if the system refuses."""
         if not size:
             return b""
-        assert self._file is not None  # there is a place
+        assert self._file is not None  # `place` comes from `add`
         with self._reported():
             self._file.seek(place)
             return self._file.read(size)
@@ -45,5 +45,5 @@ class Spool:
             yield
         except OSError as error:
             raise OutputError(
-                f"cannot keep files beside '{self._target}' while they are compressed: {error.strerror or error}"
+                f"cannot buffer files beside '{self._target}' during compression: {error.strerror or error}"
             ) from error

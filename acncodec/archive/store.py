@@ -1,11 +1,11 @@
-"""FILE sections: byte strings that no network models, kept by a general codec; and single blobs, kept the same way.
+"""FILE sections: byte strings that no network models, compressed by LZMA2; and single blobs, compressed the same way.
 
-The first byte says how the body follows: 0 plain, or b as one raw LZMA2 stream with a dictionary of 2^b bytes that
-ends where the section ends.  The body of a FILE section is
+The first byte gives the coding of the body: 0 plain, or b for one raw LZMA2 stream with a dictionary of 2^b bytes that ends
+where the section ends. The body of a FILE section is
 
-    classes     runs of (class index, items), varints, until there are enough items; neighbouring runs differ
+    classes     runs of (class index, items), varints, until all items are covered; neighbouring runs differ
     lengths     a varint for each item, in bytes
-    contents    one after the other, so that what items share is coded once
+    contents    concatenated, so that data shared by items is coded once
 """
 
 import lzma
@@ -20,9 +20,9 @@ from acncodec.errors import DamagedError
 WHAT = "A section FILE of the archive"
 PLAIN = 0
 MIN_DICTIONARY_BITS = 12  # LZMA2's smallest
-ITEM_BYTES = 16  # of an item beside its content, at most: class 3, run 4, length 9
+ITEM_BYTES = 16  # of an item's index entry, at most: class 3, run 4, length 9
 STEP_BYTES = 2**20
-WHOLE_BYTES = 2**27  # of contents that are kept unpacked: twice what a writer packs together
+WHOLE_BYTES = 2**27  # of contents that stay in memory unpacked: twice what a writer packs together
 
 
 def pack_store(items: Sequence[tuple[int, bytes]]) -> bytes:
@@ -42,15 +42,15 @@ def pack_store(items: Sequence[tuple[int, bytes]]) -> bytes:
 
 
 class Store:
-    """The items of a FILE section: which there are is told by its beginning, contents are unpacked as they are asked for.
+    """The items of a FILE section: the index at its beginning is read at once, contents are unpacked on demand.
 
     `classes` and `lengths` (bytes) have an entry for each item. Contents of up to WHOLE_BYTES together are unpacked once
-    and kept. Of more than that a piece at a time is in memory; each is unpacked from the beginning of the section on,
-    unless they are asked for in order. Any number of threads may ask.
+    and kept in memory. Larger ones are streamed piece by piece, from the beginning of the section unless items are
+    requested in order. Any number of threads may read.
     """
 
     def __init__(self, pieces: Callable[[], Iterator[bytes]], count: int, limit: int) -> None:
-        """Of `count` items whose contents have at most `limit` bytes together; `pieces()` gives the section from its start.
+        """`count` items with contents of at most `limit` bytes together; `pieces()` yields the section from its start.
 
         Raises DamagedError for anything that `pack_store` does not write.
         """
@@ -89,7 +89,7 @@ class Store:
 
 
 def _read_index(body: "_Body", count: int, limit: int) -> tuple[list[int], list[int], int]:
-    """Classes and lengths of a section's items, and where contents begin."""
+    """Classes and lengths of a section's items, and the offset of their contents."""
     size = 2**16
     while True:
         head = body.peek(size)
@@ -98,11 +98,11 @@ def _read_index(body: "_Body", count: int, limit: int) -> tuple[list[int], list[
         except DamagedError:
             if len(head) < size or size >= ITEM_BYTES * count:
                 raise
-        size *= 16  # items may go on behind what was looked at
+        size *= 16  # the index may continue beyond what was peeked at
 
 
 def _parse_index(head: bytes, count: int, limit: int) -> tuple[list[int], list[int], int]:
-    # Each item has a length, so this also keeps runs from claiming memory for items that do not exist.
+    # Each item has a length, so this also bounds the memory that runs can claim.
     if count > len(head):
         raise DamagedError(f"{WHAT} is damaged: it has fewer than {count} items.")
     reader = Reader(head, WHAT)
@@ -121,7 +121,7 @@ def _parse_index(head: bytes, count: int, limit: int) -> tuple[list[int], list[i
 
 def pack_blob(body: bytes) -> bytes:
     """`body` plain or as LZMA2, whichever is shorter: at most one byte more than `body`."""
-    # No larger than the body needs: the decoder allocates it whatever the body.
+    # No larger than the body needs: the decoder always allocates all of it.
     bits = min(max((len(body) - 1).bit_length(), MIN_DICTIONARY_BITS), MAX_DICTIONARY_BITS)
     preset = 9 | lzma.PRESET_EXTREME
     filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": 1 << bits}]
@@ -130,26 +130,26 @@ def pack_blob(body: bytes) -> bytes:
 
 
 def unpack_blob(data: bytes, limit: int, what: str) -> bytes:
-    """Undo `pack_blob` if the body has at most `limit` bytes, else DamagedError about `what`.
+    """Inverse of `pack_blob` if the body has at most `limit` bytes, else DamagedError about `what`.
 
-    Takes memory for the dictionary (at most 64 MiB) and for twice what comes out.
+    Takes memory for the dictionary (at most 64 MiB) and for twice the output.
     """
     body = _Body(iter([data]), what)
-    found = body.peek(limit + 1)  # one byte more than allowed, to tell a body that ends at the limit from one that goes on
+    found = body.peek(limit + 1)  # one byte more, to detect a body that is longer
     if len(found) > limit:
         raise DamagedError(f"{what} is damaged: it is longer than expected.")
     return found
 
 
 class _Body:
-    """What `pack_blob` has packed, unpacked a step at a time. Takes memory for the dictionary, at most 64 MiB."""
+    """Streaming inverse of `pack_blob`. Takes memory for the dictionary, at most 64 MiB."""
 
     def __init__(self, pieces: Iterator[bytes], what: str) -> None:
         """`pieces` are the packed bytes in order."""
         self._pieces, self._what = pieces, what
         self._decoder: lzma.LZMADecompressor | None = None
         self._buffer = bytearray()
-        self.position = 0  # in the body, of the next byte
+        self.position = 0  # offset of the next byte in the body
         first = next((piece for piece in pieces if piece), b"")
         if not first:
             raise DamagedError(f"{what} is damaged: there is no data.")
@@ -161,7 +161,7 @@ class _Body:
             raise DamagedError(f"{what} is damaged: coding method {method} is unknown.")
 
     def peek(self, count: int) -> bytes:
-        """The next `count` bytes or, if the body ends before, all that are left; they stay where they are."""
+        """The next `count` bytes or, if the body ends before, all that are left; they are not consumed."""
         while len(self._buffer) < count and self._unpack(count - len(self._buffer)):
             pass
         with memoryview(self._buffer) as view:
@@ -182,7 +182,7 @@ class _Body:
             raise DamagedError(f"{self._what} is damaged: it has bytes too many at its end.")
 
     def _unpack(self, wanted: int) -> bool:
-        """Unpack a step more; whether there was any."""
+        """Unpack one more step; False at the end of the body."""
         if self._decoder is None:
             piece, self._input = self._input or next(self._pieces, b""), b""
             self._buffer += piece

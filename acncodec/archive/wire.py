@@ -7,7 +7,7 @@ MAX_VARINT_BYTES = 10
 
 
 class Writer:
-    """Collects fields; a value that its field cannot hold is the caller's mistake: ValueError."""
+    """Collects fields; ValueError for a value that its field cannot hold."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -26,7 +26,7 @@ class Writer:
         self._data.append(value)
 
     def fixed(self, data: bytes) -> None:
-        """Append bytes whose number the reader knows."""
+        """Append bytes of a length that the reader knows."""
         self._data += data
 
     def blob(self, data: bytes) -> None:
@@ -35,7 +35,7 @@ class Writer:
         self._data += data
 
     def text(self, value: str) -> None:
-        """Append a text as a blob of UTF-8; ValueError for a lone surrogate."""
+        """Append a string as a blob of UTF-8; ValueError for a lone surrogate."""
         self.blob(value.encode())
 
     def to_bytes(self) -> bytes:
@@ -44,7 +44,7 @@ class Writer:
 
 
 class Reader:
-    """Reads fields from `data` in the order written; every way to fail is a DamagedError naming `what`."""
+    """Reads fields from `data` in the order written; every failure is a DamagedError naming `what`."""
 
     def __init__(self, data: bytes | memoryview, what: str) -> None:
         self._data = memoryview(data)
@@ -56,7 +56,7 @@ class Reader:
         return self.fixed(1)[0]
 
     def varint(self, limit: int = MAX_VARINT) -> int:
-        """An unsigned LEB128 integer of at most `limit`; padded encodings are refused."""
+        """An unsigned LEB128 integer of at most `limit`; padded encodings are rejected."""
         value = 0
         for index in range(MAX_VARINT_BYTES):
             byte = self.u8()
@@ -67,7 +67,7 @@ class Reader:
                 break
         else:
             raise DamagedError(f"{self._what} is damaged: an integer is too long.")
-        # Ten bytes hold 70 bits, so this is also what keeps a value to 64.
+        # Ten bytes hold 70 bits, so this also limits a value to 64.
         if value > min(limit, MAX_VARINT):
             raise DamagedError(f"{self._what} is damaged: an integer is out of range.")
         return value
@@ -80,11 +80,11 @@ class Reader:
         return bytes(self._data[start : self.position])
 
     def blob(self, limit: int) -> bytes:
-        """Bytes behind a varint length of at most `limit`."""
+        """Bytes after a varint length of at most `limit`."""
         return self.fixed(self.varint(limit))
 
     def text(self, limit: int) -> str:
-        """A text of at most `limit` bytes of UTF-8."""
+        """A string of at most `limit` bytes of UTF-8."""
         try:
             return self.blob(limit).decode()
         except UnicodeDecodeError as error:

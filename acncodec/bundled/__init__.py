@@ -22,7 +22,7 @@ from acncodec.errors import InputError, ModelError, ModelMissingError
 from acncodec.nets.model import MAX_MODEL_BYTES, METADATA_KEY, Model, description, parse_model
 
 FOLDER = Path(__file__).parent
-EARLIER = FOLDER / "earlier"  # models that were bundled once: found by the archives that name them, and by nobody else
+EARLIER = FOLDER / "earlier"  # formerly bundled models: found by sha256 for the archives that need them, but not offered
 SAMPLE = FOLDER / "sample"  # some hundred MNIST digits as PNG files
 PACKED = "packed"
 SUFFIX = ".safetensors"
@@ -30,17 +30,17 @@ CPU = torch.device("cpu")
 
 
 def user_folder() -> Path:
-    """Where a user's own models are looked for: $ACNCODEC_MODELS, else ~/.local/share/acncodec/models."""
+    """The folder of the user's own models: $ACNCODEC_MODELS, else ~/.local/share/acncodec/models."""
     return Path(os.environ.get("ACNCODEC_MODELS", Path.home() / ".local" / "share" / "acncodec" / "models"))
 
 
 def model_files() -> list[Path]:
-    """All model files that can be found without being told where: bundled ones first."""
+    """All model files in the package and in the user's folder, bundled ones first."""
     return sorted(FOLDER.glob(f"*{SUFFIX}")) + sorted(user_folder().glob(f"*{SUFFIX}"))
 
 
 def files_among(names: Iterable[str]) -> list[Path]:
-    """Those of the names that are files."""
+    """Those of the names that are paths of model files."""
     return [Path(name) for name in names if name.endswith(SUFFIX)]
 
 
@@ -71,7 +71,7 @@ def _read(path: Path) -> bytes:
 
 
 def _packed(data: bytes) -> bytes | None:
-    """The packed model in a model file, or None if that is plain, or none at all."""
+    """The packed model in a model file, or None if the file is plain or not a model."""
     try:
         tensors = load_tensors(data)
     except (SafetensorError, KeyError, ValueError):
@@ -80,7 +80,7 @@ def _packed(data: bytes) -> bytes | None:
 
 
 def _name_of(data: bytes) -> bytes:
-    """The sha256 by which archives name the model in a file; whether it is one is for `load` to say."""
+    """The sha256 by which archives identify the model in a file, which is not validated here."""
     packed = _packed(data)
     return hashlib.sha256(data).digest() if packed is None else names_of(packed)[0]
 
@@ -91,7 +91,7 @@ def find(name: str) -> Model:
 
 
 def locate(name: str) -> Path:
-    """Where `find` finds a model. Raises InputError if there is none of that name."""
+    """The path of the model that `find` loads. Raises InputError if there is none of that name."""
     path = Path(name)
     if path.suffix == SUFFIX:
         return path
@@ -103,7 +103,7 @@ def locate(name: str) -> Path:
 
 
 def candidates(names: Iterable[str], auto: bool, device: torch.device = CPU) -> list[Model]:
-    """The models to choose among: those named, and with `auto` all that can be found, their networks on `device`.
+    """The models to choose among: those named, and with `auto` all of `model_files`, their networks on `device`.
 
     Raises InputError, ModelError.
     """
@@ -116,12 +116,12 @@ def candidates(names: Iterable[str], auto: bool, device: torch.device = CPU) -> 
 
 
 def find_sha256(name: str, sha256: bytes, also: list[Path]) -> Model:
-    """The model with this sha256, among `also` and all that can be found. Raises ModelMissingError."""
+    """The model with this sha256, among `also`, `model_files` and earlier models. Raises ModelMissingError."""
     return load(_locate(f"the archive needs the model '{name}'", sha256, also))
 
 
 def unpack(packed: bytes, also: list[Path], limit: int) -> Model:
-    """A packed model of at most `limit` bytes unpacked, its base looked for as by `find_sha256`.
+    """Unpack a packed model of at most `limit` bytes, finding its base as `find_sha256` does.
 
     Raises ModelError, BoundError, ModelMissingError.
     """
@@ -133,9 +133,9 @@ def _base(sha256: bytes, also: list[Path]) -> bytes:
     """The plain file of a packed model's base. Raises ModelError, ModelMissingError."""
     path = _locate("a model holds only the difference to another one", sha256, also)
     packed = _packed(_read(path))
-    # Nobody needs chains of them, and files that lie about their names could make a circle.
+    # Chains are not needed, and files with false hashes could form a cycle.
     if packed is not None and names_of(packed)[1] is not None:
-        raise ModelError("a packed model is the difference to one that is a difference itself")
+        raise ModelError("the base of a packed model is itself a difference to another model")
     return load(path).plain
 
 
@@ -148,7 +148,7 @@ def _locate(need: str, sha256: bytes, also: list[Path]) -> Path:
         except (InputError, ModelError):
             if path in also:
                 raise
-            # One that was merely found may well be somebody else's.
+            # Skip invalid files that were merely found: they may belong to another program.
     raise ModelMissingError(
         f"{need} with sha256 {sha256.hex()}, which was not found in the package or in '{user_folder()}'; give its file "
         "with --model"

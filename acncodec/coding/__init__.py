@@ -1,1 +1,1 @@
-"""Entropy coding: constriction wrapped once, push and pop of latents and pixels as mirrors, Alice and Bob."""
+"""Entropy coding: the ANS stack (constriction), push and pop of latents and pixels, and the bits-back protocol."""

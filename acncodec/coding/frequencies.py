@@ -1,4 +1,4 @@
-"""From the networks' integers to integer frequencies, by table look-up; nothing here is floating point at heart."""
+"""Integer frequencies from the networks' integer outputs, by table look-up; floats here hold exact integers."""
 
 from functools import cache
 
@@ -28,7 +28,7 @@ def _on(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     exp = torch.from_numpy(exp_table()).to(device)
     gaussian = torch.from_numpy(gaussian_table()).to(device, torch.float64)
     steepness = torch.from_numpy(steepness_table()).to(device)
-    # One more entry at each end, for what lies below or above every value.
+    # One extra entry at each end: the cumulative frequency below all values (0) and above them (2^22).
     logistic = np.concatenate([[0], logistic_table(), [1 << CUMULATIVE_BITS]]).astype(np.float64)
     return exp, gaussian, steepness, torch.from_numpy(logistic).to(device)
 
@@ -39,15 +39,15 @@ def softmax(logits: Tensor) -> Tensor:
     return _on(logits.device)[0].index_select(0, below.to(torch.int32).flatten()).view(logits.shape)
 
 
-_ROWS = 1024  # of logistics that are worked on at once: the gathered tables stay in a processor's cache
-_ROWS_ON_DEVICE = 1 << 17  # the same elsewhere, where few operations are worth more: some 300 MB a table
-_LATENTS = 128  # dimensions of latents that are worked on at once, likewise
+_ROWS = 1024  # of logistics per batch on the CPU: the gathered tables fit the cache
+_ROWS_ON_DEVICE = 1 << 17  # per batch on a GPU, where fewer operations matter more: some 300 MB a table
+_LATENTS = 128  # latent dimensions per batch on the CPU, likewise
 _LATENTS_ON_DEVICE = 1 << 14
-_FLOOR = 1 << 16  # of the frequencies from logistics, so that no digit is impossible: 2^-26 of all
+_FLOOR = 1 << 16  # added to frequencies from logistics, so that no digit is impossible: 2^-26 of the total
 
 
 def digits(levels: int) -> tuple[int, ...]:
-    """The bases of the digits that a value is coded as, the leading one first."""
+    """Bases of the digits that a value is coded as, the leading digit first."""
     return (2,) if levels == 2 else (BASE, BASE)
 
 
@@ -71,7 +71,7 @@ class SoftmaxTable:
 
 
 class LogisticsTable:
-    """Frequencies of a value's digits under a mixture of logistics: differences of their cumulative sums."""
+    """Frequencies of a value's digits under a mixture of logistics: differences of its CDF."""
 
     def __init__(self, mixture: Logistics) -> None:
         _, _, steepness, self._logistic = _on(mixture.logits.device)
@@ -92,7 +92,7 @@ class LogisticsTable:
         return self._between(BASE * first.to(torch.int32).view(-1, 1) + self._digits)
 
     def _between(self, values: Tensor) -> Tensor:
-        """Frequencies from each of `values` int32 [rows, base + 1] up to the next; a value begins half a level below it."""
+        """Frequencies between consecutive `values` int32 [rows, base + 1], each interval half a level lower."""
         rows = _ROWS if values.device.type == "cpu" else _ROWS_ON_DEVICE
         parts = zip(*(t.split(rows) for t in (values, self._means, self._steepness, self._weights)), strict=True)
         cumulative = [self._cumulative(*part) for part in parts]
@@ -102,16 +102,16 @@ class LogisticsTable:
         edges = (values << TONE_BITS) - (1 << (TONE_BITS - 1))
         x = (edges.unsqueeze(-1) - means).mul_(steepness).add_(1 << (STEEPNESS_BITS - 1))
         x = x.bitwise_right_shift_(STEEPNESS_BITS).clamp_(-SLOPE_MAX, SLOPE_MAX)
-        # The tails belong to the first and the last value.
+        # The first and the last value take the tails.
         x.masked_fill_((values == 0).unsqueeze(-1), -SLOPE_MAX - 1)
         x.masked_fill_((values == BASE * BASE).unsqueeze(-1), SLOPE_MAX + 1)
         reached = self._logistic.index_select(0, x.add_(SLOPE_MAX + 1).flatten()).view(x.shape)
-        # Sums below 2^53 of integers: exact in float64 in any order.
+        # Sums of integers below 2^53: exact in float64 in any order.
         return torch.bmm(reached, weights).squeeze(-1)
 
 
 def table(distribution: Distribution) -> SoftmaxTable | LogisticsTable:
-    """The frequencies of a value's digits."""
+    """The table of digit frequencies for a distribution."""
     return LogisticsTable(distribution) if isinstance(distribution, Logistics) else SoftmaxTable(distribution)
 
 
@@ -122,7 +122,7 @@ def latent_frequencies(mixture: Mixture) -> Tensor:
     """
     device = mixture.logits.device
     weights = softmax(mixture.logits).double().flatten(0, -2).unsqueeze(1)
-    # What a component gives to all latents stands in its width's row of the table, from a column that its mean says.
+    # A component's share in all latents is a slice of the Gaussian table: the width selects the row, the mean the start.
     windows = _on(device)[1].unfold(1, LATENT_LEVELS, 1)
     widths, starts = mixture.widths.long().flatten(0, -2), (LATENT_MAX - mixture.means.long()).flatten(0, -2)
     total = torch.empty(len(weights), 1, LATENT_LEVELS, dtype=torch.float64, device=device)
@@ -138,9 +138,9 @@ def posterior_frequencies() -> np.ndarray:
 
 
 def component_frequencies(prior: UnconditionalPrior, z: np.ndarray) -> np.ndarray:
-    """Frequencies of the component that a latent came from, p(k|z) up to rounding: z int [n, D] -> float64 [n, K].
+    """Frequencies of the mixture component given a latent, p(k|z) up to rounding: z int [n, D] -> float64 [n, K].
 
-    Any distribution decodes; the nearer to the true p(k|z), the fewer bits the component costs.
+    Any distribution decodes correctly; the nearer it is to p(k|z), the fewer bits the component costs.
     """
     logs = _log_gaussian()
     means, rows = prior.means.numpy().astype(np.int64), prior.widths.numpy().astype(np.int64)
@@ -161,7 +161,7 @@ def _log_gaussian() -> np.ndarray:
 
 
 def component_mixture(prior: UnconditionalPrior, k: np.ndarray, device: torch.device) -> Mixture:
-    """The Gaussians of components k int [n] as mixtures of one: [n, D, 1]."""
+    """Components k int [n] as single-Gaussian mixtures: [n, D, 1]."""
     index = torch.from_numpy(np.asarray(k, dtype=np.int64))
     means = prior.means[index].to(device, torch.float32)[..., None]
     widths = prior.widths[index].to(device, torch.float32)[..., None]

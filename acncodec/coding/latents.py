@@ -24,7 +24,7 @@ def pop_posterior(stack: Stack, codes: np.ndarray) -> np.ndarray:
 
 
 def push_posterior(stack: Stack, z: np.ndarray, codes: np.ndarray) -> None:
-    """Bob: give the bits back that drew z. Raises DamagedError if z cannot have been drawn."""
+    """Bob: return to the stack the bits that drew z. Raises DamagedError if z is outside the posterior's support."""
     symbols = (z - codes).astype(np.int32) + OFFSET_MAX
     if symbols.min() < 0 or symbols.max() > 2 * OFFSET_MAX:
         raise DamagedError("a latent lies outside its posterior; the archive is damaged")
@@ -32,9 +32,9 @@ def push_posterior(stack: Stack, z: np.ndarray, codes: np.ndarray) -> None:
 
 
 def push_prior(stack: Stack, z: np.ndarray, codes: np.ndarray, model: Model, parents: np.ndarray | None) -> float:
-    """Alice: z int16 [n, D] under p(z|c) of the parents' codes int16 [n, D], or under p(z) if there are none.
+    """Alice: z int16 [n, D] under p(z|c) given the parents' codes int16 [n, D], or under p(z) if there are none.
 
-    Returns what theory says that it costs beyond the bits that drew z from q(z|x) around `codes`: the KL, in bits.
+    Returns the theoretical cost net of the bits that drew z from q(z|x) around `codes`: the KL, in bits.
     """
     if parents is not None:
         mixture = _prior_mixture(model, parents)
@@ -48,7 +48,7 @@ def push_prior(stack: Stack, z: np.ndarray, codes: np.ndarray, model: Model, par
 
 
 def pop_prior(stack: Symbols, count: int, model: Model, parents: np.ndarray | None) -> np.ndarray:
-    """Bob: `count` latents int16 [count, D] under p(z|c) of the parents' codes, or under p(z) if there are none."""
+    """Bob: `count` latents int16 [count, D] under p(z|c) given the parents' codes, or under p(z) if there are none."""
     if parents is not None:
         return pop_mixture(stack, _prior_mixture(model, parents))
     prior = model.unconditional

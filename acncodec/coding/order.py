@@ -1,7 +1,7 @@
-"""What turns decoding order back into names: sequences of kinds, and permutations.
+"""Coding of orders: sequences with known counts, and permutations, to map decoding order back to names.
 
-Restoring the order of N elements costs log2(N!) bits and not one more: Fisher and Yates's shuffle names N - 1 integers,
-uniform below N, N - 1, ..., 2, and each is coded as such.
+A permutation of N elements costs log2(N!) bits: a Fisher-Yates shuffle is given by N - 1 integers, uniform below N,
+N - 1, ..., 2, and each is coded as such.
 """
 
 import math
@@ -12,7 +12,7 @@ from constriction import stream
 
 from acncodec.errors import DamagedError
 
-Sequence = tuple[np.ndarray, list[int]]  # values int [n] below len(counts), of which value i occurs counts[i] times
+Sequence = tuple[np.ndarray, list[int]]  # values int [n] below len(counts); value i occurs counts[i] times
 
 
 def pack_order(sequences: list[Sequence], permutations: list[np.ndarray]) -> bytes:
@@ -30,7 +30,7 @@ def pack_order(sequences: list[Sequence], permutations: list[np.ndarray]) -> byt
 def unpack_order(data: bytes, counts: list[list[int]], lengths: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Undo `pack_order`: sequences int64, given the counts of each, and permutations, given their lengths.
 
-    Raises DamagedError unless all is consistent.
+    Raises DamagedError if the data is inconsistent.
     """
     sequences, permutations = [], []
     try:
@@ -50,7 +50,7 @@ def unpack_order(data: bytes, counts: list[list[int]], lengths: list[int]) -> tu
 
 
 def order_bits(counts: list[list[int]], lengths: list[int]) -> float:
-    """The information in sequences of such counts and in permutations of such lengths, in bits: theory for `pack_order`."""
+    """Information in sequences with these counts and permutations of these lengths, in bits: theory for `pack_order`."""
     total = sum(c * math.log2(sum(each) / c) for each in counts for c in each if c)
     return total + sum(math.lgamma(n + 1) / math.log(2) for n in lengths)
 
@@ -64,10 +64,10 @@ def _sizes(n: int) -> np.ndarray:
 
 
 def _draws(permutation: np.ndarray) -> np.ndarray:
-    """Which of the remaining items the shuffle takes each time: int32 [n - 1]."""
+    """Index, among the remaining items, of the one taken at each step: int32 [n - 1]."""
     n = len(permutation)
     items = list(range(n))
-    place = list(range(n))  # place[item] = where it lies in items
+    place = list(range(n))  # place[item] = its index in items
     draws = np.empty(max(0, n - 1), dtype=np.int32)
     for i, item in enumerate(permutation[:-1].tolist()):
         last = n - 1 - i
@@ -79,7 +79,7 @@ def _draws(permutation: np.ndarray) -> np.ndarray:
 
 
 def _shuffled(n: int, draws: np.ndarray) -> np.ndarray:
-    """The permutation int64 [n] that these draws name."""
+    """The permutation int64 [n] given by these draws."""
     items = list(range(n))
     taken = []
     for i, draw in enumerate(draws.tolist()):

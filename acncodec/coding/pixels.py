@@ -1,7 +1,7 @@
 """Push and pop of pixels under the decoder, symbols of all lanes interleaved pixel by pixel.
 
-Alice sees whole images and has all frequencies at once; Bob goes pixel by pixel (`steps.py`). Both have the compiled kernel
-where it is available.
+Alice has whole images and computes all frequencies in one pass; Bob decodes pixel by pixel (`steps.py`). Both use the
+compiled kernel where it is available.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,15 +20,15 @@ from acncodec.kernel.decoder import available
 from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
 
-BATCH_PIXELS = 32 * 28 * 28  # of one whole-image pass on tensors; larger batches fall out of the cache and are slower
-REPORT_COLUMNS = 64  # decoded between two reports of progress, at most
-PUSH_ROWS = 1 << 16  # symbols handed to the coder at a time
+BATCH_PIXELS = 32 * 28 * 28  # per whole-image pass on tensors; larger batches exceed the cache and are slower
+REPORT_COLUMNS = 64  # at most, between two progress reports
+PUSH_ROWS = 1 << 16  # symbols per call of the coder
 
 
 def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -> float:
     """Alice: pixels uint8 [n, H, W, colours] given latents int16 [n, D]; Bob's first pixel is pushed last.
 
-    Returns what theory says that it costs, in bits.
+    Returns the theoretical cost, in bits.
     """
     frequencies, theory = _all_frequencies(pixels, z, model)
     flat = frequencies.reshape(-1, frequencies.shape[-1])
@@ -67,7 +67,7 @@ def _all_frequencies(pixels: np.ndarray, z: np.ndarray, model: Model) -> tuple[n
 
 
 def residual_prices(pixels: np.ndarray, z: np.ndarray, networks: Networks) -> np.ndarray:
-    """What pixels uint8 [n, H, W, colours] cost in theory given latents int16 [n, D]: float64 [n], bits."""
+    """Theoretical cost of pixels uint8 [n, H, W, colours] given latents int16 [n, D]: float64 [n], bits."""
     _, height, width, _ = pixels.shape
     if available(networks):
         with compiled(networks, z, height, width) as decoder:
@@ -87,11 +87,11 @@ def pop_pixels(
 ) -> np.ndarray:
     """Bob: pixels uint8 [n, height, width, colours] given latents int16 [n, D], first pixel first.
 
-    `advance` is called with how many more of the n are done, in fractions. Raises DamagedError.
+    `advance` is called with the number of images done since the last call, a fraction. Raises DamagedError.
     """
     pixels = np.empty((height, width, len(z), model.arch.colours), dtype=np.uint8)
     with steps(model.networks, z, height, width) as groups:
-        # A group after the other, symbol by symbol: the order of lanes.
+        # One symbol of each lane per round, group after group: the order of lanes.
         for _ in zip_longest(*(_pop_group(stack, group, pixels[:, :, lanes], model, advance) for lanes, group in groups)):
             if stack.ran_dry:
                 raise DamagedError("the coded bits end before the images do; the archive is damaged")
@@ -101,9 +101,9 @@ def pop_pixels(
 def _pop_group(
     stack: Symbols, group: Steps, pixels: np.ndarray, model: Model, advance: Callable[[float], None]
 ) -> Iterator[None]:
-    """One group's part of `pixels` [height, width, n, colours], a symbol of each lane at a time.
+    """Decode one group's part of `pixels` [height, width, n, colours], a symbol of each lane at a time.
 
-    It pauses where frequencies are asked for but not yet needed, for the other groups to be served.
+    Yields after each request for frequencies, so that the other groups run while they are computed.
     """
     height, width, lanes, colours = pixels.shape
     stride = min(width, REPORT_COLUMNS)

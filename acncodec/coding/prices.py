@@ -1,4 +1,4 @@
-"""What elements cost under a model, in theory, without coding them: to choose by."""
+"""Theoretical cost of elements under a model, in bits, without coding them."""
 
 import numpy as np
 import torch
@@ -10,20 +10,20 @@ from acncodec.exact.grids import LATENT_BITS, OFFSET_MAX
 from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
 
-BATCH = 1024  # codes whose KL is computed at a time
-PIXELS = 128 * 28 * 28  # of elements that are priced at a time: some 500 MB where there is no kernel
+BATCH = 1024  # codes per KL computation
+PIXELS = 128 * 28 * 28  # of elements per pricing pass: some 500 MB without the kernel
 SAMPLE_SEED = 0  # of the posterior samples
 
 
 def posterior_offsets(shape: torch.Size) -> torch.Tensor:
-    """Posterior samples minus codes, int16 of this shape, the same every time: prices do not hang on chance."""
+    """Posterior samples minus codes, int16 of this shape, from a fixed seed: prices are reproducible."""
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
     noise = torch.randn(shape, generator=generator, dtype=torch.float64) * (1 << LATENT_BITS)
     return torch.round(noise).clamp_(-OFFSET_MAX, OFFSET_MAX).to(torch.int16)
 
 
 def element_bits(model: Model, elements: np.ndarray) -> np.ndarray:
-    """Residual and unconditional latents of elements uint8 [n, H, W, C] on one posterior sample each: float64 [n], bits."""
+    """Residual plus unconditional KL of elements uint8 [n, H, W, C], one posterior sample each: float64 [n], bits."""
     codes = torch.from_numpy(encode(model, elements))
     z = codes + posterior_offsets(codes.shape)
     latents = unconditional_kl_bits(codes, z, model.unconditional).numpy()
@@ -31,7 +31,7 @@ def element_bits(model: Model, elements: np.ndarray) -> np.ndarray:
 
 
 def element_residuals(model: Model, elements: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """What pixels of elements uint8 [n, H, W, C] cost given latents int16 [n, D], so many at a time: float64 [n], bits."""
+    """Theoretical residual of elements uint8 [n, H, W, C] given latents int16 [n, D], in batches: float64 [n], bits."""
     size = max(1, PIXELS // (elements.shape[1] * elements.shape[2]))
     parts = [slice(start, start + size) for start in range(0, len(elements), size)]
     return np.concatenate([residual_prices(elements[part], z[part], model.networks) for part in parts])

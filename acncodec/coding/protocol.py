@@ -1,6 +1,6 @@
-"""Alice and Bob (ACN, section 1): what she pushes he pops, and the reverse, step by step of the schedule.
+"""The bits-back protocol (ACN, section 1): Alice encodes and Bob decodes a group, step by step of the schedule.
 
-The coder is a stack, so Alice goes through the schedule backwards.
+The coder is a stack (last in, first out), so Alice goes through the schedule backwards.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from acncodec.kernel.encoder import CompiledEncoder
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, Step
 
-ENCODE_PIXELS = 64 * 28 * 28  # of one pass of the encoder on tensors; more fall out of the cache
-PIXELS_SHARE = 15 / 16  # of Bob's work
-COMPILED_PIXELS = 1 << 19  # of one by the kernel, whose groups of lanes fit the cache by themselves: some 50 MB
+ENCODE_PIXELS = 64 * 28 * 28  # per pass of the encoder on tensors; more exceed the cache
+PIXELS_SHARE = 15 / 16  # of Bob's progress, for decoding pixels
+COMPILED_PIXELS = 1 << 19  # per pass by the kernel, which splits lanes into groups that fit the cache: some 50 MB
 
 _kept = Kept()
 
 
 @dataclass
 class Tally:
-    """Bits by purpose: what pixels and latents put on the stack, what bits-back took off it, and what theory says.
+    """Bits by purpose: pushed for pixels and latents, popped by bits-back, and their theoretical values.
 
-    `residual_theory` is the float64 negative log-likelihood, `latent_theory` the KL that `prior - posterior` should be.
+    `residual_theory` is the float64 negative log-likelihood, `latent_theory` the KL that `prior - posterior` should equal.
     """
 
     residual: float = 0.0
@@ -46,15 +46,15 @@ class Tally:
 
 
 class SeedExhaustedError(Exception):
-    """Bits-back took more bits than the stack held; Alice must start again with a longer seed."""
+    """Bits-back popped more bits than the stack held; Alice must start again with a longer seed."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One group of `count` elements, height x width, coded by `schedule` with `model`.
+    """One group of elements, height x width, coded by `schedule` with `model`.
 
     `conditional` says whether latents are coded given the parent's code or under the unconditional prior; `advance` is
-    called with the number of elements done, of which fractions add up.
+    called with the number of elements done since the last call, possibly a fraction.
     """
 
     model: Model
@@ -71,7 +71,7 @@ class Task:
 
 @full_precision()
 def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Tally:
-    """Code pixels uint8 [N, H, W, colours] whose codes are int16 [N, D], both in the schedule's order.
+    """Encode pixels uint8 [N, H, W, colours] with codes int16 [N, D], both in the schedule's order.
 
     Raises SeedExhaustedError.
     """

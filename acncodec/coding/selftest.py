@@ -1,7 +1,7 @@
-"""The self-test of this machine's arithmetic: a short one before anything is coded, the long one on demand.
+"""Self-test of this machine's arithmetic: a short one before coding, the full one on demand.
 
-Networks with fixed pseudo-random integer weights, coarse and fine, are evaluated by the whole-image and by the incremental
-pass; the bytes of all frequencies must hash to the constants below, which were computed with 64-bit integers.
+Networks with fixed pseudo-random integer weights, coarse and fine, are evaluated by the whole-image and the incremental
+pass; all frequencies must hash to the constants below, which were computed with 64-bit integers.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ TINY_ARCH = {**TINY, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2
 
 
 def pseudo_random(label: str, count: int, low: int, high: int) -> np.ndarray:
-    """Integers int64 [count] from low to high, the same on every machine."""
+    """Pseudo-random integers int64 [count] from low to high inclusive, the same on every machine."""
     data = hashlib.shake_256(label.encode()).digest(4 * count)
     return low + (np.frombuffer(data, "<u4").astype(np.int64) % (high - low + 1))
 
@@ -54,7 +54,7 @@ def pseudo_random(label: str, count: int, low: int, high: int) -> np.ndarray:
 def fixed_networks(arch: Architecture, fine: bool = False) -> Networks:
     """Exact networks with pseudo-random weights, each product scaled so that its outputs vary.
 
-    Weights have 8 bits and one scale for all outputs; if `fine`, 12 bits as far as sums allow, and scales that differ.
+    Weights have 8 bits and one scale for all outputs; if `fine`, up to 12 bits within the exact bound, and several scales.
     """
     networks = Networks(arch)
     for name, product in networks.products():
@@ -74,7 +74,7 @@ def fixed_networks(arch: Architecture, fine: bool = False) -> Networks:
 
 @full_precision()
 def frequencies_digest(device: torch.device, passes: "Passes | None" = None, fine: bool = False) -> str:
-    """sha256 over all frequencies and codes that the fixed networks give, by `passes`: those on tensors unless given."""
+    """sha256 over all frequencies and codes of the fixed networks, computed by `passes` (default: on tensors)."""
     digest = hashlib.sha256()
     for kind in KINDS:
         networks, pixels, z = _fixed_inputs(kind, 3, fine)
@@ -88,7 +88,7 @@ def frequencies_digest(device: torch.device, passes: "Passes | None" = None, fin
 
 
 def _agrees(device: torch.device, passes: "Passes | None" = None) -> bool:
-    """Whether the fixed networks, coarse and fine, give what they give everywhere."""
+    """Whether the fixed networks, coarse and fine, give the reference digests."""
     wanted = FREQUENCIES_SHA256, FINE_SHA256
     return all(frequencies_digest(device, passes, fine) == wanted[fine] for fine in (False, True))
 
@@ -103,7 +103,7 @@ def _fixed_inputs(kind: dict[str, int], count: int, fine: bool) -> tuple[Network
 
 @full_precision()
 def agrees_on_many(device: torch.device, count: int = 512) -> bool:
-    """Whether the device gives the frequencies of the CPU where so many images make products of another shape."""
+    """Whether the device gives the CPU's frequencies for `count` images at once, where products have other shapes."""
     for kind in KINDS:
         networks, pixels, z = _fixed_inputs(kind, count, fine=True)
         want = whole_image(networks, pixels, z)
@@ -114,15 +114,15 @@ def agrees_on_many(device: torch.device, count: int = 512) -> bool:
     return True
 
 
-# Frequencies of every digit of every value of pixels uint8 [N, H, W, colours] given latents, integers [N, D]: for each
+# A pass gives the frequencies of every digit of pixels uint8 [N, H, W, colours] given latents, integers [N, D]: for each
 # colour and digit an array [N, H, W, base].
 
 Pass = Callable[[Networks, np.ndarray, np.ndarray], list[np.ndarray]]
-Passes = tuple[Pass, Pass, Pass]  # whole images, pixel by pixel, and the codes, [N, D]
+Passes = tuple[Pass, Pass, Pass]  # whole-image, incremental, and the encoder's codes [N, D]
 
 
 def whole_image(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
-    """By the whole-image pass on tensors."""
+    """Frequencies by the whole-image pass on tensors."""
     on_device = torch.from_numpy(pixels).to(networks.device)
     found = []
     for colour, distribution in enumerate(networks.distributions(on_device, networks.tensor(z))):
@@ -136,7 +136,7 @@ def whole_image(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[n
 def stepwise(
     networks: Networks, pixels: np.ndarray, z: np.ndarray, groups: int = 1, graphs: bool = True
 ) -> list[np.ndarray]:
-    """By the incremental pass on tensors, as Bob asks for it."""
+    """Frequencies by the incremental pass on tensors, called as Bob does."""
     n, height, width, _ = pixels.shape
     found = []
     for lanes, steps in split(networks, n, height, width, groups, graphs):
@@ -154,18 +154,18 @@ TENSORS: Passes = whole_image, stepwise, codes_of
 
 
 def compiled(kind: str) -> Passes:
-    """All passes by the kernel, with instructions of that kind."""
+    """All passes by the compiled kernel, with instructions of that kind."""
     return partial(compiled_whole, kind), partial(compiled_steps, kind), partial(compiled_codes, kind)
 
 
 def compiled_codes(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
-    """Codes by the kernel."""
+    """Codes by the compiled kernel."""
     n, height, width, _ = pixels.shape
     return [CompiledEncoder(networks, n, height, width, kind).codes(pixels)]
 
 
 def compiled_whole(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
-    """By the kernel, all at once."""
+    """Frequencies by the kernel's whole-image pass."""
     n, height, width, _ = pixels.shape
     decoder = CompiledDecoder(networks, n, height, width, kind)
     decoder.load(z.astype(np.int16))
@@ -175,7 +175,7 @@ def compiled_whole(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndar
 
 
 def compiled_steps(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
-    """By the kernel, pixel by pixel."""
+    """Frequencies by the kernel's incremental pass."""
     n, height, width, _ = pixels.shape
     decoder = CompiledDecoder(networks, n, height, width, kind)
     decoder.load(z.astype(np.int16))
@@ -206,7 +206,7 @@ def _by_steps(steps: Steps, pixels: np.ndarray, levels: int) -> list[np.ndarray]
 
 
 def trusted_device() -> torch.device:
-    """CUDA where there is a device that passes the short self-test, else the CPU."""
+    """CUDA if a device passes the short self-test, else the CPU."""
     cuda = torch.device("cuda")
     try:
         if torch.cuda.is_available():
@@ -218,18 +218,18 @@ def trusted_device() -> torch.device:
 
 
 def device_of(name: str) -> torch.device:
-    """'cpu', 'cuda', or with 'auto' the `trusted_device`. Raises InputError for what is none, or is not there."""
+    """The device 'cpu' or 'cuda', or for 'auto' the `trusted_device`. Raises InputError if unknown or unavailable."""
     if name not in DEVICES:
-        raise InputError(f"a device is one of {', '.join(DEVICES)}, not '{name}'")
+        raise InputError(f"unknown device '{name}'; choose one of {', '.join(DEVICES)}")
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("there is no CUDA device here that torch can use; take the CPU")
+        raise InputError("PyTorch finds no usable CUDA device here; use the CPU")
     return trusted_device() if name == "auto" else torch.device(name)
 
 
 @cache
 def quick_selftest(device: torch.device) -> None:
-    """Raise ExactnessError unless this device computes what every other does; once a process and device."""
-    # Fine networks alone: larger weights and more shifts, by the very operations that coarse ones take.
+    """Raise ExactnessError unless this device gives the reference digests; runs once per process and device."""
+    # Fine networks alone: larger weights and more shifts, by the same operations as coarse ones.
     right = tables.fingerprint().hex() == TABLES_SHA256 and frequencies_digest(device, fine=True) == FINE_SHA256
     if device.type == "cpu" and instructions():
         right &= frequencies_digest(device, compiled(list(instructions())[-1]), fine=True) == FINE_SHA256
@@ -241,12 +241,12 @@ def quick_selftest(device: torch.device) -> None:
 
 
 def exactness() -> bytes:
-    """Fingerprint of the arithmetic that archives are made with: 4 bytes. Finer weights have not changed it."""
+    """Fingerprint of the coding arithmetic, stored in archives: 4 bytes. Finer weights have not changed it."""
     return hashlib.sha256((TABLES_SHA256 + FREQUENCIES_SHA256).encode()).digest()[:4]
 
 
 def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
-    """The long self-test: name and outcome of each check, one after the other."""
+    """The full self-test: name and outcome of each check, as it completes."""
     yield "tables", tables.fingerprint().hex() == TABLES_SHA256
     yield f"{device}: whole-image and incremental pass", _agrees(device)
     for kind in instructions():
@@ -256,7 +256,7 @@ def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
         torch.set_num_threads(count)
         yield f"cpu, {count} threads", _agrees(CPU)
     torch.set_num_threads(threads)
-    # The warning would be about TF32 on processors that are not here.
+    # Suppress a warning about TF32 on other processors.
     with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
         yield "cpu, oneDNN off", _agrees(CPU)
     with torch.backends.nnpack.flags(enabled=False):
@@ -278,7 +278,7 @@ def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
 
 
 def _capabilities() -> list[str]:
-    """Values of ATEN_CPU_CAPABILITY up to this processor's; asking for more would end in an illegal instruction."""
+    """Values of ATEN_CPU_CAPABILITY up to this processor's; higher ones would fail with an illegal instruction."""
     order = ["default", "avx2", "avx512"]
     own = torch.backends.cpu.get_cpu_capability().lower()
     return order[: order.index(own) + 1] if own in order else ["default"]

@@ -1,8 +1,8 @@
-"""The ANS stack: constriction's coder, wrapped once, with the seed that bits-back coding starts from.
+"""The ANS stack: a wrapper of constriction's coder, with the seed that bits-back coding starts from.
 
-Facts that shape this file: constriction returns the lowest symbol instead of raising when its stack is empty, so the stack
-is seeded; the same probabilities in another dtype give other bits, so everything is float64 holding exact integers; and
-`perfect=False` is the quantiser that does not depend on a search.
+Properties of constriction that matter here: it returns the lowest symbol instead of raising when its stack is empty, so
+the stack is seeded; the same probabilities in another dtype give other bits, so all are float64 holding exact integers;
+and `perfect=False` selects the quantiser that involves no search.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ _SEED_LABEL = b"acncodec bits-back seed 1"
 
 
 def seed_words(count: int) -> np.ndarray:
-    """The fixed pseudo-random words below everything that is coded: uint32 [count], the topmost one last."""
+    """The fixed pseudo-random words at the bottom of the stack: uint32 [count], the topmost one last."""
     data = hashlib.shake_256(_SEED_LABEL).digest(4 * count)
     return np.frombuffer(data, dtype="<u4").astype(np.uint32)[::-1].copy()
 
 
 class Symbols(Protocol):
-    """What Bob takes symbols from: a `Stack`, or dice."""
+    """What Bob pops symbols from: a `Stack`, or a random generator to sample images."""
 
     ran_dry: bool
 
@@ -37,17 +37,17 @@ class Symbols(Protocol):
 
 
 class Stack:
-    """A stack of bits. What is pushed last is popped first; `pop` with the same frequencies undoes `push` bit for bit."""
+    """A last-in, first-out entropy coder; `pop` with the same frequencies undoes `push` bit for bit."""
 
     def __init__(self, words: np.ndarray, seal: bool) -> None:
         """`words` uint32; `seal` for arbitrary words (the seed), not for words that `finish` returned."""
         try:
             self._coder = stream.stack.AnsCoder(words.astype(np.uint32), seal=seal)
         except ValueError as error:
-            raise DamagedError("the archive's coded bits cannot be a coder's output") from error
+            raise DamagedError("the coded bits are not a valid ANS stream; the archive is damaged") from error
         self._table_cache: dict[bytes, Any] = {}
-        self.lowest = self._coder.pos()[0]  # whole words that no pop has reached so far
-        self.ran_dry = False  # whether a pop has met the bottom; what it returned was not there
+        self.lowest = self._coder.pos()[0]  # words at the bottom that no pop has reached
+        self.ran_dry = False  # whether a pop has gone past the bottom; its symbols are invalid
 
     @classmethod
     def seeded(cls, words: int) -> "Stack":
@@ -56,7 +56,7 @@ class Stack:
 
     @property
     def bits(self) -> float:
-        """Length of what is on the stack, in bits, fractions included."""
+        """Length of the stack's contents in bits, fractions included."""
         words, state = self._coder.pos()
         return 32.0 * words + math.log2(state) if state else 0.0
 
@@ -77,7 +77,7 @@ class Stack:
         return self._popped(self._coder.decode(self._table(frequencies), count))
 
     def _popped(self, symbols: np.ndarray) -> np.ndarray:
-        """Note how deep the pops have gone: a whole stack's state stays at 2^32 or above."""
+        """Record how deep the pops have gone; a state below 2^32 means that the stack is exhausted."""
         words, state = self._coder.pos()
         self.lowest = min(self.lowest, words)
         self.ran_dry |= state < 1 << 32
@@ -90,7 +90,7 @@ class Stack:
         return self._table_cache[key]
 
     def finish(self, seeded_with: int) -> tuple[np.ndarray, int]:
-        """Words uint32 to store, and how many words of the seed the stack must be started with to make these.
+        """Words uint32 to store, and the seed length in words that yields exactly these (for `check_seed`).
 
         Seed words that were never popped lie untouched at the bottom and need not be stored.
         """
@@ -102,14 +102,14 @@ class Stack:
         return words[untouched:], seeded_with - untouched
 
     def check_seed(self, words: int) -> None:
-        """Raise DamagedError unless nothing but the seed of `words` words is left, bit for bit."""
+        """Raise DamagedError unless exactly the seed of `words` words is left, bit for bit."""
         try:
             left = self._coder.get_compressed(unseal=True)
         except (AssertionError, ValueError):
             left = None
-        # The length first: nothing is generated because an archive says how much.
+        # The length first: an archive must not determine how many words are generated.
         if left is None or len(left) != words or not np.array_equal(left, seed_words(words)):
-            raise DamagedError("the coded bits did not end where they should; the archive is damaged")
+            raise DamagedError("the coded bits do not end with the seed; the archive is damaged")
 
 
 def _int32(values: np.ndarray) -> np.ndarray:

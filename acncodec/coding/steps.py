@@ -1,7 +1,7 @@
-"""What Bob asks of the decoder, symbol by symbol, and who answers: the compiled kernel, or groups of lanes on tensors.
+"""Per-symbol decoder interface and its two implementations: the compiled kernel, and groups of lanes on tensors.
 
 On CUDA a group's steps run while the host pops the symbols of the others, so there are several groups. Symbols of all lanes
-are interleaved, and groups are consecutive lanes: their number changes nothing but the speed.
+are interleaved and groups are consecutive lanes, so the number of groups affects only speed.
 """
 
 import threading
@@ -23,15 +23,14 @@ from acncodec.nets.networks import Networks
 Made = TypeVar("Made")
 
 GROUPS = 4  # of lanes on CUDA
-LEAST_LANES = 128  # of a group: what a step takes hardly depends on so few, and each group's is another
+LEAST_LANES = 128  # per group: with fewer, a step takes hardly less time, and every group adds its own
 
 
 class Steps(Protocol):
-    """The decoder of n lanes, in raster order: for each row `start_row`, for each column `start_pixel`, for each colour
-    `first`, with 256 levels `second`, and `put`.
+    """The decoder of n lanes, called in raster order: `start_row` for each row, `start_pixel` for each column, and for each
+    colour `first`, with 256 levels `second`, and `put`.
 
-    All may return before their work is done. The arrays that `first` and `second` return hold their values after `wait`,
-    until the next call.
+    Calls may be asynchronous: the arrays that `first` and `second` return are valid after `wait`, until the next call.
     """
 
     def start_row(self, row: int) -> None: ...
@@ -45,10 +44,10 @@ class Steps(Protocol):
         """Frequencies of the same colour's second digit, given the first, int32 [n]: float64 [n, base]."""
 
     def put(self, colour: int, values: np.ndarray) -> None:
-        """The colour's values, uint8 [n]."""
+        """Set the colour's values, uint8 [n]."""
 
     def wait(self) -> None:
-        """Return when all is done."""
+        """Block until all calls are done."""
 
 
 class TensorSteps:
@@ -57,7 +56,7 @@ class TensorSteps:
     def __init__(
         self, networks: Networks, lanes: int, height: int, width: int, by: Recorder, replayable: bool | None = None
     ) -> None:
-        """For so many images height x width, which `load` brings; `replayable` as for `IncrementalDecoder`."""
+        """For `lanes` images height x width, set by `load`; `replayable` as for `IncrementalDecoder`."""
         arch, device = networks.arch, networks.device
         self._networks, self._size, self._by = networks, (height, width), by
         latent_map = torch.zeros((lanes, height, width, arch.map_planes), device=device)
@@ -68,7 +67,7 @@ class TensorSteps:
         self._values = Shared((lanes,), torch.uint8, device)
         self._tables: dict[int, SoftmaxTable | LogisticsTable] = {}
         self._colour = 0
-        # In the order of decoding: what a step reads, those before it have written.
+        # Recorded in decoding order: a step reads what those before it have written.
         self._row, self._pixel = by.record(decoder.row_step), by.record(decoder.pixel_step)
         self._first, self._second, self._put = [], [], []
         for colour in range(arch.colours):
@@ -78,7 +77,7 @@ class TensorSteps:
             self._put.append(by.record(partial(self._put_step, colour)))
 
     def load(self, z: np.ndarray) -> None:
-        """Start with images of the latents int16 [n, D]."""
+        """Start decoding images of the latents int16 [n, D]."""
         self._by.wait()
         self._decoder.load(self._networks.latent_map(self._networks.tensor(z), *self._size))
         self._by.follow()
@@ -131,7 +130,7 @@ Groups = Sequence[tuple[slice, Steps]]
 def steps(networks: Networks, z: np.ndarray, height: int, width: int) -> Iterator[Groups]:
     """Decoders for images height x width of the latents int16 [n, D]: groups of lanes, in order.
 
-    Those of the thread's call before are not to be used any more.
+    Decoders from the thread's previous call become invalid.
     """
     if available(networks):
         with compiled(networks, z, height, width) as decoder:
@@ -145,7 +144,7 @@ def steps(networks: Networks, z: np.ndarray, height: int, width: int) -> Iterato
 
 @contextmanager
 def compiled(networks: Networks, z: np.ndarray, height: int, width: int) -> Iterator[CompiledDecoder]:
-    """The kernel's decoder for images of these latents; the networks must be `available` to it."""
+    """The kernel's decoder for images of these latents; requires `available(networks)`."""
     decoder = _kept.of(CompiledDecoder, networks, len(z), height, width)
     decoder.load(z)
     with decoder.team:
@@ -155,7 +154,7 @@ def compiled(networks: Networks, z: np.ndarray, height: int, width: int) -> Iter
 def split(
     networks: Networks, lanes: int, height: int, width: int, count: int, graphs: bool = True
 ) -> list[tuple[slice, TensorSteps]]:
-    """So many groups of about equally many lanes, each with a recorder of its own."""
+    """`count` groups of about equally many lanes, each with its own recorder."""
     bounds = [lanes * i // count for i in range(count + 1)]
     parts = [slice(start, end) for start, end in pairwise(bounds)]
     by = [recorder(networks.device, graphs) for _ in parts]
@@ -171,18 +170,18 @@ def _split(networks: Networks, lanes: int, height: int, width: int) -> list[tupl
 
 
 class Kept(threading.local):
-    """A thread's last decoder or encoder: to make one takes milliseconds, and most steps are equally wide."""
+    """Cache of a thread's last decoder or encoder: making one takes milliseconds, and most steps are equally wide."""
 
     def __init__(self) -> None:
         self._made_for: tuple[object, ...] = ()
         self._made: object = None
 
     def of(self, make: Callable[..., Made], networks: Networks, *sizes: int) -> Made:
-        """`make(networks, *sizes)`, or what it made the last time if it was asked for the same."""
+        """`make(networks, *sizes)`, or the last result if the arguments are the same."""
         made_for = make, networks, torch.get_num_threads(), *sizes
         if self._made_for != made_for:
             if networks.device.type == "cuda":
-                torch.cuda.synchronize(networks.device)  # nothing runs any more of what is let go
+                torch.cuda.synchronize(networks.device)  # the released object has no work running
             self._made_for, self._made = (), None
             self._made = make(networks, *sizes)
             self._made_for = made_for

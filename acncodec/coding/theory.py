@@ -1,6 +1,6 @@
-"""What coding should cost: residual and KL in float64 from the formulas, independent of tables and coder.
+"""Theoretical cost of coding: residual and KL in float64 from the formulas, independent of tables and coder.
 
-The ledger holds these beside the bits really written.
+The ledger shows these beside the bits written.
 """
 
 import math
@@ -24,10 +24,10 @@ from acncodec.nets.heads import Distribution, Logistics
 from acncodec.nets.model import UnconditionalPrior
 from acncodec.nets.prior import Mixture
 
-LEAST_PROBABILITY = 2.0**-28  # of a value, however unlikely: a digit that 24 bits hardly tell from none, then any digit
+LEAST_PROBABILITY = 2.0**-28  # floor for a value: 2^-24, the coder's precision, for its first digit, 1/16 for its second
 _STEP = 2.0**-LATENT_BITS
 _LOG2_E = 1 / math.log(2)
-_AT_ONCE = 64  # codes: what they need fits the cache
+_AT_ONCE = 64  # codes per batch, so that it fits the cache
 
 
 def residual_bits(distributions: list[Distribution], pixels: Tensor) -> Tensor:
@@ -51,9 +51,9 @@ def value_bits(distribution: Distribution, values: Tensor) -> Tensor:
 
 
 def _logistics_probability(mixture: Logistics, values: Tensor) -> Tensor:
-    """The mixture's mass between the values' lower and upper half, all that lies beyond for 0 and 255 (PixelCNN++, eq. 2).
+    """The mixture's mass within half a level of the values, with the tails for 0 and 255 (PixelCNN++, eq. 2).
 
-    A share of LEAST_PROBABILITY is every value's own.
+    LEAST_PROBABILITY is added to every value.
     """
     x = values.double()[..., None]
     centred = x - mixture.means.double() * 2.0**-TONE_BITS
@@ -67,7 +67,7 @@ def _logistics_probability(mixture: Logistics, values: Tensor) -> Tensor:
 def kl_bits(codes: Tensor, mixture: Mixture) -> Tensor:
     """KL(q(z|x) || p(z|c)) for codes [N, D] and mixtures [N, D, M]: float64 [N], bits.
 
-    The expectation is a sum over every value that the posterior can take. ACN, equation 4.
+    The expectation is a sum over the posterior's support. ACN, equation 4.
     """
     offsets = torch.arange(-OFFSET_MAX, OFFSET_MAX + 1, device=codes.device)
     log_q = torch.log_softmax(-0.5 * (offsets.double() * _STEP) ** 2, 0)
@@ -82,7 +82,7 @@ def kl_bits(codes: Tensor, mixture: Mixture) -> Tensor:
 def unconditional_kl_bits(codes: Tensor, z: Tensor, prior: UnconditionalPrior) -> Tensor:
     """log2 q(z|x) - log2 p(z) at posterior samples z [N, D] of codes [N, D]: float64 [N], bits.
 
-    An unbiased estimate of KL(q(z|x) || p(z)), whose expectation has no closed form.
+    An unbiased estimate of KL(q(z|x) || p(z)), which has no closed form.
     """
     offsets = torch.arange(-OFFSET_MAX, OFFSET_MAX + 1, dtype=torch.float64)
     normaliser = torch.logsumexp(-0.5 * (offsets * _STEP) ** 2, 0)
@@ -95,7 +95,7 @@ def unconditional_kl_bits(codes: Tensor, z: Tensor, prior: UnconditionalPrior) -
 
 
 def _log_densities(codes: Tensor, mixture: Mixture) -> Tensor:
-    """log p(z) in nats of all latents z that the posteriors around `codes` [N, D] can take: float64 [N, D, offsets]."""
+    """log p(z) in nats of all latents z in the support of the posteriors around `codes` [N, D]: float64 [N, D, offsets]."""
     windows = _densities(codes.device).unfold(1, 2 * OFFSET_MAX + 1, 1)
     weights = torch.softmax(mixture.logits.double() * 2.0**-LOGIT_BITS, -1).unsqueeze(-2)
     first = codes.long().unsqueeze(-1) - OFFSET_MAX - mixture.means.long() + 2 * LATENT_MAX
@@ -106,7 +106,7 @@ def _log_densities(codes: Tensor, mixture: Mixture) -> Tensor:
 def _densities(device: torch.device) -> Tensor:
     """Gaussian densities of every width at every difference of a latent and a mean: float64 [widths, differences].
 
-    They are needed a hundred times for each image. The smallest is some 1e-269, and so none is zero.
+    Cached, since each image needs them a hundred times. The smallest is some 1e-269, so none is zero.
     """
     deviation = torch.exp2((torch.arange(WIDTHS, device=device) + WIDTH_MIN).double() * 2.0**-WIDTH_BITS)[:, None]
     difference = torch.arange(-2 * LATENT_MAX, 2 * LATENT_MAX + 1, device=device).double() * _STEP

@@ -1,17 +1,17 @@
-"""Models with their integers entropy-coded: whole, or as the difference to another model of the same shape.
+"""Packed models: integer weights entropy-coded, whole or as the difference to a base model of the same shape.
 
-A plain model is a safetensors file (`nets/model.py`); its sha256 names it, packed or not. What is coded here is any file of
-tensors of integers, and comes back byte for byte:
+A plain model is a safetensors file (`nets/model.py`); its sha256 identifies it, packed or not. Any safetensors file of
+integer tensors can be packed, and is restored byte for byte:
 
     sha256      32 bytes, of the plain file
     flags       1 byte: bit 0, with a base; bit 1, tensors may be SPLIT
-    base        with one, its sha256, 32 bytes
+    base        if any, its sha256, 32 bytes
     header      4 bytes length, then the plain file's header, deflated (zlib), with the base's as preset dictionary
     integers    the rest: whole 32-bit words of constriction's range coder
 
-Each tensor is told in one of these ways. ZERO: nothing. BELL, for values within +-127 steps of 2^step: frequencies start
-from a bell of one of BELLS widths and count what has come. WIDE: digits of `width` bits, all equally likely. SPLIT, for
-finer weights: values >> shift as in BELL, then their lower bits, all equally likely.
+Each tensor is coded in one of these modes. ZERO: no data. BELL, for values within +-127 steps of 2^step: adaptive
+frequencies that start from a bell of one of BELLS widths. WIDE: the digits of `width`-bit values, uniform. SPLIT, for
+finer weights: values >> shift as in BELL, then their lower bits, uniform.
 """
 
 import hashlib
@@ -33,18 +33,18 @@ WITH_BASE, WITH_SPLIT = 1, 2  # flags
 STEPS = 16
 BELLS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 BELL_MAX = 127
-HEIGHT, GAIN = 1 << 12, 16  # of the bell, and of what each value adds to its frequency
-FIRST_RUN, LONGEST_RUN = 256, 1 << 14  # values coded before they are counted: as many as before them
+HEIGHT, GAIN = 1 << 12, 16  # scale of the bell, and what each occurrence of a value adds to its frequency
+FIRST_RUN, LONGEST_RUN = 256, 1 << 14  # values between frequency updates: as many as coded so far, within these
 DIGIT_BITS = 12
-SPLIT_WIDTH = 20  # bits of values that are worth splitting, which leaves fewer lower bits than there are STEPS
+SPLIT_WIDTH = 20  # bits of the widest values that are split, so that the shift is below STEPS
 WIDTHS = 34  # 0 to 33 bits: differences of 32-bit integers
 DTYPES = {"I8": "<i1", "U8": "<u1", "I16": "<i2", "I32": "<i4"}
 
 
 def pack_model(plain: bytes, base: bytes = b"") -> bytes:
-    """A plain file packed, alone or as the difference to the plain file `base`.
+    """Pack a plain file, alone or as the difference to the plain file `base`.
 
-    Raises ValueError unless both hold the same tensors of integers.
+    Raises ValueError unless both hold integer tensors of the same sizes and types.
     """
     header, tensors = _tensors(plain)
     base_header, base_tensors = _tensors(base) if base else (b"", [np.zeros_like(t) for t in tensors])
@@ -64,7 +64,7 @@ def pack_model(plain: bytes, base: bytes = b"") -> bytes:
 
 
 def unpack_model(data: bytes, find: Callable[[bytes], bytes], limit: int) -> bytes:
-    """The plain file of at most `limit` bytes that was packed; `find` gives the plain file of a base by its sha256.
+    """The plain file, of at most `limit` bytes, of a packed model; `find` returns the plain file of a base by its sha256.
 
     Raises ModelError, and what `find` raises.
     """
@@ -101,25 +101,25 @@ def _unpack(data: bytes, find: Callable[[bytes], bytes], limit: int) -> bytes:
     header = inflate.decompress(data[start + LENGTH_BYTES : end], MAX_HEADER_BYTES)
     rest = data[end:]
     if not inflate.eof or inflate.unused_data or len(rest) % 4:
-        raise ValueError("its parts have wrong lengths")
+        raise ValueError("its sections have wrong lengths")
     decoder = _Decoder(np.frombuffer(rest, "<u4").astype(np.uint32), bool(_flags(data) & WITH_SPLIT))
     parts, size = [len(header).to_bytes(8, "little"), header], 8 + len(header)
     for index, (count, dtype) in enumerate(_layout(header)):
         size += count * dtype.itemsize
         if size > limit:
-            raise ValueError("it is too large")
+            raise ValueError("it exceeds the size limit")
         values = decoder.pop(count)
         if base_tensors is not None:
-            values += base_tensors[index]  # of another shape, this raises
+            values += base_tensors[index]  # raises ValueError if shapes differ
         parts.append(values.astype(dtype).tobytes())
     plain = b"".join(parts)
     if hashlib.sha256(plain).digest() != sha256:
-        raise ValueError("it is not what its hash says")
+        raise ValueError("its sha256 does not match")
     return plain
 
 
 def _tensors(plain: bytes) -> tuple[bytes, list[np.ndarray]]:
-    """A safetensors file's header and its tensors, flat, as they stand. Raises ValueError."""
+    """A safetensors file's header and its tensors, flat, in file order. Raises ValueError."""
     header = plain[8 : 8 + int.from_bytes(plain[:8], "little")]
     tensors, position = [], 8 + len(header)
     for count, dtype in _layout(header):
@@ -132,7 +132,7 @@ def _tensors(plain: bytes) -> tuple[bytes, list[np.ndarray]]:
 
 
 def _layout(header: bytes) -> Iterator[tuple[int, np.dtype]]:
-    """Number of values and type of each tensor, in the order in which they stand. Raises ValueError."""
+    """Number of values and type of each tensor, in file order. Raises ValueError."""
     try:
         about: dict[str, Any] = json.loads(header)
         entries = [value for key, value in about.items() if key != "__metadata__"]
@@ -141,17 +141,17 @@ def _layout(header: bytes) -> Iterator[tuple[int, np.dtype]]:
         for start, end, name in spans:
             dtype = np.dtype(name)
             if type(start) is not int or type(end) is not int or start != position or end < start:
-                raise ValueError("a model's tensors do not follow each other")
+                raise ValueError("a model's tensors are not contiguous")
             if (end - start) % dtype.itemsize:
-                raise ValueError("a model's tensor is not whole")
+                raise ValueError("a model's tensor has no whole number of values")
             position = end
             yield (end - start) // dtype.itemsize, dtype
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError("a model's header is not one") from error
+        raise ValueError("a model's header is malformed") from error
 
 
 class _Bells:
-    """The frequencies of one tensor's values, -BELL_MAX to BELL_MAX: a bell, and what has come so far."""
+    """Adaptive frequencies of one tensor's values, -BELL_MAX to BELL_MAX: a bell plus counts of the values so far."""
 
     def __init__(self, bell: int) -> None:
         values = np.arange(-BELL_MAX, BELL_MAX + 1, dtype=np.int64)
@@ -162,7 +162,7 @@ class _Bells:
         return stream.model.Categorical(self.frequencies.astype(np.float64), perfect=False)
 
     def run(self) -> int:
-        """How many values are coded next under the same frequencies."""
+        """Number of values to code next under the current frequencies."""
         return min(max(FIRST_RUN, self.seen), LONGEST_RUN)
 
     def count(self, values: np.ndarray) -> None:
@@ -171,10 +171,10 @@ class _Bells:
 
 
 class _Coder:
-    """Alice's side; `push` and `_Decoder.pop` are mirrors."""
+    """The encoder; `push` and `_Decoder.pop` are mirrors."""
 
     def __init__(self, split: bool) -> None:
-        """`split` is whether tensors may be."""
+        """`split` is whether the mode SPLIT is allowed."""
         self.encoder = stream.queue.RangeEncoder()
         self._split, self._ways = split, _ways(split)
 
@@ -217,7 +217,7 @@ class _Coder:
 
 
 class _Decoder:
-    """Bob's side."""
+    """The decoder."""
 
     def __init__(self, words: np.ndarray, split: bool) -> None:
         self._decoder = stream.queue.RangeDecoder(words)
@@ -262,7 +262,7 @@ def _ways(split: bool) -> int:
 
 
 def _bell_bits(values: np.ndarray, bell: int) -> float:
-    """What values cost that start from a bell, in bits."""
+    """Cost of values under frequencies that start from a bell of this width, in bits."""
     bells, total = _Bells(bell), 0.0
     while bells.seen < len(values):
         run = values[bells.seen : bells.seen + bells.run()]
@@ -272,5 +272,5 @@ def _bell_bits(values: np.ndarray, bell: int) -> float:
 
 
 def _digits(width: int) -> list[tuple[int, int]]:
-    """(shift, bits) of the digits of integers of so many bits, the highest first."""
+    """(shift, bits) of the digits of `width`-bit integers, most significant first."""
     return [(shift, min(DIGIT_BITS, width - shift)) for shift in range(0, width, DIGIT_BITS)][::-1]

@@ -1,1 +1,1 @@
-"""Integer arithmetic that gives the same bits on every machine; it knows nothing of images or networks."""
+"""Integer arithmetic that gives the same bits on every machine; independent of images and networks."""

@@ -5,7 +5,7 @@ STREAM_MAX = 1024  # clamp of a residual stream: +-8
 UNIT = 1 << STREAM_BITS  # 1.0 on the stream's grid, the largest output of a gate or of a tanh unit
 
 PRE_BITS = 5  # pre-activations: 1/32
-PRE_MAX = 256  # clamp: +-8, where tanh has long been flat
+PRE_MAX = 256  # clamp: +-8, where tanh is saturated
 
 RELU_BITS = 5  # rectified features of encoder, conditioning map and output head: 1/32
 RELU_MAX = 255  # clamp: just under 8
@@ -30,10 +30,10 @@ FREQUENCY_BITS = 20  # frequencies: the largest entry of a table is 2^20, the sm
 TONE_BITS = 2  # values that a logistic component is centred on: 1/4 of a level
 TONE_UNIT = 1 << (LOGIT_BITS - TONE_BITS)  # levels that 1.0 at the output of the colour head stands for
 SPREAD_BITS = 5  # widths of logistic components: log2(scale in levels) on a grid of 1/32 octave
-SPREAD_MIN = -4 << SPREAD_BITS  # 1/16 of a level: next to certain
+SPREAD_MIN = -4 << SPREAD_BITS  # 1/16 of a level: nearly certain
 SPREAD_MAX = 6 << SPREAD_BITS  # 64 levels
 SPREADS = SPREAD_MAX - SPREAD_MIN + 1
 SLOPE_BITS = 10  # arguments of the logistic function: 1/1024
-SLOPE_MAX = 16 << SLOPE_BITS  # beyond +-16 it is flat
+SLOPE_MAX = 16 << SLOPE_BITS  # beyond +-16 it is saturated
 STEEPNESS_BITS = 4  # table of 1 / scale: steps of SLOPE_BITS per quarter level, with 4 more bits
 CUMULATIVE_BITS = 22  # the logistic function's largest value is 2^22

@@ -1,4 +1,4 @@
-"""Full float32 products, whatever the surrounding program has asked PyTorch for."""
+"""Full float32 products, whatever precision the surrounding program has set in PyTorch."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-# The switch belongs to the process: the first thread that needs it sets it, the last one puts it back.
+# The setting is per process: the first thread that needs it sets it, the last one restores it.
 _lock = threading.Lock()
 _depth = 0
 _put_back: Callable[[], None] | None = None
@@ -14,10 +14,10 @@ _put_back: Callable[[], None] | None = None
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Within it no matrix product is computed in TF32, bfloat16 or under autocast; usable as a decorator, by any threads.
+    """Disable TF32, bfloat16 and autocast in matrix products; also usable as a decorator; thread-safe.
 
-    bfloat16 keeps 8 bits of a factor and TF32 11, and how tensor cores add up is not specified; the exact bound holds for
-    float32 alone. Behind the last of overlapping guards stands what was set before the first.
+    bfloat16 keeps 8 bits of a factor and TF32 11, and how tensor cores sum is not specified; the exact bound holds for
+    float32 alone. The last of overlapping guards restores the setting from before the first.
     """
     global _depth, _put_back
     with _lock:
@@ -36,9 +36,9 @@ def full_precision() -> Iterator[None]:
 
 
 def _require_float32() -> Callable[[], None]:
-    """Switch reduced precision off; returns what puts back the setting that was there.
+    """Switch reduced precision off; returns a function that restores the previous setting.
 
-    PyTorch 2.9 and later have a setting for each backend, which inherits from one for all; asking for the older, single one
+    PyTorch 2.9 and later have a setting for each backend, which inherits from a global one; reading the older, single one
     fails where a program has set these. Setting both backends leaves the older one as it is.
     """
     if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
@@ -47,7 +47,7 @@ def _require_float32() -> Callable[[], None]:
         return lambda: torch.set_float32_matmul_precision(before)
     backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     parents = torch.backends.fp32_precision, torch.backends.mkldnn.fp32_precision  # type: ignore[attr-defined]
-    # A backend that inherits shows what its parent has; an own setting equal to that one means the same.
+    # A backend that inherits reports its parent's setting; an explicit setting equal to that means the same.
     own = [
         "none" if each.fp32_precision == parent else each.fp32_precision
         for each, parent in zip(backends, parents, strict=True)

@@ -24,20 +24,20 @@ _HAIR = 2.0**-12
 
 
 class _Requantise(torch.autograd.Function):
-    """Each pass over the activations counts: training spends as long on them as on its products."""
+    """Uses few passes over the activations: training spends as long on them as on its products."""
 
     @staticmethod
     def forward(ctx: Any, acc: Tensor, factor: float, low: int, high: int) -> Tensor:
         scaled = acc if factor == 1 else acc * factor
         ctx.save_for_backward(scaled)
         ctx.factor, ctx.low, ctx.high = factor, low, high
-        # Not in place: compiled by PyTorch 2.11 that would let no gradient through.
+        # Not in place: compiled by PyTorch 2.11 that would lose the gradient.
         return torch.round(scaled).clamp(low, high)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (scaled,) = ctx.saved_tensors
-        # The range's ends belong to it, but not for this operation.
+        # The ends belong to the range, but this operation excludes them.
         grad = torch.ops.aten.hardtanh_backward(grad, scaled, ctx.low - _HAIR, ctx.high + _HAIR)
         return grad if ctx.factor == 1 else grad.mul_(ctx.factor), None, None, None
 

@@ -1,7 +1,7 @@
 """Integer tables of tanh, exp, the Gaussian and the logistic function, made with correctly rounded decimal arithmetic.
 
 No binary floating point takes part, so every machine makes the same integers; `fingerprint` proves it at run time.
-The general decimal arithmetic specification demands that exp and ln be correctly rounded, which is what makes this safe.
+The general decimal arithmetic specification requires that exp and ln be correctly rounded, which makes this safe.
 """
 
 import hashlib
@@ -127,7 +127,7 @@ def logistic_table() -> np.ndarray:
 
 
 def fingerprint() -> bytes:
-    """sha256 over all tables as little-endian int32: equal on all machines, or the tables are not to be trusted."""
+    """sha256 over all tables as little-endian int32: must be equal on all machines."""
     digest = hashlib.sha256()
     for table in (tanh_table(), exp_table(), gaussian_table(), posterior_table(), steepness_table(), logistic_table()):
         digest.update(table.astype("<i4").tobytes())

@@ -1,1 +1,1 @@
-"""Directories of images as data: which files there are, which of them are plain images, what they are called."""
+"""Image directories as data: which files they hold, which of these are supported images, how names are compressed."""

@@ -1,7 +1,7 @@
-"""Adaptive bits and numbers over constriction's range coder.
+"""Adaptive binary models over constriction's range coder.
 
-Each bit is told with the counts of the bits seen before in the same context. The counts are integers and go to
-constriction as float64, unnormalised, always with perfect=False: every machine writes the same.
+Each bit is coded with the counts of earlier bits in the same context. The counts are integers, passed to constriction as
+float64, unnormalised, always with perfect=False: every machine writes the same.
 """
 
 from collections.abc import Hashable
@@ -12,11 +12,11 @@ from constriction import stream
 from acncodec.errors import DamagedError
 
 _COUNT_LIMIT = 2048
-_BATCH = 4096  # bits given to constriction's encoder at once: one by one takes ten times as long
+_BATCH = 4096  # bits passed to constriction's encoder at once: one by one takes ten times as long
 
 
 class Coder:
-    """Codes nothing by itself; `contexts` holds the odd counts 2 n + 1 of each bit."""
+    """Base class, which codes nothing; `contexts` holds the odd counts 2 n + 1 of each bit."""
 
     def __init__(self) -> None:
         self.contexts: dict[Hashable, list[int]] = {}
@@ -26,7 +26,7 @@ class Coder:
         raise NotImplementedError
 
     def number(self, context: tuple[int, ...], value: int) -> int:
-        """Code an integer >= 0: the bit length of value + 1 in unary, then its lower bits from the top."""
+        """Code an integer >= 0 (Elias gamma of value + 1): bit length in unary, then the lower bits from the top."""
         wanted, size = (value + 1).bit_length() - 1, 0
         while self.bit((context, size), size < wanted):
             size += 1
@@ -60,7 +60,7 @@ class Writer(Coder):
         return bit
 
     def finish(self) -> bytes:
-        """All bits coded so far, in whole words of 4 bytes; no bit gives no byte."""
+        """All bits coded so far, in whole words of 4 bytes; no bits give no bytes."""
         self._flush()
         return self._encoder.get_compressed().astype("<u4").tobytes()
 
@@ -71,7 +71,7 @@ class Writer(Coder):
 
 
 class Reader(Writer):
-    """Takes its bits from `data`, and writes them again: constriction itself does not see where its stream ends."""
+    """Decodes bits from `data` and re-encodes them, since constriction does not detect the end of its stream."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -91,19 +91,19 @@ class Reader(Writer):
         return super().bit(context, bit)
 
     def finish(self) -> bytes:
-        """`data`, if it is exactly what a writer makes of the bits that were read, else DamagedError."""
+        """`data`, if it is exactly what a writer makes of the bits read, else DamagedError."""
         if super().finish() != self._data:
             raise damaged()
         return self._data
 
     def _flush(self) -> None:
         super()._flush()
-        if self._encoder.num_words() > len(self._data) // 4 + 1:  # the end may take one word less than it would now
+        if self._encoder.num_words() > len(self._data) // 4 + 1:  # a finished stream may be one word shorter
             raise damaged()
 
 
 class Meter(Coder):
-    """Codes nothing; `price` is the probability of the bits it is given under another coder's contexts."""
+    """Codes nothing; `price` is the probability of the bits passed to it under another coder's contexts."""
 
     def __init__(self, coder: Coder) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""File names as text: what people and line-based programs read, and back to the very bytes."""
+"""File names as printable text, for people and line-based programs, and back to the same bytes."""
 
 import re
 
@@ -6,10 +6,10 @@ _ESCAPE = re.compile(rb"\\(\\|x[0-9a-fA-F]{2})")
 
 
 def escape(name: bytes) -> str:
-    r"""`name` as one line of printable text that no terminal takes for a command.
+    r"""`name` as one line of printable text without control sequences.
 
     What is not printable, or not UTF-8, is written byte for byte as \xHH, and a backslash as two: different names give
-    different texts, and `unescape` undoes it.
+    different texts, and `unescape` is the inverse.
     """
     text = name.decode("utf-8", "surrogateescape").replace("\\", "\\\\")
     return "".join(character if character.isprintable() else _bytes_of(character) for character in text)
@@ -20,5 +20,5 @@ def _bytes_of(character: str) -> str:
 
 
 def unescape(text: bytes) -> bytes:
-    r"""The name of which `escape` made `text`. A backslash that begins neither \\ nor \xHH stands for itself."""
+    r"""The name from which `escape` made `text`. A backslash that begins neither \\ nor \xHH stands for itself."""
     return _ESCAPE.sub(lambda found: b"\\" if found[1] == b"\\" else bytes([int(found[1][1:], 16)]), text)

@@ -1,12 +1,12 @@
-"""File names in few bytes: each name is told from the names before it, token by token.
+"""Compression of file names: each name is coded given the names before it, token by token.
 
-A name is cut into runs of other bytes (even columns) and of digits (odd columns). A token is what was seen
-last after the same beginning, or the previous name's number plus a step, or a token of this column, or new.
-All choices are adaptive bits (bits.py): every machine writes the same.
+A name is split into runs of other bytes (even columns) and of digits (odd columns). A token is coded as the one last seen
+after the same prefix, or the previous name's number plus a step, or a known token of its column, or a new one. All choices
+are adaptive bits (bits.py): every machine writes the same.
 
-A list of sorted names is a set, so they may be told in another order: by last number. Names like 7/00123.png
-of numbers dealt out among ten classes then cost the class, 3.3 bits, where sorted gaps cost 4.7. Names without
-such a pattern (hashes) are told whole, as one token each.
+A list of sorted names is a set, so they may be coded in another order: by last number. Names like 7/00123.png, whose
+numbers are distributed over ten classes, then cost the class, 3.3 bits, instead of 4.7 for sorted gaps. Names without such
+a pattern (hashes) are coded whole, as one token each.
 """
 
 import re
@@ -14,24 +14,24 @@ from itertools import pairwise
 
 from acncodec.images.bits import Coder, Meter, Reader, Writer, damaged
 
-_MAX_DIGITS = 18  # of a token that is used as a number
-_MAX_TOKENS = 12  # a name, on average; above it names are hashes, not worth (in bytes and time) cutting up
+_MAX_DIGITS = 18  # of a token treated as a number
+_MAX_TOKENS = 12  # per name, on average; above it names are hashes, not worth splitting (in bytes and time)
 _DIGITS = re.compile(rb"([0-9]+)")
-# The ways to tell a token, and further kinds of contexts.
+# The ways to code a token, and further kinds of contexts.
 _EXPECTED, _STEP, _KNOWN, _NEW, _WAY, _SHARED, _LENGTH, _BYTE, _MORE = range(9)
 
 
 class _Model:
-    """Codes names one by one; the writer's and the reader's model see the same and so stay the same."""
+    """Codes names one by one; the writer's and the reader's model are updated alike and so stay the same."""
 
     def __init__(self, coder: Coder, limit: int) -> None:
         self.coder = coder
-        self.left = limit  # bytes that the names still to come may have
+        self.left = limit  # bytes left for the names still to come
         self.previous = [b""]
-        self.known: list[dict[bytes, int]] = []  # of each column: token -> index, in order of appearance
-        self.tokens: list[list[bytes]] = []  # of each column: index -> token
-        self.nodes: dict[tuple[int, bytes], int] = {}  # beginnings of names as a tree; the root is 0
-        self.last: dict[int, bytes] = {}  # the token last seen after a beginning
+        self.known: list[dict[bytes, int]] = []  # per column: token -> index, in order of appearance
+        self.tokens: list[list[bytes]] = []  # per column: index -> token
+        self.nodes: dict[tuple[int, bytes], int] = {}  # trie of the prefixes of names; the root is 0
+        self.last: dict[int, bytes] = {}  # the token last seen after a prefix
 
     def name(self, wanted: list[bytes] | None) -> bytes:
         """Code one name; `wanted` is its tokens when writing, None when reading."""
@@ -60,7 +60,7 @@ class _Model:
         return b"".join(name)
 
     def _token(self, column: int, same: int, before: bytes, expected: bytes, wanted: bytes | None) -> bytes:
-        """Code one token; `before` is the previous name's, `same` says whether all to its left are the same."""
+        """Code one token; `before` is the previous name's, `same` says whether all tokens to its left are the same."""
         way, value = (_NEW, 0) if wanted is None else self._choose(column, same, before, expected, wanted)
         way, value = _tell(self.coder, column, same, way, value)
         if way == _EXPECTED:
@@ -78,7 +78,7 @@ class _Model:
         return token
 
     def _choose(self, column: int, same: int, before: bytes, expected: bytes, wanted: bytes) -> tuple[int, int]:
-        """The likeliest way to tell `wanted`, with its number; a new token only if there is no other way."""
+        """The most probable way to code `wanted`, with its number; _NEW only if there is no other way."""
         ways = [(_EXPECTED, 0)] if wanted == expected else []
         if column % 2 and (step := _step(before, wanted)) is not None:
             ways.append((_STEP, step))
@@ -88,17 +88,17 @@ class _Model:
         for way in ways:
             meter = Meter(self.coder)
             _tell(meter, column, same, *way)
-            # Twice the price for a known token: where several ways fit, one that is always taken is cheapest, and
-            # it is the only one that always can be (measured on classes in the order of numbers: 3.42 -> 3.39 bits).
+            # Doubled for a known token, the only way that always fits a token seen before: where several ways fit, using
+            # the same one each time is cheapest (measured on classes ordered by number: 3.42 -> 3.39 bits).
             price = 2 * meter.price if way[0] == _KNOWN else meter.price
             if price > best_price:
                 best, best_price = way, price
-            if price >= 0.5:  # spares the other ways' pricing, which could hardly win
+            if price >= 0.5:  # skips the other ways, which could hardly win
                 break
         return best
 
     def _new(self, column: int, before: bytes, wanted: bytes) -> bytes:
-        """Code a token's bytes after those it shares with `before`."""
+        """Code a token as the length of the prefix shared with `before` and the remaining bytes."""
         shared = next((at for at, (a, b) in enumerate(zip(before, wanted, strict=False)) if a != b), len(before))
         shared = self.coder.number((_SHARED, column), min(shared, len(wanted)))
         length = self.coder.number((_LENGTH, column, shared), len(wanted) - shared)
@@ -106,7 +106,7 @@ class _Model:
             raise damaged()
         token = bytearray(before[:shared])
         for at in range(shared, shared + length):
-            # The place counted from the end tells the letters of '.png' from what stands before them.
+            # The position from the end separates the letters of '.png' from what precedes them.
             place, last = min(shared + length - at, 6), token[-1] if token else 0
             byte, prefix = wanted[at] if wanted else 0, 1
             for shift in range(7, -1, -1):
@@ -116,7 +116,7 @@ class _Model:
 
 
 def _tell(coder: Coder, column: int, same: int, way: int, value: int) -> tuple[int, int]:
-    """Code the way in which a token is told and the number that goes with it."""
+    """Code the way in which a token is coded and the number that goes with it."""
     for candidate in (_EXPECTED, _STEP, _KNOWN):
         if coder.bit((_WAY, column, same, candidate), way == candidate):
             return candidate, 0 if candidate == _EXPECTED else coder.number((candidate, column), value)
@@ -124,7 +124,7 @@ def _tell(coder: Coder, column: int, same: int, way: int, value: int) -> tuple[i
 
 
 def _step(before: bytes, token: bytes) -> int | None:
-    """The step with which `_stepped` makes `token` of `before`, if there is one."""
+    """The step for which `_stepped` turns `before` into `token`, or None."""
     if max(len(before), len(token)) > _MAX_DIGITS or not before or int(token) < int(before):
         return None
     step = int(token) - int(before)
@@ -132,7 +132,7 @@ def _step(before: bytes, token: bytes) -> int | None:
 
 
 def _stepped(before: bytes, step: int) -> bytes:
-    """The number `before` plus `step`, with zeros before it as far as `before` is long."""
+    """The number `before` plus `step`, zero-padded to the length of `before`."""
     if not before.isdigit() or len(before) > _MAX_DIGITS:
         raise damaged()
     return b"%0*d" % (len(before), int(before) + step)
@@ -145,10 +145,10 @@ def _last_number(name: bytes) -> tuple[int, bytes]:
 
 
 def pack_names(names: list[bytes]) -> bytes:
-    """All `names` in few bytes; ValueError unless they are sorted by bytes and unique. No name gives no byte."""
+    """Compress `names`; ValueError unless they are sorted by bytes and unique. No names give no bytes."""
     if any(left >= right for left, right in pairwise(names)):
         raise ValueError("names must be sorted by bytes and unique")
-    # The reader neither knows nor needs the order, nor how the names were cut: the shortest wins.
+    # The reader needs to know neither the order nor the splitting: the shortest wins.
     split = [_DIGITS.split(name) for name in names]
     candidates = [_pack([[name] for name in names])]
     if sum(map(len, split)) <= _MAX_TOKENS * len(names):
@@ -166,17 +166,17 @@ def _pack(names: list[list[bytes]]) -> bytes:
 
 
 def unpack_names(data: bytes, count: int, limit: int) -> list[bytes]:
-    """The `count` names that `pack_names` made `data` of, sorted by bytes and unique.
+    """The `count` names that `pack_names` compressed to `data`, sorted by bytes and unique.
 
-    Raises DamagedError if `data` is not what `pack_names` writes for that many names, or if the names have
-    more than `limit` bytes together; memory and time stay in proportion to `limit`.
+    Raises DamagedError if `data` is not what `pack_names` writes for that many names, or if the names have more than
+    `limit` bytes together; memory and time are proportional to `limit`.
     """
     reader = Reader(data)
     model = _Model(reader, limit)
     names: set[bytes] = set()
     while len(names) < count:
         name = model.name(None)
-        if name in names:  # also what ends a stream of empty names
+        if name in names:  # also ends a stream of empty names
             raise damaged()
         names.add(name)
     reader.finish()

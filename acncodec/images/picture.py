@@ -1,7 +1,7 @@
-"""Pictures: image files taken apart into samples, which networks can code, and a form, which is all the rest.
+"""Pictures: image files split into samples, which networks can code, and a form, which is everything else.
 
-A form's first byte says what follows: 1 a PNG, 2 a raster, each as fields behind their lengths; 3 the form of a
-picture of palette indices whose samples have been expanded to colours.
+A form's first byte gives its kind: 1 a PNG, 2 a raster, each as length-prefixed fields; 3 the form of a picture of palette
+indices whose samples have been expanded to colours.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from acncodec.images.raster import Layout, Raster, check_samples, damaged, read_
 MAX_FORM_BYTES = 2**24
 
 _PNG, _RASTER, _EXPANDED = b"\x01", b"\x02", b"\x03"
-_MAX_FIELDS = 2**16  # a form full of empty ones would take many times its size
+_MAX_FIELDS = 2**16  # a form full of empty ones would take many times its size in memory
 _LENGTH_BYTES = 4  # 7 bits each: enough for MAX_FORM_BYTES
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image file taken apart.
+    """An image file split into form and samples.
 
-    `form`: everything about the file but its samples and, for a PNG, its size; equal forms have equal bytes.
+    `form`: everything about the file except its samples and, for a PNG, its size; equal forms have equal bytes.
     `samples`: uint8 [H, W, C], C contiguous; those of a file that has been read may be read-only.
     """
 
@@ -32,7 +32,7 @@ class Picture:
 
 
 class _Expanded:
-    """A file of palette indices, written from colours: RGB, or RGBA if its palette has four channels."""
+    """A file of palette indices that is written from colours: RGB, or RGBA if its palette has four channels."""
 
     def __init__(self, file: Png | Raster) -> None:
         if file.palette is None:
@@ -40,7 +40,7 @@ class _Expanded:
         self._file, self._palette = file, file.palette
         self.exact, self.extension = file.exact, file.extension
         self.layout = Layout.RGB if self._palette.shape[1] == 3 else Layout.RGBA
-        # The colours in order, each with its first index.
+        # The distinct colours, sorted, each with its first index.
         self._colours, self._first = np.unique(_keys(self._palette), return_index=True)
 
     def read(self, indices: np.ndarray) -> np.ndarray | None:
@@ -61,9 +61,9 @@ class _Expanded:
 
 
 def read_picture(data: bytes) -> Picture | None:
-    """The file `data` taken apart, or None if it is no image that can be given back; such a file is stored as it is.
+    """The file `data` split, or None if it is not an image that can be restored; such a file is stored unchanged.
 
-    Never raises: whatever is damaged, unknown or beyond MAX_PIXELS or MAX_FORM_BYTES is None.
+    Never raises: None for whatever is damaged, unknown or beyond MAX_PIXELS or MAX_FORM_BYTES.
     """
     try:
         if data.startswith(SIGNATURE):
@@ -76,24 +76,24 @@ def read_picture(data: bytes) -> Picture | None:
 
 
 def write_picture(form: bytes, samples: np.ndarray) -> bytes:
-    """The file of a form and samples uint8 [H, W, C]; DamagedError if the form is invalid or the samples do not fit it."""
+    """The file of a form and samples uint8 [H, W, C]; DamagedError if the form is invalid or they do not match it."""
     return _unpack(form).write(samples)
 
 
 def layout(form: bytes) -> Layout:
-    """What the samples mean; DamagedError for an invalid form."""
+    """The layout of the samples; DamagedError for an invalid form."""
     return _unpack(form).layout
 
 
 def suffix(form: bytes) -> str:
-    """The usual suffix of such a file, as '.png'; DamagedError for an invalid form."""
+    """The usual suffix of such a file, e.g. '.png'; DamagedError for an invalid form."""
     return _unpack(form).extension
 
 
 def exact(form: bytes) -> bool:
-    """True if the file comes back byte for byte, False if its rows are compressed anew; DamagedError for an invalid form.
+    """True if the file is restored byte for byte, False if its rows are recompressed; DamagedError for an invalid form.
 
-    A file of the latter kind has the same pixels and the same chunks but for IDAT.
+    A recompressed file has the same pixels and the same chunks except IDAT.
     """
     return _unpack(form).exact
 
@@ -101,8 +101,8 @@ def exact(form: bytes) -> bool:
 def expand(picture: Picture) -> Picture | None:
     """The same picture with its palette indices as colours, RGB, or RGBA if its palette has transparency.
 
-    None if the samples are no indices, or if the indices could not be told from the colours: one that is used is not
-    the first of its colour. DamagedError if the picture is none that `read_picture` gives.
+    None if the samples are not indices, or if the colours do not determine the indices: one in use is not the first of its
+    colour. DamagedError if the picture is not one that `read_picture` returns.
     """
     file = _unpack(picture.form)
     if isinstance(file, _Expanded) or file.layout != Layout.INDEX or len(picture.form) == MAX_FORM_BYTES:
@@ -119,7 +119,7 @@ def _keys(colours: np.ndarray) -> np.ndarray:
 
 
 def _pack(kind: bytes, fields: list[bytes]) -> bytes:
-    """A kind and its fields, each behind its length as an unsigned LEB128; DamagedError if that is too much."""
+    """A kind and its fields, each prefixed by its length as an unsigned LEB128; DamagedError if that is too long."""
     if len(fields) > _MAX_FIELDS or sum(map(len, fields)) > MAX_FORM_BYTES:
         raise damaged("it is too long")
     form = bytearray(kind)
@@ -136,7 +136,7 @@ def _pack(kind: bytes, fields: list[bytes]) -> bytes:
 
 
 def _unpack(form: bytes) -> Png | Raster | _Expanded:
-    """The file that a form describes; DamagedError if it describes none."""
+    """The file that a form describes; DamagedError if the form is invalid."""
     if len(form) > MAX_FORM_BYTES:
         raise damaged("it is too long")
     expanded = form.startswith(_EXPANDED)
@@ -146,7 +146,7 @@ def _unpack(form: bytes) -> Png | Raster | _Expanded:
     while at < len(form):
         at, length = _length(form, at)
         if at + length > len(form) or len(fields) == _MAX_FIELDS:
-            raise damaged("a part is cut, or there are too many")
+            raise damaged("a field is truncated, or there are too many")
         fields.append(form[at : at + length])
         at += length
     if kind not in (_PNG, _RASTER):
@@ -156,7 +156,7 @@ def _unpack(form: bytes) -> Png | Raster | _Expanded:
 
 
 def _length(form: bytes, at: int) -> tuple[int, int]:
-    """The position behind the LEB128 at `at`, and its value; DamagedError if it is cut, padded or too long."""
+    """The position after the LEB128 at `at`, and its value; DamagedError if it is truncated, padded or too long."""
     value = 0
     for index, byte in enumerate(form[at : at + _LENGTH_BYTES]):
         value |= (byte & 0x7F) << (7 * index)

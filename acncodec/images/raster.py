@@ -1,7 +1,7 @@
-"""Rasters: which samples an image can have, and the files that store them uncompressed (PNM, BMP, TIFF).
+"""Rasters: the possible layouts of samples, and the files that store them uncompressed (PNM, BMP, TIFF).
 
-Such a file is what stands before its rows, the rows, and what stands after them. The two ends are kept verbatim, so
-that the file comes back byte for byte; where the rows lie and what they mean is read from the ends each time.
+Such a file is a prefix, the rows and a suffix. Prefix and suffix are kept verbatim, so that the file is restored byte for
+byte; the position and meaning of the rows are parsed from them each time.
 """
 
 import re
@@ -29,7 +29,7 @@ _TIFF_TYPES = {3: "u2", 4: "u4"}
 
 
 class Layout(IntEnum):
-    """What the samples of an image mean: 0 is black, or no cover; an INDEX is a place in the file's palette."""
+    """What the samples of an image mean: 0 is black, or transparent; an INDEX is an index into the file's palette."""
 
     BILEVEL = 0  # 0 or 1
     GREY = 1
@@ -40,7 +40,7 @@ class Layout(IntEnum):
 
     @property
     def channels(self) -> int:
-        """Samples a pixel."""
+        """Samples per pixel."""
         return (1, 1, 2, 3, 4, 1)[self]
 
 
@@ -63,38 +63,38 @@ _TIFF_DEFAULTS = {tag: [1] for tag in _Tag} | {_Tag.ROWS_PER_STRIP: [2**32 - 1]}
 _TIFF_NEEDED = {_Tag.WIDTH, _Tag.HEIGHT, _Tag.BITS, _Tag.PHOTOMETRIC, _Tag.STRIP_OFFSETS, _Tag.STRIP_SIZES}
 _TIFF_SINGLE = set(_Tag) - {_Tag.BITS, _Tag.STRIP_OFFSETS, _Tag.STRIP_SIZES, _Tag.SAMPLE_FORMAT}
 _TIFF_PLAIN = (_Tag.COMPRESSION, _Tag.FILL_ORDER, _Tag.PLANAR, _Tag.SAMPLE_FORMAT)
-# Photometric interpretation (1: black is zero, 2: RGB) and samples a pixel.
+# Photometric interpretation (1: black is zero, 2: RGB) and samples per pixel.
 _TIFF_LAYOUTS = {(1, 1): Layout.GREY, (1, 2): Layout.GREY_ALPHA, (2, 3): Layout.RGB, (2, 4): Layout.RGBA}
 
 
 def damaged(what: str) -> DamagedError:
-    """The error for a form that no image file has; what is read from a directory is then stored as it is."""
+    """The error for an invalid form; a file of a directory for which it is raised is stored unchanged."""
     return DamagedError(f"The archive's description of an image is damaged: {what}.")
 
 
 def check_samples(samples: np.ndarray, layout: Layout, levels: int) -> None:
     """Raise DamagedError unless `samples` are uint8 [H, W, layout.channels] below `levels`, 1 to MAX_PIXELS pixels."""
     if samples.dtype != np.uint8 or samples.ndim != 3 or samples.shape[2] != layout.channels:
-        raise damaged("its samples have another shape or type")
+        raise damaged("its samples have the wrong shape or type")
     if not 0 < samples.shape[0] * samples.shape[1] <= MAX_PIXELS or samples.max() >= levels:
         raise damaged("its size or one of its samples is out of range")
 
 
 @dataclass(frozen=True)
 class _View:
-    """A file of which `hole` bytes, between `prefix` and `suffix`, are not there."""
+    """A file without the `hole` bytes between `prefix` and `suffix`."""
 
     prefix: bytes
     hole: int = 0
     suffix: bytes = b""
 
     def read(self, at: int, count: int) -> bytes:
-        """`count` bytes from the file's position `at`; DamagedError if they are not all on one side of the hole."""
+        """`count` bytes from the file's position `at`; DamagedError unless all lie in the prefix or all in the suffix."""
         if at + count <= len(self.prefix):
             return self.prefix[at : at + count]
         at -= len(self.prefix) + self.hole
         if at < 0 or at + count > len(self.suffix):
-            raise damaged("a position lies outside of its file")
+            raise damaged("a position lies outside its file")
         return self.suffix[at : at + count]
 
     def unpack(self, format: str, at: int) -> Sequence[int]:
@@ -104,7 +104,7 @@ class _View:
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """Where a file's rows lie, from byte `offset`, `stride` bytes each, and how its samples lie in them."""
+    """Where a file's rows lie, from byte `offset`, `stride` bytes each, and the order of samples in them."""
 
     extension: str
     layout: Layout
@@ -112,21 +112,21 @@ class _Grid:
     width: int
     offset: int
     stride: int
-    upside_down: bool = False  # the lowest row first
+    upside_down: bool = False  # the bottom row first
     blue_first: bool = False
     palette: np.ndarray | None = None  # uint8 [colours, 3]
 
     def unpack(self, body: bytes) -> np.ndarray:
-        """The samples of the rows `body`, uint8 [H, W, C]; padding is not looked at."""
+        """The samples of the rows `body`, uint8 [H, W, C]; padding is ignored."""
         rows = np.frombuffer(body, np.uint8).reshape(self.height, self.stride)
         if self.layout == Layout.BILEVEL:
-            return 1 - np.unpackbits(rows, axis=1, count=self.width)[:, :, None]  # in a PBM the bit 1 is black
+            return 1 - np.unpackbits(rows, axis=1, count=self.width)[:, :, None]  # in a PBM 1 is black
         rows = rows[:: -1 if self.upside_down else 1, : self.width * self.layout.channels]
         samples = rows.reshape(self.height, self.width, self.layout.channels)
         return np.ascontiguousarray(samples[:, :, :: -1 if self.blue_first else 1])
 
     def pack(self, samples: np.ndarray) -> bytes:
-        """The rows of uint8 `samples` [H, W, C], padded with zeros."""
+        """The rows of uint8 `samples` [H, W, C], zero-padded."""
         if self.layout == Layout.BILEVEL:
             return np.packbits(1 - samples[:, :, 0], axis=1).tobytes()
         rows = np.zeros((self.height, self.stride), np.uint8)
@@ -136,7 +136,7 @@ class _Grid:
 
 
 class Raster:
-    """An uncompressed image file without its rows; DamagedError if the rest does not tell of exactly those rows."""
+    """An uncompressed image file without its rows; DamagedError unless the rest describes exactly those rows."""
 
     exact = True
 
@@ -144,36 +144,36 @@ class Raster:
         self._prefix, self._hole, self._suffix = prefix, hole, suffix
         self._grid = _find_grid(_View(prefix, hole, suffix))
         if (self._grid.offset, self._grid.height * self._grid.stride) != (len(prefix), hole):
-            raise damaged("its rows lie elsewhere")
+            raise damaged("its rows are at another position")
         self.layout, self.palette, self.extension = self._grid.layout, self._grid.palette, self._grid.extension
 
     def fields(self) -> list[bytes]:
-        """What tells this file's ends from all others."""
+        """Prefix, size of the rows (uint32) and suffix."""
         return [self._prefix, struct.pack("<I", self._hole), self._suffix]
 
     @classmethod
     def from_fields(cls, fields: list[bytes]) -> "Raster":
-        """The mirror of `fields`; DamagedError if there is no such file."""
+        """Inverse of `fields`; DamagedError if there is no such file."""
         if len(fields) != 3 or len(fields[1]) != 4:
-            raise damaged("a part is missing")
+            raise damaged("a field is missing")
         prefix, hole, suffix = fields
         return cls(prefix, struct.unpack("<I", hole)[0], suffix)
 
     def write(self, samples: np.ndarray) -> bytes:
-        """The file with uint8 `samples` [H, W, C]; DamagedError if they are not of its size, layout and range."""
+        """The file with uint8 `samples` [H, W, C]; DamagedError unless they have its size, layout and range."""
         levels = 256 if self.palette is None else len(self.palette)
         check_samples(samples, self.layout, 2 if self.layout == Layout.BILEVEL else levels)
         if samples.shape[:2] != (self._grid.height, self._grid.width):
-            raise damaged("its header tells of another size")
+            raise damaged("its header gives another size")
         return self._prefix + self._grid.pack(samples) + self._suffix
 
 
 def read_raster(data: bytes) -> tuple[Raster, np.ndarray]:
-    """The file `data` as ends and samples, uint8 [H, W, C]; DamagedError if they would not give back its very bytes."""
+    """The file `data` as Raster and samples, uint8 [H, W, C]; DamagedError unless these restore it byte for byte."""
     grid = _find_grid(_View(data))
     end = grid.offset + grid.height * grid.stride
     if end > len(data):
-        raise damaged("its file is cut")
+        raise damaged("its file is truncated")
     raster = Raster(data[: grid.offset], end - grid.offset, data[end:])
     samples = grid.unpack(data[grid.offset : end])
     if raster.write(samples) != data:
@@ -182,7 +182,7 @@ def read_raster(data: bytes) -> tuple[Raster, np.ndarray]:
 
 
 def _find_grid(view: _View) -> _Grid:
-    """The grid of pixels of any known kind of file, not empty and within MAX_PIXELS; DamagedError if there is none."""
+    """The pixel grid of a file of any known type, not empty and within MAX_PIXELS; DamagedError if there is none."""
     if header := _PNM.match(view.prefix):
         grid = _pnm(header)
     elif view.prefix.startswith(b"BM"):
@@ -190,7 +190,7 @@ def _find_grid(view: _View) -> _Grid:
     elif order := _TIFF_MAGIC.get(view.prefix[:4]):
         grid = _tiff(view, order)
     else:
-        raise damaged("its file is of no known kind")
+        raise damaged("its file type is unknown")
     _check_size(grid.height, grid.width)
     return grid
 
@@ -214,7 +214,7 @@ def _bmp(view: _View) -> _Grid:
     (used,) = view.unpack("<I", 46)
     colours = (used or _BMP_COLOURS) if bits == 8 else 0
     if header not in _BMP_HEADERS or (planes, compression) != (1, 0) or bits not in (8, 24) or colours > _BMP_COLOURS:
-        raise damaged("its file is a BMP of an unknown kind")
+        raise damaged("its file is a BMP of an unsupported kind")
     table = np.frombuffer(view.read(14 + header, 4 * colours), np.uint8).reshape(-1, 4)
     layout, palette = (Layout.RGB, None) if bits == 24 else (Layout.INDEX, np.ascontiguousarray(table[:, 2::-1]))
     if np.array_equal(table[:, :3], _GREY_RAMP):
@@ -226,25 +226,25 @@ def _bmp(view: _View) -> _Grid:
 def _tiff(view: _View, order: str) -> _Grid:
     tags = _tiff_tags(view, order)
     if _TIFF_NEEDED - tags.keys() or any(len(tags[tag]) != 1 for tag in _TIFF_SINGLE & tags.keys()):
-        raise damaged("its file is a TIFF with wrong tags")
+        raise damaged("its file is a TIFF with invalid tags")
     tags = _TIFF_DEFAULTS | tags
     layout = _TIFF_LAYOUTS.get((tags[_Tag.PHOTOMETRIC][0], tags[_Tag.CHANNELS][0]))
     if layout is None or tags[_Tag.BITS] != [8] * layout.channels or any(set(tags[tag]) != {1} for tag in _TIFF_PLAIN):
-        raise damaged("its file is a TIFF of an unknown kind")
+        raise damaged("its file is a TIFF of an unsupported kind")
     height, width, offsets = tags[_Tag.HEIGHT][0], tags[_Tag.WIDTH][0], tags[_Tag.STRIP_OFFSETS]
     _check_size(height, width)
     stride = width * layout.channels
     step = min(max(tags[_Tag.ROWS_PER_STRIP][0], 1), height) * stride
     strips = -(-height * stride // step)
     if len(offsets) != strips or offsets != list(range(offsets[0], offsets[0] + strips * step, step)):
-        raise damaged("its strips are not in a row")
+        raise damaged("its strips are not contiguous")
     if tags[_Tag.STRIP_SIZES] != [step] * (strips - 1) + [height * stride - (strips - 1) * step]:
         raise damaged("its strips have wrong lengths")
     return _Grid(".tif", layout, height, width, offsets[0], stride)
 
 
 def _tiff_tags(view: _View, order: str) -> dict[_Tag, list[int]]:
-    """The values of the tags that matter, as far as the file has them; DamagedError if it holds more than one image."""
+    """The values of the relevant tags that the file has; DamagedError if it holds more than one image."""
     (start,) = view.unpack(order + "I", 4)
     (count,) = view.unpack(order + "H", start)
     if view.read(start + 2 + 12 * count, 4) != bytes(4):
@@ -254,7 +254,7 @@ def _tiff_tags(view: _View, order: str) -> dict[_Tag, list[int]]:
         if tag not in _TIFF_DEFAULTS:
             continue
         if kind not in _TIFF_TYPES:
-            raise damaged("its file is a TIFF with wrong tags")
+            raise damaged("its file is a TIFF with invalid tags")
         dtype = np.dtype(order + _TIFF_TYPES[kind])
         size = number * dtype.itemsize
         raw = value[:size] if size <= 4 else view.read(struct.unpack(order + "I", value)[0], size)

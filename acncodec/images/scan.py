@@ -1,4 +1,4 @@
-"""What lies in a directory: its files and empty directories by raw relative path, and what is left out and why."""
+"""Listing of a directory: its files and empty directories by raw relative path, and what is left out and why."""
 
 import errno
 import os
@@ -10,18 +10,18 @@ from pathlib import Path
 from acncodec.errors import DamagedError, InputError
 
 MAX_PATH = 4096
-READ_TRIES = 3  # for a file that is written to meanwhile
-EXAMPLES = 3  # of names that collide
-MAX_DEPTH = 255  # directories within directories; library functions that make and remove them are recursive
+READ_TRIES = 3  # for a file that changes while it is read
+EXAMPLES = 3  # of colliding names to report
+MAX_DEPTH = 255  # nested directories; library functions that make and remove them are recursive
 
 
 @dataclass
 class Listing:
-    """What lies below a directory: POSIX relative paths as raw bytes without a '/' at the end, sorted by bytes.
+    """What lies below a directory: POSIX relative paths as raw bytes without a trailing '/', sorted by bytes.
 
-    `files`: regular files. `empty`: directories that neither a file nor another listed directory implies, because
-    there is nothing in them or nothing that is listed. `skipped`: links and special files, which are left out on
-    purpose, as (path, reason). `unreadable`: what is there and could not be read or named, as (path, reason).
+    `files`: regular files. `empty`: directories that no listed file or directory implies, because they hold nothing, or
+    nothing listed. `skipped`: links and special files, left out on purpose, as (path, reason). `unreadable`: what could not
+    be read or named, as (path, reason).
     """
 
     files: list[bytes] = field(default_factory=list)
@@ -31,10 +31,10 @@ class Listing:
 
 
 def scan(root: Path) -> Listing:
-    """List all that lies below `root`, hidden or not; `root` itself may be a symbolic link, nothing below it.
+    """List everything below `root`, hidden or not; `root` itself may be a symbolic link, nothing below it is followed.
 
-    Raises InputError if `root` is not a directory or cannot be read. That a file cannot be read shows only when it
-    is opened: then `read_file` raises.
+    Raises InputError if `root` is not a directory or cannot be read. An unreadable file is noticed only when it is opened:
+    then `read_file` raises.
     """
     shown = _shown(os.fsencode(root))
     try:
@@ -51,7 +51,7 @@ def scan(root: Path) -> Listing:
     except OSError as error:
         raise InputError(f"The directory {shown} cannot be read: {_reason(error)}.") from error
     read = []
-    while pending:  # a list instead of recursion, so that the depth has no limit of its own
+    while pending:  # a list instead of recursion, so that depth is not limited here
         name = pending.pop()
         try:
             pending += list_directory(root, name + b"/", listing)
@@ -66,15 +66,15 @@ def scan(root: Path) -> Listing:
 
 
 def list_directory(root: Path, prefix: bytes, listing: Listing) -> list[bytes]:
-    """Add what the directory `prefix` (empty or ending in '/') holds to `listing`; its directories are returned."""
+    """Add the entries of the directory `prefix` (empty or ending in '/') to `listing`; returns its subdirectories."""
     # Bytes in, bytes out: names that are not UTF-8 come through unchanged.
     with os.scandir(os.fsencode(root) + b"/" + prefix) as opened:
-        entries = list(opened)  # before any is listed, so that a directory is listed completely or is unreadable
+        entries = list(opened)  # all at first, so that a directory is either listed completely or unreadable
     directories: list[bytes] = []
     for entry in entries:
         name = prefix + entry.name
         try:
-            # On some file systems the kind of an entry has to be asked for, which may fail.
+            # On some file systems the type of an entry takes a system call, which may fail.
             if entry.is_symlink():
                 listing.skipped.append((name, "symbolic link"))
             elif (is_directory := entry.is_dir(follow_symlinks=False)) or entry.is_file(follow_symlinks=False):
@@ -100,7 +100,7 @@ def read_file(root: Path, name: bytes) -> bytes:
 
 
 def read_unchanged(path: Path) -> bytes:
-    """A file's bytes, none of them written while it was read; else it is read again, a few times. Raises OSError."""
+    """A file's bytes; if it was modified meanwhile, it is read again, a few times. Raises OSError."""
     for _ in range(READ_TRIES):
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
@@ -115,7 +115,7 @@ def safe_path(name: bytes) -> None:
     """Raise DamagedError unless `name` is a relative path that stays below the directory it is joined to."""
     # An absolute path has an empty first component, an empty name has nothing else.
     parts_bad = any(part in (b"", b".", b"..") for part in name.split(b"/"))
-    # On Windows '\' separates too and 'C:' starts from another place; elsewhere both are ordinary characters.
+    # On Windows '\' is a separator too and 'C:' a drive; elsewhere both are ordinary characters.
     foreign = os.name == "nt" and any(character in name for character in (b"\\", b":"))
     deep = name.count(b"/") > MAX_DEPTH
     if parts_bad or foreign or deep or b"\0" in name or len(name) > MAX_PATH:
@@ -124,9 +124,9 @@ def safe_path(name: bytes) -> None:
 
 @dataclass(frozen=True)
 class Collisions:
-    """How many places, of files or directories, are one with an earlier place to some file systems.
+    """Number of places (files or directories) that are the same as an earlier one to some file systems.
 
-    `examples` are the first EXAMPLES of them: pairs, the earlier one first, of directories with a '/' at the end.
+    `examples` are the first EXAMPLES of them: pairs, the earlier one first, directories with a trailing '/'.
     """
 
     count: int
@@ -134,13 +134,13 @@ class Collisions:
 
 
 def collisions(names: Sequence[bytes]) -> Collisions:
-    """The places of `names`, themselves and their directories, that cannot stand beside an earlier one everywhere.
+    """The places of `names`, these and their directories, that cannot coexist with an earlier one on every file system.
 
-    Such are a file and a path through it (`a`, `a/b`) on every system, and names of which two components in the same
-    place differ only by case or by Unicode normalisation (`a`, `A`; also `A/x`, `a/y`, whose directories would become
-    one) on systems that take those for one, as macOS and Windows do. Time grows with the bytes of all names.
+    These are a file and a path through it (`a`, `a/b`) on every system, and names of which two components at the same
+    position differ only by case or by Unicode normalisation (`a`, `A`; also `A/x`, `a/y`, whose directories would be
+    merged) on systems that ignore these, such as macOS and Windows. Time is linear in the bytes of all names.
     """
-    first: dict[str, bytes] = {}  # for each folded place the one that was there first
+    first: dict[str, bytes] = {}  # folded place -> the first place that has it
     seen: set[bytes] = set()
     found = []
     for name in names:
@@ -158,10 +158,10 @@ def collisions(names: Sequence[bytes]) -> Collisions:
 
 
 def folded(name: bytes) -> str:
-    """`name` as file systems see it that know neither case nor normalisation; the number of '/' stays the same."""
+    """`name` as seen by file systems that ignore case and normalisation; the number of '/' stays the same."""
     if name.isascii():
         return name.lower().decode("ascii")
-    # Unicode's canonical caseless match.  Bytes that are no UTF-8 stay what they are.
+    # Unicode's canonical caseless match. Bytes that are not UTF-8 stay unchanged.
     text = unicodedata.normalize("NFD", name.decode("utf-8", "surrogateescape"))
     return unicodedata.normalize("NFC", text.casefold())
 

@@ -1,4 +1,4 @@
-"""Where the files of an archive come from: a directory, or images that a program has at hand."""
+"""Where the files of an archive come from: a directory, or images in memory."""
 
 import io
 import operator
@@ -22,13 +22,13 @@ class Source(Protocol):
     """Files by raw relative path, each of which can be read again."""
 
     def listing(self) -> Listing:
-        """What there is. Raises InputError."""
+        """All files. Raises InputError."""
 
     def read(self, name: bytes) -> bytes:
         """A file's bytes. Raises InputError."""
 
     def holds(self, name: bytes, path: Path) -> bool:
-        """Whether a file of it is the one at `path`."""
+        """Whether the file `name` is the one at `path`."""
 
 
 class Folder:
@@ -46,12 +46,12 @@ class Folder:
     def holds(self, name: bytes, path: Path) -> bool:
         try:
             return path.exists() and (self.root / os.fsdecode(name)).samefile(path)
-        except OSError:  # it is gone; reading it will tell
+        except OSError:  # it is gone; `read` will report that
             return False
 
 
 class Files:
-    """Files in memory, by their paths, and empty directories."""
+    """Files in memory, by path, and empty directories."""
 
     def __init__(self, files: dict[bytes, bytes], empty: list[bytes] | None = None) -> None:
         self._files, self._empty = files, empty or []
@@ -70,11 +70,11 @@ class Files:
 
 
 class Images(Files):
-    """Images of a program as PNG files, which are kept in memory.
+    """Images in memory, encoded as PNG files.
 
-    `images` is a mapping from paths to images, or an iterable of images or of pairs of an image and its label, as data sets
-    of torchvision have them: these are numbered, in folders by label. An image is one of Pillow's, or an array: bool or
-    uint8 [H, W], or uint8 [H, W, C] of 1, 2, 3 or 4 channels. Raises InputError.
+    `images` is a mapping from paths to images, or an iterable of images or of (image, label) pairs, as in data sets of
+    torchvision: these are numbered, in folders by label. An image is a Pillow image or an array: bool or uint8 [H, W], or
+    uint8 [H, W, C] of 1, 2, 3 or 4 channels. Raises InputError.
     """
 
     def __init__(self, images: Mapping[str, Any] | Iterable[Any]) -> None:
@@ -85,18 +85,18 @@ class Images(Files):
                 raw = os.fsencode(name if name.endswith(SUFFIX) else name + SUFFIX)
                 safe_path(raw)
             except (DamagedError, TypeError, UnicodeError) as error:
-                raise InputError(f"{key!r} is not a relative path that an image could have") from error
+                raise InputError(f"{key!r} is not a valid relative path of an image") from error
             if raw in files:
-                raise InputError(f"there are two images of the name '{name}'")
+                raise InputError(f"there are two images with the name '{name}'")
             files[raw] = as_png(image, name)
         if pairs := collisions(sorted(files)).examples:
             first, second = (os.fsdecode(each) for each in pairs[0])
-            raise InputError(f"'{first}' and '{second}' cannot both be files in one directory everywhere")
+            raise InputError(f"'{first}' and '{second}' cannot both be files in one directory on every file system")
         super().__init__(files)
 
 
 def named(images: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Paths and images, those of a data set numbered, in folders by label. Raises InputError."""
+    """Paths and images; those of a data set are numbered, in folders by label. Raises InputError."""
     if isinstance(images, Mapping):
         yield from images.items()
         return
@@ -115,7 +115,7 @@ def named(images: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]
 
 
 def _folder_of_label(data: Any, label: Any) -> str:
-    """The folder of images with a label: an integer of any kind, named by the data's classes, or whatever else there is."""
+    """The folder for images with this label: for an integer the name in the data's classes if any, else its text."""
     classes = getattr(data, "classes", None)
     try:
         label = operator.index(label)
@@ -125,23 +125,23 @@ def _folder_of_label(data: Any, label: Any) -> str:
 
 
 def _items(images: Any) -> Iterator[Any]:
-    """Data sets of torch have a length and items and need not be iterable."""
+    """Data sets of torch have a length and items but need not be iterable."""
     if hasattr(images, "__len__") and hasattr(images, "__getitem__"):
         return (images[i] for i in range(len(images)))
     return iter(images)
 
 
 def as_png(image: Any, name: str) -> bytes:
-    """An image as a PNG file with the same samples. Raises InputError for one that PNG cannot hold, and calls it `name`."""
+    """An image as a PNG file with the same samples. Raises InputError, naming `name`, for one that PNG cannot hold."""
     if isinstance(image, np.ndarray):
         image = _from_array(image, name)
     if not isinstance(image, Image.Image):
-        raise InputError(f"the image '{name}' is neither an array nor one of Pillow's images but {type(image).__name__}")
+        raise InputError(f"the image '{name}' is neither an array nor a Pillow image but {type(image).__name__}")
     out = io.BytesIO()
     try:
         image.save(out, "PNG")
     except (OSError, ValueError) as error:
-        raise InputError(f"the image '{name}' of mode {image.mode} cannot be kept as PNG: {error}") from error
+        raise InputError(f"the image '{name}' of mode {image.mode} cannot be stored as PNG: {error}") from error
     return out.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""The samples of a picture as lossless WebP, by Pillow, and back."""
+"""Lossless WebP of a picture's samples, by Pillow."""
 
 import io
 
@@ -7,8 +7,8 @@ from PIL import Image
 
 from acncodec.errors import DamagedError
 
-MAX_SIDE = 16383  # of a WebP image
-_EFFORT = {"lossless": True, "quality": 100, "method": 6, "exact": True}  # exact: colours under alpha 0 stay
+MAX_SIDE = 16383  # limit of WebP
+_EFFORT = {"lossless": True, "quality": 100, "method": 6, "exact": True}  # exact: keeps colours under alpha 0
 
 
 def pack_webp(samples: np.ndarray) -> bytes | None:
@@ -16,7 +16,7 @@ def pack_webp(samples: np.ndarray) -> bytes | None:
     if max(samples.shape[:2]) > MAX_SIDE:
         return None
     channels = samples.shape[2]
-    if channels <= 2:  # grey is told three times, which costs WebP nothing
+    if channels <= 2:  # grey is repeated as RGB, which costs WebP nothing
         samples = np.concatenate([np.repeat(samples[..., :1], 3, axis=2), samples[..., 1:]], axis=2)
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(samples)).save(out, "WEBP", **_EFFORT)
@@ -24,16 +24,16 @@ def pack_webp(samples: np.ndarray) -> bytes | None:
 
 
 def unpack_webp(data: bytes, height: int, width: int, channels: int) -> np.ndarray:
-    """Undo `pack_webp`: uint8 [height, width, channels]. Raises DamagedError if `data` is something else."""
+    """Inverse of `pack_webp`: uint8 [height, width, channels]. Raises DamagedError if `data` is something else."""
     try:
         with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
-            if image.size != (width, height):  # before any pixel takes memory
-                raise DamagedError("An image kept as WebP has another size than the archive says.")
+            if image.size != (width, height):  # before pixels are allocated
+                raise DamagedError("An image stored as WebP has another size than the archive says.")
             samples = np.asarray(image.convert("RGBA" if channels in (2, 4) else "RGB"))
     except DamagedError:
         raise
-    except Exception as error:  # Pillow raises many kinds
-        raise DamagedError("An image kept as WebP is damaged.") from error
+    except Exception as error:  # Pillow raises many types
+        raise DamagedError("An image stored as WebP is damaged.") from error
     if channels <= 2:
         samples = np.concatenate([samples[..., :1], samples[..., 3:]], axis=2)
     return np.ascontiguousarray(samples)

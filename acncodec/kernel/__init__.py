@@ -1,1 +1,1 @@
-"""Encoder, decoder and frequencies compiled, for many images side by side on the CPU: the same integers, much faster."""
+"""Compiled encoder, decoder and frequencies for many images in parallel on the CPU: the same integers, much faster."""

@@ -1,7 +1,7 @@
-"""Memory for the compiled kernel: arrays of which each group of lanes has its own part, and where they lie.
+"""Buffers of the compiled kernel: arrays with a part for each group of lanes, and their addresses.
 
 Activations are 16-bit integers [column, lane, channel], so that a window's taps are addresses and nothing is gathered.
-Lanes, channels and sums are filled up to whole vectors.
+Lanes, channels and sums are padded to whole vectors.
 """
 
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from acncodec.nets.encoder import GRID
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
 from acncodec.nets.planes import known_planes, plane_count
 
-ROWS = 4  # lanes are filled up to a multiple of this
+ROWS = 4  # lanes are padded to a multiple of this
 GROUP_MAX = 32  # lanes of a group
-OUTS = 8  # channels that a product puts out are filled up to a multiple of this,
-PADDED = 16  # its weights and sums to one of this
+OUTS = 8  # output channels of a product are padded to a multiple of this,
+PADDED = 16  # its weights and sums to a multiple of this
 MAX_OUTS = 1024  # of a product
 
 
 def up_to(count: int, multiple: int) -> int:
-    """`count` or the next multiple above."""
+    """`count` rounded up to a multiple of `multiple`."""
     return -(-count // multiple) * multiple
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where something lies for the first group, and how many bytes further it lies for each next one."""
+    """The address for the first group, and the distance in bytes from each group to the next."""
 
     first: int
     apart: int = 0
@@ -41,14 +41,14 @@ NOWHERE = Address(0)
 
 @dataclass(frozen=True)
 class Buffer:
-    """An array [groups, ...], or [1, ...] of which each group has a part; `apart` bytes lie between the groups'."""
+    """An array [groups, ...], or [1, ...] shared by all groups; `apart` is the distance in bytes between groups' parts."""
 
     array: np.ndarray
     apart: int
 
     @property
     def shared(self) -> np.ndarray:
-        """The array that all groups have parts of."""
+        """The array that all groups share."""
         return self.array[0]
 
     def at(self, *index: int) -> Address:
@@ -58,12 +58,12 @@ class Buffer:
         return Address(array.ctypes.data + offset, self.apart)
 
     def step(self, axis: int) -> int:
-        """Elements from one entry to the next along an axis behind the group's."""
+        """Stride in elements along an axis, not counting the group axis."""
         return self.array.strides[1 + axis] // self.array.itemsize
 
 
 class Lanes:
-    """Images side by side, n of height x width, in groups of lanes that `threads` share; their values and predictions."""
+    """n images in parallel, height x width, in groups of lanes shared by `threads`; their values and predictions."""
 
     def __init__(self, arch: Architecture, lanes: int, height: int, width: int, threads: int) -> None:
         self.arch, self.lanes, self.height, self.width = arch, lanes, height, width
@@ -74,7 +74,7 @@ class Lanes:
 
     @property
     def filled_up(self) -> int:
-        """Lanes, filled up to whole ROWS."""
+        """Lanes, padded to whole ROWS."""
         return up_to(self.lanes, ROWS)
 
     def zeros(self, *shape: int, dtype: type = np.int16) -> Buffer:
@@ -83,20 +83,20 @@ class Lanes:
         return Buffer(array, array.strides[0])
 
     def per_lane(self, before: tuple[int, ...], after: tuple[int, ...], dtype: type) -> Buffer:
-        """An array [*before, lanes, *after] that all groups share, its lanes filled up to whole groups."""
+        """An array [*before, lanes, *after] shared by all groups, its lanes padded to whole groups."""
         array: np.ndarray = np.zeros((*before, self.groups * self.size, *after), dtype)
         return Buffer(array[None], array.strides[len(before)] * self.size)
 
 
 class DecoderBuffers(Lanes):
-    """All arrays that a decoder needs."""
+    """All arrays of a decoder."""
 
     def __init__(self, decoder: GatedPixelCNN, lanes: int, height: int, width: int, threads: int) -> None:
         arch = decoder.arch
         super().__init__(arch, lanes, height, width, threads)
         planes, channels = up_to(plane_count(arch), 2), up_to(arch.channels, OUTS)
         self.latents = self.zeros(height, width, self.size, up_to(arch.map_planes, 2))
-        self.rings: list[Buffer] = []  # rows that a block's vertical window covers and the one that is being filled
+        self.rings: list[Buffer] = []  # rows covered by a block's vertical window and the one being filled
         self.lefts: list[Buffer] = []  # the current row of a block's horizontal input, as a ring of one
         blocks = [cast(Block, block) for block in decoder.blocks]
         for block in blocks:
@@ -113,40 +113,40 @@ class DecoderBuffers(Lanes):
         self.told = self.zeros(1, width, self.size, up_to(known_planes(arch, arch.colours), 2))
 
     def clear(self) -> None:
-        """Above an image all is zero; all else is written before it is read, or lies at a margin and stays zero."""
+        """Zero the rows above an image; all else is written before it is read, or is margin and stays zero."""
         for ring in self.rings:
             ring.array[:] = 0
 
     @cached_property
     def frequencies(self) -> Buffer:
-        """Of a digit of one value of every lane: float64 [n, base]."""
+        """Of one digit of every lane: float64 [n, base]."""
         return self.per_lane((), (min(BASE, self.arch.levels),), np.float64)
 
     @cached_property
     def digits(self) -> Buffer:
-        """Leading digits of that value: int32 [n]."""
+        """First digits of that value: int32 [n]."""
         return self.per_lane((), (), np.int32)
 
     @cached_property
     def all_frequencies(self) -> Buffer:
-        """Of both digits of all values: float64 [H, W, colours, digits, n, base], the lanes not filled up."""
+        """Of both digits of all values: float64 [H, W, colours, digits, n, base], the lanes not padded."""
         digits, base = (1, 2) if self.arch.levels == 2 else (2, BASE)
         array = np.empty((self.height, self.width, self.arch.colours, digits, self.lanes, base))
         return Buffer(array[None], array.strides[4] * self.size)
 
     @cached_property
     def all_digits(self) -> Buffer:
-        """Leading digits of all values: int32 [colours, H, W, n]."""
+        """First digits of all values: int32 [colours, H, W, n]."""
         return self.per_lane((self.arch.colours, self.height, self.width), (), np.int32)
 
     @cached_property
     def bits(self) -> Buffer:
-        """What each lane's values cost in theory: float64 [n]."""
+        """Theoretical cost of each lane's values: float64 [n]."""
         return self.per_lane((), (), np.float64)
 
 
 class EncoderBuffers(Lanes):
-    """All arrays that an encoder needs: whole images of features, with zeros around for the windows."""
+    """All arrays of an encoder: feature maps of whole images, with a zero border for the windows."""
 
     def __init__(self, arch: Architecture, lanes: int, height: int, width: int, threads: int) -> None:
         super().__init__(arch, lanes, height, width, threads)

@@ -1,4 +1,4 @@
-"""The decoder r(x|z) in the compiled kernel: for Bob a row and a pixel at a time, for Alice all at once.
+"""The decoder r(x|z) in the compiled kernel: incremental for Bob, by rows and pixels; whole images for Alice.
 
 The same integers as `nets/incremental.py` and the whole-image pass with `coding/frequencies.py`, bit for bit.
 """
@@ -32,13 +32,13 @@ def _fits(product: Product) -> bool:
 
 
 class CompiledDecoder:
-    """The decoder of n images side by side, height x width each, to be used while its `team` is entered, after `load`.
+    """The decoder of n images in parallel, height x width each, used while its `team` is entered, after `load`.
 
-    Bob's calls are those of `coding.steps.Steps`.
+    Bob's methods are those of `coding.steps.Steps`.
     """
 
     def __init__(self, networks: Networks, lanes: int, height: int, width: int, kind: str | None = None) -> None:
-        """`networks` must be `available`; `kind` names the instructions, the widest that there are if not given."""
+        """`networks` must be `available`; `kind` names the instruction set, by default the widest available."""
         self.team = Team(lanes)
         self._networks, self._lanes = networks, lanes
         self._set = instruction_set(kind)
@@ -50,7 +50,7 @@ class CompiledDecoder:
 
     @torch.no_grad()
     def load(self, z: np.ndarray) -> None:
-        """Start with images of the latents int16 [n, D]."""
+        """Start new images with the latents int16 [n, D]."""
         buffers = self._buffers
         latent_map = self._networks.latent_map(self._networks.tensor(z), buffers.height, buffers.width)
         planes = latent_map.to(torch.int16).permute(1, 2, 0, 3).numpy()
@@ -90,14 +90,14 @@ class CompiledDecoder:
         self._values[self._row, self._column, :, colour] = values
 
     def wait(self) -> None:
-        """Nothing is done later."""
+        """Does nothing: all calls are synchronous."""
 
     # Alice
 
     def whole(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of pixels uint8 [n, H, W, colours] the frequencies, float64 [H, W, colours, digits, n, base], and `price`.
+        """For pixels uint8 [n, H, W, colours] the frequencies, float64 [H, W, colours, digits, n, base], and `price`.
 
-        The frequencies are to be read before the next call.
+        The frequencies are overwritten by the next call.
         """
         buffers = self._buffers
         digits = buffers.all_digits.shared[..., : self._lanes]
@@ -105,7 +105,7 @@ class CompiledDecoder:
         return buffers.all_frequencies.shared, self._cost(self._layout.whole, pixels)
 
     def price(self, pixels: np.ndarray) -> np.ndarray:
-        """What pixels uint8 [n, H, W, colours] cost in theory: float64 [n], bits, as `coding.theory.residual_bits`."""
+        """Theoretical cost of pixels uint8 [n, H, W, colours]: float64 [n], bits, as `coding.theory.residual_bits`."""
         return self._cost(self._layout.price, pixels)
 
     def _cost(self, program: Program, pixels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The encoder in the compiled kernel: images side by side to their codes, by the names of `nets/encoder.py`."""
+"""The encoder in the compiled kernel: codes of images in parallel, with the names of `nets/encoder.py`."""
 
 from functools import cached_property
 
@@ -15,10 +15,10 @@ from acncodec.nets.product import Product
 
 
 class CompiledEncoder:
-    """Codes of n images side by side, height x width each."""
+    """Computes codes of n images in parallel, height x width each."""
 
     def __init__(self, networks: Networks, lanes: int, height: int, width: int, kind: str | None = None) -> None:
-        """`networks` must be `available`; `kind` names the instructions, the widest that there are if not given."""
+        """`networks` must be `available`; `kind` names the instruction set, by default the widest available."""
         self._team, self._arch = Team(lanes), networks.arch
         self._set = instruction_set(kind)
         self._buffers = EncoderBuffers(networks.arch, lanes, height, width, self._team.size)
@@ -42,7 +42,7 @@ class EncoderLayout(Operations):
         super().__init__(buffers)
         self._encoder, self._buffers = encoder, buffers
         f = encoder.first.weight.shape[1]
-        # Images with one row and column of zeros around: row r of the image is row r + 1.
+        # Images with a border of one zero row and column: row r of the image is row r + 1.
         self._planes = Row(buffers.planes, plane_count(buffers.arch), 1)
         self._first, self._first_halved = Row(buffers.first, f, 1), Row(buffers.first_halved, f, 1)
         self._second, self._second_halved = Row(buffers.second, 2 * f, 1), Row(buffers.second_halved, 2 * f, 1)
@@ -50,7 +50,7 @@ class EncoderLayout(Operations):
 
     @cached_property
     def stages(self) -> list[tuple[Program, int, int]]:
-        """What to run, one after the other: programs, on how many rows and columns each."""
+        """What to run, in order: programs, and the number of rows and columns of each."""
         buffers, encoder = self._buffers, self._encoder
         whole, half, quarter = (buffers.height, buffers.width), buffers.half, buffers.quarter
         found = [
@@ -76,11 +76,11 @@ class EncoderLayout(Operations):
         return self.product(product, taps, REQUANTISE, out.at(row + 1))
 
     def _halve(self, source: Row, row: int, out: Row) -> Operation:
-        """2x2 pooling; beside an odd last row or column lie zeros, and no feature is less."""
+        """2x2 max pooling; beyond an odd last row or column lie zeros, the minimum of features."""
         return self.largest(source, (2 * row + 1, 0), (2, 2), 2, out, (row + 1, 0))
 
     def _code(self, _: int) -> list[Operation]:
-        """Pooling to GRID x GRID bins, as torch's adaptive pooling lays them, and the last product."""
+        """Max pooling to GRID x GRID bins, as by torch's adaptive pooling, and the last product."""
         (height, width), found = self._buffers.quarter, []
         for i, (top, bottom) in enumerate(_bins(height)):
             for j, (left, right) in enumerate(_bins(width)):

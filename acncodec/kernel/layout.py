@@ -1,6 +1,7 @@
-"""The programs of a decoder: its products and what follows them, in the order and by the names of `nets/pixelcnn.py`.
+"""The programs of a decoder: its products and the operations between them, in the order of `nets/pixelcnn.py`.
 
-What a vertical window covers lies in a ring of rows, so programs differ by a row's phase: its number modulo that of phases.
+The rows of a vertical window lie in a ring buffer, so programs depend on a row's phase: its number modulo the number of
+phases.
 """
 
 import math
@@ -38,7 +39,7 @@ _TABLES = exp_table, logistic_table, steepness_table
 
 
 class DecoderLayout(Operations):
-    """Programs over `buffers`, each made when it is first asked for. Bob's take a row or a pixel, Alice's whole rows."""
+    """Programs over `buffers`, each built on first use. Bob's handle a row or a pixel, Alice's whole rows."""
 
     def __init__(self, decoder: GatedPixelCNN, buffers: DecoderBuffers) -> None:
         super().__init__(buffers)
@@ -47,7 +48,7 @@ class DecoderLayout(Operations):
         channels, planes = self._arch.channels, plane_count(self._arch)
         lefts = [-block.horizontal.sources[0].window.left for block in self._blocks]
         aboves = [-block.vertical.sources[0].window.left for block in self._blocks]
-        # The streams before each block and behind the last; before the first block both are the planes.
+        # The streams before each block and after the last; before the first block both are the planes.
         self._v = [Row(ring, channels, margin) for ring, margin in zip(buffers.rings, aboves, strict=True)]
         self._v = [Row(buffers.rings[0], planes, aboves[0]), *self._v[1:], Row(buffers.last_v, channels)]
         self._h = [Row(left, channels, margin) for left, margin in zip(buffers.lefts, lefts, strict=True)]
@@ -58,37 +59,37 @@ class DecoderLayout(Operations):
 
     @cached_property
     def top_row(self) -> Program:
-        """The vertical stack of the first row, and what the horizontal one reads of it."""
+        """The vertical stack of the first row, and its contribution to the horizontal one."""
         return self._program(self._vertical_row, 0)
 
     @cached_property
     def row(self) -> Program:
-        """The same of any other row, once the row above is told."""
+        """The same for any other row, once the row above is known."""
         return self._program(self._vertical_row, 1)
 
     @cached_property
     def first_at_left(self) -> Program:
-        """Of the first pixel of a row, the horizontal stack and frequencies of the leading digit of its first colour."""
+        """For the first pixel of a row, the horizontal stack and frequencies of the first digit of its first colour."""
         return self._program(self._first, 0, 0)
 
     @cached_property
     def first(self) -> list[Program]:
-        """The same of any other pixel, once the pixel to the left is told; and for the other colours their frequencies."""
+        """The same for any other pixel, once the pixel to the left is known; for the other colours only frequencies."""
         return [self._program(self._first, colour, 1) for colour in range(self._arch.colours)]
 
     @cached_property
     def second(self) -> list[Program]:
-        """The frequencies of its second digit."""
+        """The frequencies of the second digit."""
         return [self._program(self._second, colour) for colour in range(self._arch.colours)]
 
     @cached_property
     def whole(self) -> Program:
-        """All frequencies of all pixels of a row, and what they cost in theory."""
+        """All frequencies of all pixels of a row, and their theoretical cost."""
         return self._program(self._whole, 1)
 
     @cached_property
     def price(self) -> Program:
-        """What they cost in theory alone."""
+        """The theoretical cost alone."""
         return self._program(self._whole, 0)
 
     def _program(self, operations: Callable[..., list[Operation]], *arguments: int) -> Program:
@@ -122,7 +123,7 @@ class DecoderLayout(Operations):
         return [self._digit(colour, 1)]
 
     def _planes(self, phase: int, row: int = 0, column: int = 0) -> Operation:
-        """Tell pixels whose values are known, here or that far from here."""
+        """Write the planes of pixels whose values are known, here or at an offset."""
         kind = TELL if self._arch.logistics else GREY
         return self.pixels(kind, self._v[0].at(phase + row, column), self._arch.colours, 1, row, column)
 
@@ -165,7 +166,7 @@ class DecoderLayout(Operations):
         return [self.pixels(PREDICT, (NOWHERE, 0, 0), 0, 0)] if self._arch.logistics else []
 
     def _head(self, colour: int) -> list[Operation]:
-        """Parameters of a colour's distribution, the colours before being known."""
+        """Parameters of a colour's distribution, given the colours before it."""
         head = self._decoder.head
         h, features, parameters = self._h[-1].tap(0), self._features, self._parameters
         if isinstance(head, SoftmaxHead):
@@ -183,7 +184,7 @@ class DecoderLayout(Operations):
         return [*found, self._of_value(AROUND, colour)]
 
     def _digit(self, colour: int, digit: int, all_pixels: bool = False) -> Operation:
-        """Frequencies of a digit, of the current pixel or of all."""
+        """Frequencies of a digit, of the current pixel or of all pixels."""
         kind, buffers = LOGISTICS if self._arch.logistics else SOFTMAX, self._buffers
         digits, frequencies = buffers.digits, buffers.frequencies
         first: tuple[Word, int, int] = (digits.at(), 0, 0)
@@ -212,7 +213,7 @@ class DecoderLayout(Operations):
             *(predicted.at(0, 0, 0, colour), predicted.step(0), predicted.step(1), arch.colours, arch.centres),
             *first,
             *frequencies,
-            Address(buffers.lanes, -buffers.size),  # lanes from the first group's on, and so many fewer from the next one's
+            Address(buffers.lanes, -buffers.size),  # lanes from this group's first on: `size` fewer for each next group
             *tables,
             *(values.at(0, 0, 0, colour), values.step(0), values.step(1)),
             bits,

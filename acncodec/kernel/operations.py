@@ -1,4 +1,4 @@
-"""Operations word for word as native/operations.h has them, and where they find their inputs."""
+"""Builds operations in the word layout of native/operations.h, with the addresses of their inputs."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -24,14 +24,14 @@ from acncodec.kernel.programs import (
 )
 from acncodec.nets.product import Product
 
-_TANH_ENTRIES = 128  # of the kernel's table, beyond which it is flat
+_TANH_ENTRIES = 128  # of the kernel's table, beyond which it is saturated
 Operation = list[Word]
 
 
 class Row(NamedTuple):
-    """The current row in a ring [groups, rows, columns, lanes, channels], of which so many channels count.
+    """The current row in a ring buffer [groups, rows, columns, lanes, channels], of which `channels` channels are used.
 
-    `margin` columns lie before the image's first.
+    `margin` columns precede the image's first.
     """
 
     ring: Buffer
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     margin: int = 0
 
     def at(self, row: int, column: int = 0) -> tuple[Address, int, int]:
-        """Where a column of a row lies, and the steps by column and lane; row and column may be negative."""
+        """Address of a column of a row, and strides by column and lane; row and column may be negative."""
         ring = self.ring
         return ring.at(row % ring.array.shape[1], self.margin + column), ring.step(1), ring.step(2)
 
@@ -49,14 +49,14 @@ class Row(NamedTuple):
 
 
 class Operations:
-    """Makes operations for images side by side, and keeps what they point to."""
+    """Builds operations for images in parallel, and owns the arrays they point to."""
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes, self._arch = lanes, lanes.arch
         self._kept: dict[object, np.ndarray] = {}
 
     def program(self, phases: int, operations: Callable[..., list[Operation]], *arguments: int) -> Program:
-        """A program of what `operations(phase, *arguments)` gives for every phase."""
+        """A program of the operations that `operations(phase, *arguments)` returns for every phase."""
         return Program([operations(phase, *arguments) for phase in range(phases)], self._lanes.groups, self._kept)
 
     def product(
@@ -70,7 +70,7 @@ class Operations:
         start: tuple[Address, int, int] | None = None,
         stream: tuple[Address, int, int] | None = None,
     ) -> Operation:
-        """Sums over `taps`, which are those of `part` of the weight's rows, from the bias or another `start` on."""
+        """Sums over `taps`, whose weights are the rows `part`, starting from the bias or from `start`."""
         shift = product.shift
         assert shift is not None
         weight = product.weight.numpy()[part].astype(np.int16)
@@ -106,15 +106,17 @@ class Operations:
     def largest(
         self, source: Row, at: tuple[int, int], size: tuple[int, int], step: int, out: Row, to: tuple[int, int]
     ) -> Operation:
-        """The largest values of each channel in a window of `size` from `at` (row, column) on, `step` columns further for
-        each further column of `out` from `to` on."""
+        """Max pooling per channel: windows of `size` from `at` (row, column) on, `step` columns apart.
+
+        Their results go to `out` from `to` (row, column) on, one column each.
+        """
         base, column, _ = source.at(*at)
         target, out_column, lane = out.at(*to)
         row = source.ring.step(0)
         return [LARGEST, base, row, size[0], column, size[1], step * column, target, out_column, lane]
 
     def keep(self, key: object, make: Callable[[], np.ndarray]) -> Address:
-        """The address of an array that is made once."""
+        """The address of an array that is built once per key."""
         if key not in self._kept:
             self._kept[key] = make()
         return Address(self._kept[key].ctypes.data)

@@ -1,7 +1,7 @@
-"""Programs for the compiled kernel (`native/operations.h`): operations as words, laid out for every group of lanes.
+"""Programs for the compiled kernel (`native/operations.h`): operations as words, for every group of lanes.
 
-An operation is WORDS integers: numbers, strides in elements, and addresses. Each group of lanes has buffers of its own, so
-an address is given for the first group, with how far the others' lie apart.
+An operation is WORDS integers: numbers, strides in elements, and addresses. Each group of lanes has its own buffers, so an
+address is that of the first group, with the distance between groups.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ import numpy as np
 from acncodec.kernel.buffers import OUTS, PADDED, Address, Buffer, up_to
 
 WORDS = 32
-PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST = range(10)  # operations
-REQUANTISE, GATE, RAW = range(3)  # what becomes of a product's sums
+PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST = range(10)  # opcodes
+REQUANTISE, GATE, RAW = range(3)  # output stage of a product
 MAX_TAPS = 256  # of a product
 
 Word = int | Address
@@ -21,7 +21,7 @@ Word = int | Address
 
 @dataclass(frozen=True)
 class Tap:
-    """One position of a window: so many channels from `base` on, moved by strides with row and column."""
+    """One position of a window: `channels` channels from `base` on; strides by row, column and lane."""
 
     base: Address
     row: int
@@ -37,7 +37,7 @@ class Tap:
 def pack_weights(weight: np.ndarray, taps: Sequence[Tap], columns: np.ndarray) -> np.ndarray:
     """Rows of a product's weight [rows, out], those of `taps` in order, as int16 [pairs, padded, 2].
 
-    `columns` int64 [outs] are the outputs in the order wanted, -1 for none.
+    `columns` int64 [outs] selects and orders the outputs, -1 for padding.
     """
     parts, start = [], 0
     wide = np.concatenate([weight, np.zeros((len(weight), 1), weight.dtype)], 1)
@@ -52,28 +52,28 @@ def pack_weights(weight: np.ndarray, taps: Sequence[Tap], columns: np.ndarray) -
 
 
 def pack_outputs(values: np.ndarray, columns: np.ndarray, filler: int) -> np.ndarray:
-    """A value for each output [out] as int32 [padded], in the order of `columns` as for `pack_weights`."""
+    """A value for each output [out] as int32 [padded], ordered by `columns` as in `pack_weights`."""
     packed = np.full(up_to(len(columns), PADDED), filler, np.int32)
     packed[: len(columns)] = np.append(values, filler)[columns]
     return packed
 
 
 def plain_columns(out: int) -> np.ndarray:
-    """All outputs, filled up to a multiple of OUTS."""
+    """All outputs, padded to a multiple of OUTS."""
     return np.concatenate([np.arange(out), np.full(up_to(out, OUTS) - out, -1)])
 
 
 def gated_columns(out: int) -> np.ndarray:
-    """The two halves of `out` pre-activations side by side, filled up."""
+    """The two halves of `out` pre-activations interleaved, padded."""
     half = plain_columns(out // 2)
     return np.stack([half, np.where(half < 0, -1, half + out // 2)], 1).ravel()
 
 
 class Program:
-    """Operations, a list for each phase: row r runs those of phase r modulo their number."""
+    """Operations, a list for each phase: row r runs those of phase r modulo the number of phases."""
 
     def __init__(self, phases: list[list[list[Word]]], groups: int, kept: object) -> None:
-        """`kept` owns what the words point to."""
+        """`kept` owns the memory that the words point to."""
         self._kept = kept
         words = [_fill(operation) for phase in phases for operation in phase]
         first = np.array([[w.first if isinstance(w, Address) else w for w in each] for each in words], np.int64)
@@ -91,7 +91,7 @@ def _fill(operation: list[Word]) -> list[Word]:
 
 
 def pack_taps(taps: Sequence[Tap], groups: int) -> Buffer:
-    """Taps for every group: int64 [groups, taps, 5], as `tap_t` lays them out."""
+    """Taps for every group: int64 [groups, taps, 5], in the layout of `tap_t`."""
     words = np.array([[t.base.first, t.row, t.column, t.lane, t.pairs] for t in taps], np.int64)
     apart = np.zeros_like(words)
     apart[:, 0] = [t.base.apart for t in taps]

@@ -1,4 +1,4 @@
-"""The compiled module, what this processor can do with it, and the threads that work together on what it is asked for."""
+"""The compiled module, the instruction sets available on this processor, and the team of threads that runs jobs."""
 
 import threading
 from functools import partial
@@ -13,31 +13,31 @@ except ImportError:  # not built, as there was no compiler
     _native = None  # type: ignore[assignment]
 
 
-LEAST_LANES = 8  # of a thread: fewer hardly pay for waiting for it
-MOST_THREADS = 16  # of a job of microseconds
+LEAST_LANES = 8  # per thread: with fewer, synchronisation costs about as much as it saves
+MOST_THREADS = 16  # for jobs of microseconds
 
 
 def instructions() -> dict[str, int]:
-    """Instruction sets that the kernel can use here, by name, the widest last; none if it was not built."""
+    """Instruction sets that the kernel can use here, by name, the widest last; empty if it was not built."""
     return {} if _native is None else _native.instructions()
 
 
 def instruction_set(kind: str | None) -> int:
-    """The number of the instructions of that name, of the widest that there are if it is None."""
+    """The number of the instruction set `kind`, or of the widest available if it is None."""
     return instructions()[kind] if kind else max(instructions().values())
 
 
-Place = tuple[int, int, int, int]  # first row, number of rows, first column, the column behind the last
+Place = tuple[int, int, int, int]  # first row, number of rows, first column, last column + 1
 
 
 class Team:
-    """Threads that share the groups of lanes of each job; they are there while the team is entered.
+    """Threads that share the groups of lanes of each job; they run while the team is entered.
 
-    A thread that waits for a job spins, since there may be a hundred thousand of them a second.
+    A thread that waits for a job spins, since there may be a hundred thousand jobs a second.
     """
 
     def __init__(self, lanes: int) -> None:
-        """For jobs of so many lanes: as many threads as PyTorch uses, the caller among them, if there is work for them."""
+        """For jobs of `lanes` lanes: as many threads as PyTorch uses, including the caller, if there is enough work."""
         self._helpers = max(1, min(torch.get_num_threads(), MOST_THREADS, lanes // LEAST_LANES)) - 1
         self._words = np.zeros(64, np.int64)  # a team_t
         self._address = self._words.ctypes.data
@@ -48,7 +48,7 @@ class Team:
         return 1 + self._helpers
 
     def run(self, program: int, shape: tuple[int, int, int], kind: int, lanes: int, size: int, at: Place) -> None:
-        """Run the program at an address, [phases, groups, operations], for so many lanes in groups of `size`.
+        """Run the program at an address, [phases, groups, operations], on this many lanes in groups of `size`.
 
         `kind` is the number of the instruction set.
         """
@@ -62,7 +62,7 @@ class Team:
             thread = threading.Thread(target=lend, daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # the system grants no more; fewer do the same
+            except RuntimeError:  # the system refuses more threads; fewer do the same
                 break
             self._running.append(thread)
         return self

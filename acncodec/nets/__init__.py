@@ -1,1 +1,1 @@
-"""Encoder, prior network and gated PixelCNN, each defined once: trained, whole-image and incremental."""
+"""Encoder, prior network and gated PixelCNN, each defined once for training, whole-image and incremental passes."""

@@ -1,4 +1,4 @@
-"""The sizes of a model: everything that, beside the weights, defines the networks."""
+"""Hyperparameters of a model: all that defines the networks beside the weights."""
 
 from dataclasses import asdict, dataclass, fields
 
@@ -9,9 +9,9 @@ from acncodec.errors import ModelError
 class Architecture:
     """Sizes of encoder, prior network and decoder.
 
-    `levels` is 2 for 1-bit values and 256 for 8-bit ones; a pixel has `colours` values, coded one after the other. Their
-    distributions are mixtures of `logistics` discretised logistics each, or a softmax over all levels where that is 0. The
-    logistics lie around a prediction, or in turn around `centres` of them: it, and the neighbours that may be copied.
+    `levels` is 2 for 1-bit values and 256 for 8-bit ones; a pixel has `colours` values, coded one after the other. Each has
+    a mixture of `logistics` discretised logistics as its distribution, or a softmax over all levels if that is 0. The
+    logistics are centred on a prediction or, with 5 `centres`, in turn on it and on four neighbouring pixels.
     """
 
     levels: int
@@ -39,11 +39,11 @@ class Architecture:
             if type(value) is not int or not least <= value <= limits.get(field.name, 4096):
                 raise ModelError(f"the model's architecture has {field.name} = {value!r}, which is out of range")
         if self.levels not in (2, 256) or not all(side % 2 and side >= 3 for side in (self.first, self.kernel)):
-            raise ModelError("the model's architecture needs 2 or 256 levels and windows with odd sides from 3 on")
+            raise ModelError("the model's architecture needs 2 or 256 levels, and windows with odd sides of at least 3")
         if self.centres not in (1, 5) or (self.centres > 1 and not self.logistics):
-            raise ModelError("the model's architecture needs 1 or 5 centres, more than 1 for logistics alone")
+            raise ModelError("the model's architecture needs 1 or 5 centres, and 5 only with logistics")
         if (self.colours > 1) != (self.logistics > 0) or (self.logistics and self.levels == 2):
-            raise ModelError("the model's architecture needs logistics for several colours of 256 levels, and only there")
+            raise ModelError("the model's architecture needs logistics for several colours and only then, with 256 levels")
 
     def to_dict(self) -> dict[str, int]:
         return asdict(self)

@@ -1,4 +1,4 @@
-"""From a latent to a map with the image's layout (location-dependent conditioning, van den Oord et al. 2016b, 2.3)."""
+"""A latent to planes of the image's size (location-dependent conditioning, van den Oord et al. 2016b, 2.3)."""
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ class LatentMap(nn.Module):
 
 
 def _stretch(x: Tensor, height: int, width: int) -> Tensor:
-    """[N, GRID, GRID, C] -> [N, height, width, C] by nearest neighbours, found in integers."""
+    """[N, GRID, GRID, C] -> [N, height, width, C] by nearest neighbours, with integer indices."""
     rows = torch.arange(height, device=x.device) * GRID // height
     columns = torch.arange(width, device=x.device) * GRID // width
     return x[:, rows][:, :, columns] if (height, width) != (GRID, GRID) else x

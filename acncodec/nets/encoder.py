@@ -37,7 +37,7 @@ class Encoder(nn.Module):
         x = _halve(self.first(planes))
         x = _halve(self.second(x))
         x = self.third(x)
-        # Largest value of each bin: exact, and defined for every size from 1x1 on.
+        # Largest value of each bin: exact, and defined for all sizes from 1x1.
         x = F.adaptive_max_pool2d(x.permute(0, 3, 1, 2), GRID).permute(0, 2, 3, 1)
         return x.reshape(x.shape[0], 1, 1, -1)
 
@@ -50,7 +50,7 @@ class Encoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """For training: codes [N, code] standardised over the batch, and the raw outputs [N, code] they came from.
 
-        `total` sums a tensor over all parts of the batch, where other processes have some of it.
+        `total` sums a tensor over the processes that share the batch.
         """
         raw = self.code.real(self.features(planes)).flatten(1)
         sums = total(torch.cat([raw.sum(0), raw.new_tensor([len(raw)])]))

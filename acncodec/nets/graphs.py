@@ -1,8 +1,8 @@
-"""What a device asks for beside tensors: memory shared with the host, and steps that are recorded once and replayed.
+"""Steps recorded once and replayed as CUDA graphs, and buffers shared by host and device.
 
-A step of the incremental pass is a hundred small operations, each of which takes a processor longer to ask for than a GPU
-to do. A CUDA graph asks for all of them at once. What it replays are addresses, so a step takes no arguments and returns
-nothing: it reads and writes buffers that stay where they are. On the CPU a step is simply called.
+A step of the incremental pass is a hundred small operations, each of which takes longer to launch than to run on a GPU. A
+CUDA graph launches all of them at once. It replays fixed addresses, so a step takes no arguments and returns nothing: it
+reads and writes buffers that are never moved. On the CPU a step is simply called.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ Step = Callable[[], None]
 
 
 class Shared:
-    """A buffer that host and device both see: one tensor on the CPU, elsewhere a pinned one and its twin on the device.
+    """A buffer shared by host and device: one tensor on the CPU, with CUDA a pinned one and its copy on the device.
 
-    `array` is what the host reads and writes, `tensor` what steps do.
+    The host reads and writes `array`, steps read and write `tensor`.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
@@ -28,12 +28,12 @@ class Shared:
         self.tensor = torch.zeros(shape, dtype=dtype, device=device) if apart else self._host
 
     def upload(self) -> None:
-        """As part of a step: what the host has written when the step runs."""
+        """As part of a step: copy to the device what the host has written when the step runs."""
         if self.tensor is not self._host:
             self.tensor.copy_(self._host, non_blocking=True)
 
     def download(self) -> None:
-        """As part of a step: the host has it after `Recorder.wait`."""
+        """As part of a step: copy to the host, complete after `Recorder.wait`."""
         if self.tensor is not self._host:
             self._host.copy_(self.tensor, non_blocking=True)
 
@@ -42,23 +42,23 @@ class Place(Protocol):
     """The current position along an axis of the image, at which buffers are read and written."""
 
     def move(self, position: int) -> None:
-        """Between steps: where the next one works."""
+        """Between steps: set the position for the next one."""
 
     def arrive(self) -> None:
-        """First thing in a step."""
+        """At the start of a step: make the position known to the device."""
 
     def read(self, x: Tensor, dim: int, count: int) -> Tensor:
-        """From the position on, so many entries."""
+        """`count` entries from the position on."""
 
     def pick(self, x: Tensor, dim: int) -> Tensor:
-        """The entry at the position, without its dimension."""
+        """The entry at the position, with the dimension removed."""
 
     def write(self, x: Tensor, dim: int, offset: int, values: Tensor) -> None:
-        """Set the entry so far behind the position."""
+        """Set the entry at the position plus `offset`."""
 
 
 class Slices:
-    """A position that is a number: views and no copies, but nothing that could be replayed elsewhere."""
+    """The position as a number: views without copies, but a recorded step works at that position only."""
 
     def __init__(self) -> None:
         self._position = 0
@@ -80,13 +80,13 @@ class Slices:
 
 
 class Indices:
-    """A position that is a tensor: a replayed step works wherever it says by then."""
+    """The position as a tensor: a replayed step works at the position that it holds by then."""
 
     def __init__(self, reach: int, device: torch.device) -> None:
         """`reach` is the number of entries, from the position on, that are ever read or written."""
         self._offsets = np.arange(reach)
         self._index = Shared((reach,), torch.int64, device)
-        self.move(0)  # a step that is recorded runs once, and must not write at a margin
+        self.move(0)  # recording runs a step once, which must not write into a margin
 
     def move(self, position: int) -> None:
         np.add(self._offsets, position, out=self._index.array)
@@ -105,21 +105,21 @@ class Indices:
 
 
 class Recorder:
-    """Runs steps as they are called; the CPU's."""
+    """Runs steps directly when they are called; for the CPU."""
 
     def record(self, step: Step) -> Step:
-        """What repeats a step. It may be run to find out, so that all that it reads must hold valid values."""
+        """A callable that repeats a step. Recording may run the step, so all that it reads must hold valid values."""
         return step
 
     def follow(self) -> None:
-        """Let the steps to come see all that the caller has asked the device to do."""
+        """Order later steps after all work that the caller has queued on the device."""
 
     def wait(self) -> None:
-        """Return once all steps called so far are done."""
+        """Block until all steps called so far are done."""
 
 
 class StreamRecorder(Recorder):
-    """Steps on a CUDA stream of their own, asynchronous but not recorded; for comparison."""
+    """Steps on a separate CUDA stream, asynchronous but not recorded; for comparison."""
 
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)
@@ -143,21 +143,21 @@ class StreamRecorder(Recorder):
 
 
 class GraphRecorder(StreamRecorder):
-    """Steps as CUDA graphs on a stream of their own, asynchronous."""
+    """Steps as CUDA graphs on a separate stream, asynchronous."""
 
     def record(self, step: Step) -> Step:
-        # Once for real: libraries load kernels and take their workspace, tables move; none of that can be recorded.
+        # A warm-up run: libraries load kernels and allocate workspace, tables are copied; that cannot be recorded.
         super().record(step)
         self.wait()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(self.stream):
-            # Each graph has its memory to itself, so that they may be replayed in any order. Other threads may go on.
+            # Each graph has its own memory, so graphs may be replayed in any order. Other threads may use CUDA meanwhile.
             graph.capture_begin(capture_error_mode="thread_local")
             try:
                 step()
             finally:
                 graph.capture_end()
-        # Nothing is computed while recording; the replay makes what the step leaves behind for the next one to record.
+        # Capture computes nothing; this replay produces the values that the next step reads when it is recorded.
         return super().record(graph.replay)
 
 

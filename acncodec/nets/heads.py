@@ -1,8 +1,8 @@
-"""Output heads of the decoder: from its last stream to the distributions of a pixel's values, in the order of coding.
+"""Output heads of the decoder: its last stream to the distributions of a pixel's values, in coding order.
 
 One value a pixel: a softmax over its levels. Several: a mixture of discretised logistics each (PixelCNN++, Salimans et al.
-2017), centred around a simple prediction and conditioned on the values before it, since ordinal distributions with few
-parameters are learnt sooner and decoded faster than 256 logits a colour (docs/LOG.md has the figures).
+2017), centred on a simple prediction and conditioned on the pixel's earlier values. Such ordinal distributions have few
+parameters, and are learnt sooner and decoded faster than 256 logits a colour (figures in docs/LOG.md).
 """
 
 from typing import NamedTuple, cast
@@ -56,12 +56,12 @@ class SoftmaxHead(nn.Module):
         self.logits = Product([Source(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
 
     def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor) -> Softmax:
-        """As `ColourHead`; neither `values` nor `centres` are needed."""
+        """As `ColourHead`; `values` and `centres` are unused."""
         return Softmax(self.logits(self.features(h)))
 
 
 class ColourHead(nn.Module):
-    """The distributions of a pixel's colours, each given the former."""
+    """The distributions of a pixel's colours, each given the earlier ones."""
 
     centre: Tensor
 
@@ -83,16 +83,16 @@ class ColourHead(nn.Module):
 
         self.features = nn.ModuleList(features(colour) for colour in range(arch.colours))
         self.outputs = nn.ModuleList(output(colour) for colour in range(arch.colours))
-        # The centre of each component: all in turn.
+        # The centre of each component, assigned in turn.
         self.register_buffer("centre", torch.arange(m) % arch.centres, persistent=False)
         copies = torch.arange(m) % arch.centres > 0
-        with torch.no_grad():  # start near what is true of photographs, and of copied pixels
+        with torch.no_grad():  # initialise near the statistics of photographs and of copied pixels
             for colour in range(arch.colours):
                 weight, bias = _at(self.outputs, colour).weight, _at(self.outputs, colour).bias
                 means, spreads = slice(m, 2 * m), slice(2 * m, None)
                 bias[means] = torch.linspace(-0.5, 0.5, m).masked_fill(copies, 0.0)
                 bias[spreads] = torch.linspace(0.5, 4.0, m)[torch.randperm(m)].masked_fill(copies, -2.0)
-                if colour and len(weight):  # colours err together
+                if colour and len(weight):  # prediction errors of colours are correlated
                     weight[arch.features :].zero_()
                     together = 0.75 * 2**RELU_BITS / (ERROR_SCALE * TONE_UNIT)
                     weight[arch.features + 2 * colour - 1, means] = together * ~copies
@@ -101,7 +101,7 @@ class ColourHead(nn.Module):
         """The distribution of one colour at every position.
 
         `h` [N, H, W, channels] is the decoder's stream; `values` float32 [N, H, W, colours] are the pixels, of which only
-        the colours before are read; `centres` [N, H, W, colours, K] are those of all.
+        the earlier colours are read; `centres` [N, H, W, colours, K] are those of all colours.
         """
         known = [tell_colours(values[..., :colour], centres[..., :colour, :])] if colour else []
         out = _at(self.outputs, colour)(_at(self.features, colour)(h, *known), *known)

@@ -1,9 +1,9 @@
-"""The decoder r(x|z) one row and one pixel at a time, for Bob: the products of `pixelcnn.py`, their results cached.
+"""Incremental pass of the decoder r(x|z), by row and pixel, for Bob: the products of `pixelcnn.py` with cached results.
 
 A row costs one product per block for the vertical stack over all columns at once; a pixel costs one small product per
 block for the horizontal stack. All sums are exact integers, so splitting a product's rows between the two changes no bit.
 
-Whatever outlives a step lies in a tensor that stays where it is, so that steps can be recorded (`graphs.py`).
+All state that outlives a step is in tensors at fixed addresses, so that steps can be recorded (`graphs.py`).
 """
 
 from typing import cast
@@ -22,23 +22,23 @@ from acncodec.nets.units import gate
 
 
 class IncrementalDecoder:
-    """Distributions of the values of n images side by side, pixels in raster order, colours one after the other.
+    """Distributions of the values of n images in parallel, pixels in raster order, colours one after the other.
 
     Call `start_row` for each row, then for each column `start_pixel`, then for each colour `distribution` followed by
-    `put`. The same integers as the whole-image pass, bit for bit.
+    `put`. Gives the same integers as the whole-image pass.
 
-    These do two things each: they tell the place or the values (`move_row`, `move_column`, `values`) and take a step
-    (`row_step`, `pixel_step`, `put_step`). Steps and `distribution` are what a recorder may record.
+    `start_row`, `start_pixel` and `put` each set a position or values (`move_row`, `move_column`, `values`) and run a step
+    (`row_step`, `pixel_step`, `put_step`). A recorder may record the steps and `distribution`.
     """
 
     def __init__(self, decoder: GatedPixelCNN, latent_map: Tensor, replayable: bool | None = None) -> None:
         """`decoder` must be exact; `latent_map` [n, H, W, map_planes] as from `LatentMap`.
 
-        `replayable` is whether a recorded step works at other places too; by default where the tensors are on CUDA.
+        `replayable` is whether a recorded step works at other positions too; by default if the tensors are on CUDA.
         """
         self._decoder = decoder
         self._arch = arch = decoder.arch
-        # Columns lead, so that one column of all lanes is one contiguous matrix.
+        # Lanes come after columns, so that one column of all lanes is a contiguous matrix.
         self._map = latent_map.permute(1, 2, 0, 3).contiguous()
         lanes, self._width, device = len(latent_map), latent_map.shape[2], latent_map.device
         indexed = latent_map.is_cuda if replayable is None else replayable
@@ -46,10 +46,10 @@ class IncrementalDecoder:
         self._column: Place = Indices(max(arch.first, arch.kernel), device) if indexed else Slices()
         self._blocks = [_BlockRows(cast(Block, block), self._column, self._map) for block in decoder.blocks]
         self._h = self._map.new_empty(lanes, arch.channels)
-        self.values = torch.zeros(lanes, dtype=torch.uint8, device=device)  # what `put_step` puts
+        self.values = torch.zeros(lanes, dtype=torch.uint8, device=device)  # input of `put_step`
         self._pixel = self._map.new_zeros(lanes, arch.colours)
         self._of_colours = self._pixel.unbind(1)
-        # For predictions: values of the row above and then of this one, and which of them are neighbours of the pixel.
+        # For predictions: values of the row above followed by this row, and the indices of the pixel's neighbours in them.
         self._near = self._map.new_full((2 * self._width, lanes, arch.colours), MIDDLE)
         self._above, self._current = self._near.split(self._width)
         self._neighbours = Shared((4,), torch.int64, device)
@@ -57,14 +57,14 @@ class IncrementalDecoder:
         self._at_top = True
 
     def load(self, latent_map: Tensor) -> None:
-        """Start again with other images, as many and as large."""
+        """Start again with other images of the same number and size."""
         self._map.copy_(latent_map.permute(1, 2, 0, 3))
         self._near.fill_(MIDDLE)
         for block in self._blocks:
             block.clear()
 
     def start_row(self, row: int) -> None:
-        """Run the vertical stack for `row`, whose image rows above are all known."""
+        """Run the vertical stack for `row`; all image rows above it must be known."""
         self.move_row(row)
         self.row_step()
 
@@ -82,7 +82,7 @@ class IncrementalDecoder:
             v = block.row_step(v, z)
 
     def start_pixel(self, column: int) -> None:
-        """Run the horizontal stack for the pixel at `column` of the current row, whose pixels to the left are known."""
+        """Run the horizontal stack for the pixel at `column` of the current row; the pixels to its left must be known."""
         self.move_column(column)
         self.pixel_step()
 
@@ -106,11 +106,11 @@ class IncrementalDecoder:
             self._centres.copy_(stack_centres(left, above, left_above, right_above, self._arch.centres))
 
     def distribution(self, colour: int) -> Distribution:
-        """The distribution [n, ...] of one colour of the current pixel, whose colours before are known."""
+        """The distribution [n, ...] of one colour of the current pixel; its earlier colours must be known."""
         return self._decoder.head(colour, self._h, self._pixel, self._centres)
 
     def put(self, values: Tensor, colour: int) -> None:
-        """Tell the value uint8 [n] of one colour of the current pixel."""
+        """Set the values uint8 [n] of one colour of the current pixel."""
         self.values.copy_(values)
         self.put_step(colour)
 
@@ -131,28 +131,28 @@ class _BlockRows:
     """One block's caches: the rows that its vertical window covers and the current row of its horizontal input."""
 
     def __init__(self, block: Block, column: Place, latent_map: Tensor) -> None:
-        """`latent_map` [H, W, n, C] tells sizes and device."""
+        """`latent_map` [H, W, n, C] gives sizes and device."""
         self.block, self.column = block, column
         width, lanes = latent_map.shape[1:3]
         v, h = block.vertical, block.horizontal
         above, left = v.sources[0].window, h.sources[0].window
         channels = v.sources[0].channels
         # Input rows, oldest first, [W + margins, lanes, channels] each, zero at the margins: those that the vertical
-        # window covers, and for the first block, which may not see it yet, the row that is being filled.
+        # window covers, and for the first block, whose window excludes it, the current row.
         columns = width - above.left + above.right
         self.rows = latent_map.new_zeros(above.height + block.first, columns, lanes, channels)
         self.taps = [row[k : k + width] for row in self.rows[: above.height] for k in range(above.width)]
-        self.behind = -above.left  # where a column of the image stands in a row
-        # Input of the horizontal window: pixels lie side by side, so that a window is a slice.
+        self.behind = -above.left  # index of the image's first column in a row
+        # Input of the horizontal window: pixels are adjacent in memory, so that a window is a slice.
         self.margin, self.seen = -left.left, left.taps
         self.input = latent_map.new_zeros(lanes, width + self.margin, channels)
         split = left.taps * channels
         self.pixel_weight, self.row_weight = h.weight[:split].contiguous(), h.weight[split:].contiguous()
-        # What the horizontal stack reads of this row is known for every column: one product a row, one less a pixel.
+        # The horizontal stack's inputs other than its window are known for the whole row: one product a row, not a pixel.
         self.partial = latent_map.new_zeros(width, lanes, h.weight.shape[1])
 
     def clear(self) -> None:
-        """Above the image all is zero. Of `input` only the margin is read before it is written, and it stays zero."""
+        """Zero the rows above the image. Of `input` only the margin is read before it is written, and it stays zero."""
         self.rows.zero_()
 
     def row_step(self, v: Tensor | None, z: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ class _BlockRows:
         return out
 
     def pixel_step(self, h: Tensor | None) -> Tensor:
-        """Horizontal stream [lanes, C] of the block before (None for the first block) -> this block's."""
+        """Horizontal stream [lanes, C] of the previous block (None for the first block) -> this block's."""
         if h is not None:
             self.column.write(self.input, 1, self.margin, h)
         window = self.column.read(self.input, 1, self.seen).flatten(1)
@@ -181,6 +181,6 @@ class _BlockRows:
         return update if h is None else self.block.join(h, update)
 
     def put_planes(self, planes: Tensor) -> None:
-        """The first block's input [lanes, planes] at the current column."""
+        """Set the first block's input [lanes, planes] at the current column."""
         self.column.write(self.rows[-1], 0, self.behind, planes)
         self.column.write(self.input, 1, self.margin, planes)

@@ -25,13 +25,13 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.nets.product import WEIGHT_MAX, Product, shapes_only
 
-COARSE, FINE = 1, 2  # formats: 8-bit weights with one scale a linear map, and 12-bit ones with one for each output
+COARSE, FINE = 1, 2  # formats: 8-bit weights with one scale per linear map, and 12-bit ones with one per output
 _WEIGHT_TYPE = {COARSE: torch.int8, FINE: torch.int16}
 _WEIGHT_MAX = {COARSE: 127, FINE: WEIGHT_MAX}
 LOG2_SCALE_MAX = 64
 MAX_MODEL_BYTES = 1 << 28
 MAX_COMPONENTS = 4096
-METADATA_KEY = "acncodec"  # the only metadata key: several keys would come out in no fixed order
+METADATA_KEY = "acncodec"  # the only metadata key: safetensors writes several in no fixed order
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class UnconditionalPrior:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What an archive names by `sha256`: exact networks, unconditional prior, and a record of how they were made.
+    """A model, identified in archives by `sha256`: exact networks, unconditional prior, and a record of how it was made.
 
-    `plain` is the model file with its integers as they are, of which that is the hash, and `format` that file's; `size` the
-    bytes of the file that the model was read from, where they may have been packed.
+    `plain` is the unpacked model file, `sha256` its hash and `format` its format; `size` is the number of bytes of the file
+    that the model was read from, which may be packed.
     """
 
     name: str
@@ -87,16 +87,16 @@ class Model:
 
     @property
     def weight_max(self) -> int:
-        """The largest magnitude of a weight that the model's format holds."""
+        """The largest magnitude of a weight that the model's format can hold."""
         return _WEIGHT_MAX[self.format]
 
 
 def dump_model(
     name: str, networks: Networks, unconditional: UnconditionalPrior, record: dict[str, object], version: int | None = None
 ) -> bytes:
-    """The bytes of a model file of the format `version`, without one of the oldest that can hold the model.
+    """The bytes of a model file of the format `version`, by default the oldest that can hold the model.
 
-    `networks` must be exact. The same model gives the same bytes. Raises ValueError if that format can't hold it.
+    `networks` must be exact. The same model gives the same bytes. Raises ValueError if that format cannot hold it.
     """
     oldest = COARSE if all(_is_coarse(product) for _, product in networks.products()) else FINE
     version = version or oldest
@@ -127,10 +127,10 @@ def _is_coarse(product: Product) -> bool:
 
 
 def description(data: bytes) -> str:
-    """What a plain model file says of itself, as JSON. Raises KeyError or ValueError if it says nothing."""
+    """The JSON description in a plain model file's metadata. Raises KeyError or ValueError if there is none."""
     found = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"][METADATA_KEY]
     if not isinstance(found, str):
-        raise ValueError("the description is no text")
+        raise ValueError("the description is not text")
     return found
 
 
@@ -147,7 +147,7 @@ def parse_model(data: bytes) -> Model:
         raise ModelError(f"the model has format {version}, this program knows formats up to {FINE}; update acncodec")
     if not isinstance(scales, dict) or not isinstance(record, dict) or not isinstance(name, str):
         raise ModelError("this is not an acncodec model: its description has fields of a wrong type")
-    with shapes_only():  # a file must hold what it makes this program allocate
+    with shapes_only():  # a file's tensors are checked before the networks are allocated
         shapes = Networks(architecture)
     for key, product in shapes.products():
         _check_map(key, product, tensors.get(f"{key}.weight"), tensors.get(f"{key}.bias"), scales.get(key), version)
@@ -162,7 +162,7 @@ def parse_model(data: bytes) -> Model:
         raise ModelError("the model lacks its unconditional prior") from error
     unconditional.check(networks.arch.code)
     if tensors:
-        raise ModelError(f"the model has a tensor of unknown purpose: '{min(tensors)}'")
+        raise ModelError(f"the model has an unknown tensor '{min(tensors)}'")
     return Model(name, hashlib.sha256(data).digest(), len(data), networks, unconditional, record, data, version)
 
 
@@ -176,15 +176,15 @@ def _check_map(
     if any(type(scale) is not int or abs(scale) > LOG2_SCALE_MAX for scale in listed):
         raise ModelError(f"the linear map '{key}' has a scale that is out of range")
     if weight.shape != product.shape or bias.shape != product.shape[1:]:
-        raise ModelError(f"the linear map '{key}' has another shape than the model's architecture says")
+        raise ModelError(f"the shape of the linear map '{key}' does not fit the model's architecture")
     if weight.dtype != _WEIGHT_TYPE[version] or bias.dtype != torch.int32:
         raise ModelError(f"the linear map '{key}' is not made of integers")
     if int(weight.short().abs().max()) > WEIGHT_MAX:
-        raise ModelError(f"the linear map '{key}' has weights beyond {WEIGHT_MAX}")
+        raise ModelError(f"the linear map '{key}' has weights above {WEIGHT_MAX} in magnitude")
 
 
 def quantise_prior(weights: np.ndarray, means: np.ndarray, deviations: np.ndarray) -> UnconditionalPrior:
-    """From a fitted mixture, float64 weights [K], means and deviations [K, code] in units of the posterior's."""
+    """Quantise a mixture: float64 weights [K], means and deviations [K, code] in units of the posterior's deviation."""
     frequencies = np.maximum(1, np.round(weights / weights.max() * (1 << FREQUENCY_BITS))).astype(np.int32)
     grid_means = np.clip(np.round(means * (1 << LATENT_BITS)), -LATENT_MAX, LATENT_MAX).astype(np.int16)
     octaves = np.round(np.log2(deviations) * (1 << WIDTH_BITS))

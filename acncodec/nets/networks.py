@@ -1,4 +1,4 @@
-"""The networks that Alice and Bob share, together: encoder, prior network, latent map and decoder."""
+"""All networks of a model in one module: encoder, prior network, latent map and decoder."""
 
 from collections.abc import Iterator
 
@@ -54,7 +54,7 @@ class Networks(nn.Module):
         return self.prior.logits.weight.device
 
     def tensor(self, values: np.ndarray) -> Tensor:
-        """Integers in the carrier that the networks take, on their device."""
+        """Integers as float32, which the networks take, on their device."""
         return torch.from_numpy(values).to(self.device, torch.float32)
 
     @torch.no_grad()
@@ -71,7 +71,7 @@ class Networks(nn.Module):
         return self.decode(pixels, self.latent_map(z, *pixels.shape[1:3]))
 
     def decode(self, pixels: Tensor, latent_map: Tensor) -> list[Distribution]:
-        """The same given the latents' map; trainable."""
+        """As `distributions`, given the latent map; trainable."""
         values = pixels.float()
         centres = predict(values, self.arch.centres)
         return self.decoder(to_planes(pixels, self.arch, centres), values, centres, latent_map, self.exact)

@@ -1,7 +1,7 @@
 """The decoder r(x|z): a gated PixelCNN with vertical and horizontal stacks (van den Oord et al. 2016b), whole-image pass.
 
-The vertical stack at row r sees image rows above r; the horizontal stack at (r, c) sees, besides it, the pixels left of c.
-Both read the latent's map in every block. `incremental.py` runs the same products one row and one pixel at a time.
+The vertical stack at row r sees image rows above r; the horizontal stack at (r, c) also sees the pixels left of c.
+Both read the latent map in every block. `incremental.py` runs the same products one row and one pixel at a time.
 """
 
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from acncodec.nets.units import gate
 
 
 class Block(nn.Module):
-    """One gated block; `first` reads the image's planes and so must not see the pixel itself."""
+    """One gated block; the `first` one reads the image's planes, so its windows exclude the pixel itself."""
 
     def __init__(self, arch: Architecture, first: bool) -> None:
         super().__init__()

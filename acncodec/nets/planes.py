@@ -1,4 +1,4 @@
-"""From pixel values to the integer planes that encoder and decoder read, and the prediction of colours."""
+"""Integer input planes of encoder and decoder from pixel values, and the prediction of colours."""
 
 from functools import cache
 
@@ -9,12 +9,12 @@ from acncodec.exact.grids import UNIT
 from acncodec.nets.architecture import Architecture
 
 PLANE_MAX = 255  # largest magnitude on a plane
-ERROR_SCALE = 4  # a prediction's error is shown enlarged, since most are small
-MIDDLE = 128  # what the first pixel of an image is predicted to be
+ERROR_SCALE = 4  # prediction errors are scaled up, since most are small
+MIDDLE = 128  # prediction for the first pixel of an image
 
 
 def plane_count(arch: Architecture) -> int:
-    """Planes a pixel: inside, values, and what `to_planes` adds."""
+    """Number of planes that `to_planes` gives."""
     if arch.logistics:
         return 1 + known_planes(arch, arch.colours)
     return 2 if arch.levels == 2 else 4
@@ -30,15 +30,15 @@ def _table(levels: int, device: torch.device) -> Tensor:
 
 
 def known_planes(arch: Architecture, colours: int) -> int:
-    """Planes that tell so many colours of a pixel, one or more."""
+    """Number of planes that `tell_colours` gives for so many colours, one or more."""
     return 2 * colours + arch.centres - 1
 
 
 def to_planes(pixels: Tensor, arch: Architecture, centres: Tensor | None = None) -> Tensor:
     """Pixels uint8 [..., H, W, colours] -> integers float32 [..., H, W, planes]; outside of the image all planes are zero.
 
-    1-bit: inside, value. Grey: inside, value, whether it is the darkest or the brightest. Colours: inside, and what
-    `tell_colours` says; their `centres` [..., H, W, colours, arch.centres] may be given.
+    1-bit: inside flag, value. Grey: inside flag, value, flags for 0 and 255. Colours: inside flag, and the planes of
+    `tell_colours`, for which `centres` [..., H, W, colours, arch.centres] may be given.
     """
     if not arch.logistics:
         return torch.nn.functional.embedding(pixels[..., 0].to(torch.int32), _table(arch.levels, pixels.device))
@@ -48,9 +48,9 @@ def to_planes(pixels: Tensor, arch: Architecture, centres: Tensor | None = None)
 
 
 def tell_colours(values: Tensor, centres: Tensor) -> Tensor:
-    """Planes of the colours known of a pixel: [..., n] and their centres [..., n, K] -> integers [..., 2 n + K - 1].
+    """Planes of a pixel's known colours: [..., n] and their centres [..., n, K] -> integers [..., 2 n + K - 1].
 
-    The values; how far they lie above their prediction, enlarged; and for each neighbour whether all of them are its.
+    The values, their prediction errors times ERROR_SCALE, and for each neighbour a flag that all values equal its.
     """
     errors = ((values - centres[..., 0]) * ERROR_SCALE).clamp_(-PLANE_MAX, PLANE_MAX)
     copied = (values.unsqueeze(-1) == centres[..., 1:]).all(-2).to(values.dtype) * UNIT
@@ -58,10 +58,10 @@ def tell_colours(values: Tensor, centres: Tensor) -> Tensor:
 
 
 def predict(values: Tensor, centres: int) -> Tensor:
-    """What every value of float32 [N, H, W, C] may be like, from the values before it: float32 [N, H, W, C, centres].
+    """Predictions of every value of float32 [N, H, W, C] from earlier values: float32 [N, H, W, C, centres].
 
-    The median edge detector's prediction (LOCO-I; Weinberger, Seroussi and Sapiro 2000) and, of 5 centres, the pixels to
-    the left, above, left above and right above. Beside the image lies its nearest pixel above or to the left.
+    The median edge detector's prediction (LOCO-I; Weinberger, Seroussi and Sapiro 2000) and, with 5 centres, the pixels
+    to the left, above, left above and right above. Outside of the image its nearest pixel above or to the left is used.
     """
     n, _, w, c = values.shape
     above = torch.cat([values.new_full((n, 1, w, c), MIDDLE), values[:, :-1]], 1)

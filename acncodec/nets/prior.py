@@ -33,7 +33,7 @@ class Mixture(NamedTuple):
 
 
 class PriorNetwork(nn.Module):
-    """Three hidden layers of tanh units; the input skips to every hidden layer, every hidden layer to the output."""
+    """Three hidden layers of tanh units, with skip connections from the input to each and from each to the output."""
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()

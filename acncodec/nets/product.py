@@ -1,7 +1,7 @@
 """The one linear map of the coding path: a matrix product over gathered taps, in integers.
 
 Convolutions, dense layers and 1x1 maps are all `Product`s. A library convolution may choose a Winograd or FFT algorithm
-that is not exact, so the exact pass gathers the taps and multiplies; training, which may be fast instead, convolves.
+that is not exact, so the exact pass gathers the taps and multiplies; training, which need not be exact, convolves.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from acncodec.errors import BoundError
 from acncodec.exact.bounds import EXACT_LIMIT, check_bound, worst_sums
 from acncodec.exact.rounding import requantise, straight_through_round
 
-WEIGHT_MAX = 2047  # the integers that fp16 and TF32 products take without rounding
-WEIGHT_LIMIT = 2047 / 256  # of real weights in training: the largest that steps of 1/256 hold, finer ones hold the others
+WEIGHT_MAX = 2047  # integers up to this are exact in fp16 and TF32
+WEIGHT_LIMIT = 2047 / 256  # of real weights in training: the largest at steps of 1/256; smaller weights have finer steps
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ _shapes_only: ContextVar[bool] = ContextVar("shapes_only", default=False)
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Products that are made here have their shapes and no weights. (PyTorch's meta device would load its compiler.)"""
+    """Products made within have shapes but no weights. (PyTorch's meta device would load its compiler.)"""
     before = _shapes_only.set(True)
     try:
         yield
@@ -91,8 +91,8 @@ class Product(nn.Module):
     """y = clamp(round((sum_s gather(x_s) @ W_s + b) * 2^-shift), low, high), all integers in float32.
 
     All sources share one input grid (`in_bits`); the output lies on the grid `out_bits`, between `low` and `high`. While
-    training, `weight` [rows, out] and `bias` [out] are real and rounded on the fly; `freeze` makes them integers for good.
-    Each output has a power-of-two `scale` of its own, float32 [out], and so a shift.
+    training, `weight` [rows, out] and `bias` [out] are real and rounded on the fly; `freeze` makes them integers.
+    Each output has its own power-of-two `scale`, float32 [out], and hence its own shift.
     """
 
     row_bounds: Tensor
@@ -114,13 +114,13 @@ class Product(nn.Module):
 
     @torch.no_grad()
     def choose_scale(self) -> None:
-        """For each output the finest power of two at which its weights fit and its sum stays within the exact bound.
+        """Set each output's scale to the finest power of two at which its weights fit and its sum stays in the exact bound.
 
         Raises BoundError for weights that are not finite.
         """
         largest = self.weight.abs().amax(0).double().clamp(min=2.0**-12)
         spread = worst_sums(self.weight, self.bias * 2.0**self.in_bits, self.row_bounds).clamp(min=2.0**-12)
-        # 2 % in hand, since rounding the weights can only add half a step a row and training moves on in between
+        # A margin of 2 %: rounding adds up to half a step a row, and weights change before the next call
         if not bool((torch.isfinite(largest) & torch.isfinite(spread)).all()):
             raise BoundError("a linear map has weights that are not finite; the training has failed")
         finest = torch.minimum(WEIGHT_MAX / largest, 0.98 * EXACT_LIMIT / spread)
@@ -128,7 +128,7 @@ class Product(nn.Module):
 
     @torch.no_grad()
     def limit_weights(self) -> None:
-        """In training: a single weight that runs away would coarsen the grid of all others of its output."""
+        """Clamp real weights in training: one very large weight would coarsen the grid of all others of its output."""
         self.weight.clamp_(-WEIGHT_LIMIT, WEIGHT_LIMIT)
 
     @torch.no_grad()
@@ -139,7 +139,7 @@ class Product(nn.Module):
 
     @property
     def log2_scale(self) -> Tensor:
-        """int64 [out]."""
+        """log2 of the scales, int64 [out]."""
         return torch.log2(self.scale).round().long().cpu()
 
     def _rounded(self) -> tuple[Tensor, Tensor]:
@@ -149,7 +149,7 @@ class Product(nn.Module):
 
     @torch.no_grad()
     def load_integers(self, weight: Tensor, bias: Tensor, log2_scale: Tensor | int, name: str = "") -> None:
-        """Take integer weights [rows, out] and bias [out] at the scales 2^log2_scale, int64 [out] or one for all.
+        """Set integer weights [rows, out] and bias [out] at the scales 2^log2_scale, int64 [out] or one for all.
 
         Raises BoundError.
         """
@@ -167,7 +167,7 @@ class Product(nn.Module):
             taps = [gather(x, s.window) for x, s in zip(inputs, self.sources, strict=True)]
             acc = (torch.cat(taps, -1) if len(taps) > 1 else taps[0]) @ self.weight + self.bias
             return requantise(acc, self.factor, self.low, self.high)
-        # Powers of two on the weights instead of the sums change no bit, and there are fewer weights.
+        # Scaling the weights by powers of two instead of the sums is exact, and there are fewer weights.
         return requantise(self._sums(inputs, 2.0**self.out_bits), 1, self.low, self.high)
 
     def real(self, *inputs: Tensor) -> Tensor:

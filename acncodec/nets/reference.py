@@ -1,7 +1,7 @@
-"""The networks once more, in 64-bit integers and plain numpy: the definition of the format's arithmetic.
+"""Reference implementation of the networks, in 64-bit integers and numpy: the definition of the format's arithmetic.
 
-Nothing here is fast and nothing is shared with the passes that code images, save the weights and the tables; the tests hold
-both against it, bit for bit. Images are [N, H, W, channels], rows first; every value is an integer on one of `grids`.
+It is slow and shares only weights and tables with the passes that code images; the tests compare those with it bit for
+bit. Images are [N, H, W, channels], rows first; every value is an integer on one of `grids`.
 """
 
 import numpy as np
@@ -33,11 +33,11 @@ AROUND = (-1, 1, -1, 1)  # a window: first and last row, first and last column, 
 
 
 def requantise(acc: np.ndarray, shift: np.ndarray | int, low: int, high: int) -> np.ndarray:
-    """clamp(acc * 2^-shift, low, high), where halves round to the even neighbour; |acc| < 2^24.
+    """clamp(acc * 2^-shift, low, high), rounding half to even; |acc| < 2^24.
 
     `shift` is one for all, or one for each output, int64 [out].
     """
-    up, down = np.clip(-np.asarray(shift), 0, 32), np.clip(shift, 0, 32)  # all is zero, or beyond the clamp, by then
+    up, down = np.clip(-np.asarray(shift), 0, 32), np.clip(shift, 0, 32)  # with 32 the result is zero or clamped
     scaled = acc << up >> down  # towards minus infinity
     rest, half = (acc << up) - (scaled << down), np.left_shift(1, down) >> 1
     scaled = scaled + (down > 0) * ((rest > half) | ((rest == half) & (scaled % 2 == 1)))
@@ -59,7 +59,7 @@ def predict(values: np.ndarray, centres: int) -> np.ndarray:
     """[N, H, W, C] -> [N, H, W, C, centres]: the median of left, above and left + above - left above; left, above, left
     above, right above.
 
-    Beside the image lies its nearest pixel; before the first pixel all is 128.
+    Outside of the image its nearest pixel is used; for the first pixel all are 128.
     """
     out = np.empty((*values.shape, 5), dtype=values.dtype)
     height, width = values.shape[1:3]
@@ -85,7 +85,7 @@ def tell_colours(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def planes_of(pixels: np.ndarray, arch: Architecture) -> np.ndarray:
     """uint8 [N, H, W, colours] -> [N, H, W, planes].
 
-    Inside and value; for grey images whether it is the least or the largest; for colours what `tell_colours` says.
+    Inside flag and value; for grey images flags for the least and the largest; for colours inside and `tell_colours`.
     """
     values = pixels.astype(np.int64)
     inside = np.full_like(values[..., :1], UNIT)
@@ -113,14 +113,14 @@ def taps_of(x: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def halve(x: np.ndarray) -> np.ndarray:
-    """Largest value of each 2x2 square; an odd last row or column stands alone."""
+    """2x2 max pooling; an odd last row or column is pooled alone."""
     x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), mode="edge")
     n, height, width, channels = x.shape
     return x.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
 
 
 def bins_of(size: int) -> list[slice]:
-    """GRID bins that cover `size` positions; bins share positions where GRID does not divide the size."""
+    """GRID bins that cover `size` positions; bins overlap where GRID does not divide the size."""
     return [slice(i * size // GRID, -(-(i + 1) * size // GRID)) for i in range(GRID)]
 
 
@@ -131,7 +131,7 @@ def pool(x: np.ndarray) -> np.ndarray:
 
 
 def stretch(x: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[N, GRID, GRID, C] -> [N, height, width, C]: position i shows the cell floor(i * GRID / size)."""
+    """[N, GRID, GRID, C] -> [N, height, width, C]: position i copies cell floor(i * GRID / size)."""
     return x[:, np.arange(height) * GRID // height][:, :, np.arange(width) * GRID // width]
 
 
@@ -145,7 +145,7 @@ def interleave(x: np.ndarray) -> np.ndarray:
 
 
 class Reference:
-    """The exact networks' passes, from their integer weights."""
+    """The passes of exact networks, from their integer weights."""
 
     def __init__(self, networks: Networks) -> None:
         """`networks` must be exact."""
@@ -153,12 +153,12 @@ class Reference:
         self._maps: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         for name, product in networks.products():
             if product.shift is None:
-                raise ValueError(f"the linear map '{name}' is not made of integers yet")
+                raise ValueError(f"the linear map '{name}' has no integer weights yet")
             weight, bias = (p.detach().cpu().numpy().astype(np.int64) for p in (product.weight, product.bias))
             self._maps[name] = weight, bias, product.shift.numpy()
 
     def _apply(self, name: str, inputs: list[np.ndarray], low: int, high: int) -> np.ndarray:
-        """The linear map `name` of its inputs' channels side by side, requantised."""
+        """The linear map `name` of its concatenated inputs, requantised."""
         weight, bias, shift = self._maps[name]
         return requantise(np.concatenate(inputs, -1) @ weight + bias, shift, low, high)
 
@@ -194,7 +194,7 @@ class Reference:
     def stream(self, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Pixels uint8 [N, H, W, colours] and latents [N, code] -> the decoder's last stream [N, H, W, channels].
 
-        At every pixel it depends on those before alone.
+        At every pixel it depends on earlier pixels alone.
         """
         planes = planes_of(pixels, self.arch)
         condition = self.latent_map(z, *pixels.shape[1:3])
@@ -212,12 +212,12 @@ class Reference:
         return h
 
     def logits(self, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Of images with one value a pixel: logits [N, H, W, levels] of every value given those before."""
+        """For images with one value a pixel: logits [N, H, W, levels] of every value given earlier ones."""
         features = self._apply("decoder.head.features", [self.stream(pixels, z)], 0, RELU_MAX)
         return self._apply("decoder.head.logits", [features], -LOGIT_MAX, LOGIT_MAX)
 
     def logistics(self, pixels: np.ndarray, z: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of images with several: logits, means (1/4 level) and spreads [N, H, W, logistics] of one colour's mixture."""
+        """For images with several: logits, means (1/4 level) and spreads [N, H, W, logistics] of one colour's mixture."""
         values = pixels.astype(np.int64)
         centres = predict(values, self.arch.centres)
         known = [tell_colours(values[..., :colour], centres[..., :colour, :])] if colour else []
@@ -234,7 +234,7 @@ def softmax_frequencies(logits: np.ndarray) -> np.ndarray:
 
 
 def logistics_frequencies(logits: np.ndarray, means: np.ndarray, spreads: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Frequencies of the values from each of `edges` [..., E + 1], whole levels from 0 to 256, up to the next: [..., E]."""
+    """Frequencies of the values between consecutive `edges` [..., E + 1], whole levels from 0 to 256: [..., E]."""
     offsets = 4 * edges[..., None] - 2 - means[..., None, :]  # a value begins half a level below it
     arguments = (offsets * steepness_table().astype(np.int64)[spreads - SPREAD_MIN][..., None, :] + 8) >> 4
     reached = logistic_table().astype(np.int64)[np.clip(arguments, -SLOPE_MAX, SLOPE_MAX) + SLOPE_MAX]

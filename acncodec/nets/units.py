@@ -1,4 +1,4 @@
-"""The nonlinear units between products: table look-ups on the exact path, their smooth originals in training."""
+"""Activation functions between products: table look-ups on the exact path, rounded functions with gradients in training."""
 
 from functools import cache
 from typing import Any
@@ -26,7 +26,7 @@ def tanh_units(pre: Tensor, exact: bool) -> Tensor:
 def gate(pre: Tensor, exact: bool) -> Tensor:
     """tanh(a) * sigmoid(2b) of pre-activations [..., a and b] on the stream's grid: [..., 2C] -> [..., C].
 
-    Gated PixelCNN, equation 2. sigmoid(2b) = (1 + tanh(b)) / 2, so that one table serves both halves.
+    Gated PixelCNN, equation 2. sigmoid(2b) = (1 + tanh(b)) / 2, so one table serves both halves.
     """
     a, b = tanh_units(pre, exact).chunk(2, -1)
     return requantise(a * (b + UNIT), 2.0 ** -(STREAM_BITS + 1), -UNIT, UNIT)

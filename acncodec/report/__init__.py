@@ -1,7 +1,7 @@
-"""The report of a benchmark: one HTML page with all that it needs inside, so that it opens anywhere, without a network.
+"""The report of a benchmark: one self-contained HTML page, which opens anywhere, without a network.
 
-`page.html` says what stands where, `style.css` how page and tables look, `figures.css` how figures do. `parts.js` has
-elements, numbers and thumbnails, `charts.js` sizes and bits, `plane.js` what can be moved and zoomed, `main.js` the rest.
+`page.html` is the layout, `style.css` styles page and tables, `figures.css` figures. `parts.js` has elements, numbers and
+thumbnails, `charts.js` charts of sizes and bits, `plane.js` figures that can be moved and zoomed, `main.js` the rest.
 """
 
 import base64
@@ -15,7 +15,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 STYLES = ("style.css", "figures.css")
 SCRIPTS = ("parts.js", "charts.js", "plane.js", "main.js")
-# '<' could end the script that the data stands in or open a comment. The others are for whatever else reads the page.
+# '<' could end the enclosing script element or open a comment. The others are for other readers of the page.
 ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&"})
 
 
@@ -23,16 +23,16 @@ def page(data: dict[str, Any]) -> str:
     """The report of measurements as one HTML document, to be written as UTF-8.
 
     Keys of `data`: `directory`, `version`, `files`, `images`, `image_bytes_found`, `table`, `order`, `ledger`, `groups`,
-    `cheapest`, `dearest`. Any number may be None, and is then said not to be known. Names may hold anything.
+    `cheapest`, `dearest`. Any number may be None and is then shown as unknown. Names may hold any characters.
     """
     style, script = _text(*STYLES), _text(*SCRIPTS)
     parts = {"policy": policy(style, script), "style": style, "data": embedded(data), "script": script}
-    # In one pass, since a name in the data may look like a place to fill.
+    # In one pass, since a name in the data may look like a placeholder.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _text("page.html"))
 
 
 def policy(style: str, script: str) -> str:
-    """The page's Content-Security-Policy: these very texts and images in the page, nothing from anywhere else."""
+    """The page's Content-Security-Policy: only these texts and images in the page, nothing external."""
     allowed = {"default-src": "'none'", "img-src": "data:", "style-src": _digest(style), "script-src": _digest(script)}
     return "; ".join(
         f"{what} {where}" for what, where in {**allowed, "base-uri": "'none'", "form-action": "'none'"}.items()
@@ -40,12 +40,12 @@ def policy(style: str, script: str) -> str:
 
 
 def embedded(data: object) -> str:
-    """JSON that can stand in a script element: ASCII, so that lone surrogates are no error, and without '<'."""
+    """JSON that is safe in a script element: ASCII, so that lone surrogates are no error, and without '<'."""
     return json.dumps(_finite(data), allow_nan=False).translate(ESCAPES)
 
 
 def _finite(value: Any) -> Any:
-    """The same with None for infinities and for what is not a number: JSON has neither."""
+    """The same with None for infinities and NaN, which JSON lacks."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

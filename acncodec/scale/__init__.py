@@ -1,1 +1,1 @@
-"""Archives of many parts, made by one process or by many: shards of a source, stages, and the engine that runs them."""
+"""Archives of many parts, made by one or many processes: shards of a source, stages, and the engine that runs them."""

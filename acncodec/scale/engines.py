@@ -1,4 +1,4 @@
-"""Who runs the tasks of a stage: this process, one after the other, or Ray, as many at once as its cluster has room for."""
+"""Engines that run the tasks of a stage: one after the other in this process, or in parallel on a Ray cluster."""
 
 import logging
 import re
@@ -15,21 +15,21 @@ from acncodec.errors import AcnError, InputError
 
 LOCAL, RAY = "local", "ray"
 CLUSTER = re.compile(r"ray://(.+):(\d+)")
-REACH_SECONDS = 10.0  # until a host must have answered
-WINDOW = 4  # tasks that wait for every one that runs, at most: a driver need not remember more
-RETRIES = 8  # of a task whose process died
+REACH_SECONDS = 10.0  # connection timeout
+WINDOW = 4  # submitted tasks per running one, at most: bounds the driver's memory
+RETRIES = 8  # of a task whose worker process died
 Task = tuple[Any, ...]  # arguments
 
 
 class Engine(Protocol):
-    """Runs `function(*task)` for every task, in any order; tasks write what they find and return nothing."""
+    """Runs `function(*task)` for every task, in any order; tasks write their results to files and return nothing."""
 
     def run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance, networks: bool) -> None:
-        """Raises what a task raises; `networks` says whether a GPU would be of use to it."""
+        """Raises what a task raises; `networks` says whether tasks benefit from a GPU."""
 
 
 class Local:
-    """All tasks in this process."""
+    """Runs all tasks in this process."""
 
     def run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance, networks: bool) -> None:
         for task in tasks:
@@ -38,10 +38,10 @@ class Local:
 
 
 class Ray:
-    """Tasks in the processes of a Ray cluster, on its GPUs if it has some; those of a process that died run again."""
+    """Runs tasks on a Ray cluster, on its GPUs if it has any; tasks whose worker process died are retried."""
 
     def __init__(self, ray: Any, lost: tuple[type[Exception], ...] = ()) -> None:
-        """`lost` is what a connection to a cluster raises when it breaks."""
+        """`lost`: the exceptions that a broken connection to a cluster raises."""
         self._ray = ray
         self._lost: tuple[type[Exception], ...] = (ConnectionError, *lost)
         self._slots = max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -51,9 +51,9 @@ class Ray:
         try:
             self._run(function, tasks, advance, networks)
         except self._lost as error:
-            if isinstance(error, self._ray.exceptions.RayError):  # a task's own
+            if isinstance(error, self._ray.exceptions.RayError):  # raised by a task, not by the connection
                 raise
-            raise InputError("the connection to the cluster was lost; give --resume to go on with what is done") from error
+            raise InputError("the connection to the cluster was lost; give --resume to continue") from error
 
     def _run(self, function: Callable[..., None], tasks: Sequence[Task], advance: Advance, networks: bool) -> None:
         ray = self._ray
@@ -75,7 +75,7 @@ class Ray:
                     ray.cancel(each, force=True)
 
     def _check(self) -> None:
-        """Raise ConnectionError if the cluster was lost: Ray would look for another one, or start one."""
+        """Raise ConnectionError if the cluster was lost: Ray would connect to another one, or start one."""
         if not self._ray.is_initialized():
             raise ConnectionError("the cluster was lost")
 
@@ -88,15 +88,15 @@ class Ray:
             except self._ray.exceptions.RayTaskError as error:
                 raise (error.cause if isinstance(error.cause, AcnError) else error) from None
             except self._ray.exceptions.WorkerCrashedError as error:
-                raise InputError(f"a process of the cluster died {RETRIES + 1} times at the same task") from error
+                raise InputError(f"a worker process of the cluster died {RETRIES + 1} times on the same task") from error
             except self._ray.exceptions.RayError as error:
-                raise InputError(f"the cluster gave up a task: {' '.join(str(error).split())}") from error
+                raise InputError(f"a task failed on the cluster: {' '.join(str(error).split())}") from error
             advance(1)
         return list(rest)
 
 
 def _alone(function: Callable[..., None], task: Task) -> None:
-    """A task in a process of the cluster, which has one core for it."""
+    """Run a task in a worker process, which has one CPU core for it."""
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     function(*task)
@@ -104,7 +104,7 @@ def _alone(function: Callable[..., None], task: Task) -> None:
 
 @contextmanager
 def engine(name: str, workers: int | None = None) -> Iterator[Engine]:
-    """'local', 'ray' for a cluster of this machine's cores (or of so many `workers`), 'ray://HOST:PORT' for one that runs.
+    """'local', 'ray' for a cluster on this machine's cores (or `workers` of them), 'ray://HOST:PORT' for a running one.
 
     Raises InputError.
     """
@@ -113,7 +113,7 @@ def engine(name: str, workers: int | None = None) -> Iterator[Engine]:
         return
     cluster = CLUSTER.fullmatch(name)
     if name != RAY and not cluster:
-        raise InputError(f"an engine is '{LOCAL}', '{RAY}' or '{RAY}://HOST:PORT', not '{name}'")
+        raise InputError(f"the engine must be '{LOCAL}', '{RAY}' or '{RAY}://HOST:PORT', not '{name}'")
     lost: tuple[type[Exception], ...] = ()
     try:
         import ray
@@ -123,7 +123,9 @@ def engine(name: str, workers: int | None = None) -> Iterator[Engine]:
 
             lost = (grpc.RpcError,)
     except ImportError as error:
-        raise InputError("Ray is not installed; install the extra 'ray' of acncodec, or take the engine 'local'") from error
+        raise InputError(
+            "Ray is not installed; install acncodec with the extra 'ray', or use the engine 'local'"
+        ) from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _silence():
         try:
@@ -143,23 +145,23 @@ def engine(name: str, workers: int | None = None) -> Iterator[Engine]:
 
 
 def _knock(host: str, port: int) -> None:
-    """Raise OSError if nothing listens there: Ray would try for half a minute, and not say why it failed."""
+    """Raise OSError if nothing listens there: Ray would retry for half a minute and give no reason."""
     socket.create_connection((host, port), REACH_SECONDS).close()
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, ConnectionAbortedError):  # the cluster's traceback
-        return ["it gave up", *str(error).strip().splitlines()][-1]
-    if isinstance(error, ConnectionError):  # where something listens
-        return f"{error}; give its client server's port, and set RAY_AUTH_MODE=token if it asks for a token"
+    if isinstance(error, ConnectionAbortedError):  # its text is the cluster's traceback
+        return ["connection aborted", *str(error).strip().splitlines()][-1]
+    if isinstance(error, ConnectionError):  # something listens that is no Ray client server
+        return f"{error}; give its client server's port, and set RAY_AUTH_MODE=token if it requires a token"
     return " ".join(str(error).split())
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Within it Ray's client says nothing: it has loggers that follow no level."""
+    """Silences Ray's client, whose loggers ignore log levels."""
     loggers = [logging.getLogger(name) for name in ("ray.util.client", "ray.util.client.logsclient")]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:

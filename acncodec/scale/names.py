@@ -1,7 +1,7 @@
-"""The names of all parts together: an index of which part has which, and whether all can stand beside each other.
+"""The names of all parts: an index of which part holds which name, and collisions of names across parts.
 
-Each part leaves two sorted lists of hashes: of its names, and of all places that they take, files and directories. A task
-reads a range of all lists, so that no process holds every name.
+Each part leaves two sorted lists of hashes: of its names, and of all places (paths) that they occupy, files and
+directories. A task reads a range of all lists, so that no process holds every name.
 """
 
 import os
@@ -19,12 +19,12 @@ from acncodec.scale.work import Work
 
 BUCKETS_A_TASK = 64
 PLACES_A_TASK = BUCKETS_A_TASK * BUCKET_KEYS
-CLASHING = "clashing"  # beside the buckets of a task: hashes of places that several names want for themselves
-CLASHES = "clashes"  # and how many places are one with another
+CLASHING = "clashing"  # stored beside a task's buckets: hashes of places at which names collide
+CLASHES = "clashes"  # and the number of colliding places
 
 
 def leave(work: Work, part: int, listed: Directory) -> int:
-    """Put down what a part's names are: rows of two hashes each, sorted. Returns how many places they take."""
+    """Write the sorted hashes of a part's names and places, rows of two. Returns the number of places."""
     places = np.unique(_rows(_taken(listed)), axis=0)
     for name, rows in ((_names(part), np.unique(hashes(listed.named), axis=0)), (_places(part), places)):
         work.put(name, [rows.astype("<u8").tobytes()])
@@ -32,7 +32,7 @@ def leave(work: Work, part: int, listed: Directory) -> int:
 
 
 def tasks(buckets: int, places: int) -> int:
-    """How many tasks see to so many buckets of the index, and so many places."""
+    """Number of `index` tasks for this many buckets of the index and places."""
     return max(1, -(-buckets // BUCKETS_A_TASK), -(-places // PLACES_A_TASK))
 
 
@@ -41,7 +41,7 @@ def index_name(number: int) -> str:
 
 
 def index(work: Work, parts: int, buckets: int, count: int, number: int) -> None:
-    """One of `count` tasks: its share of the `buckets` of the name index, and which places of its range clash."""
+    """One of `count` tasks: its share of the `buckets` of the name index, and the colliding places in its range."""
     first, last = number * BUCKETS_A_TASK, min((number + 1) * BUCKETS_A_TASK, buckets)
     packed = {}
     if first < last:
@@ -57,13 +57,13 @@ def index(work: Work, parts: int, buckets: int, count: int, number: int) -> None
 
 
 def buckets_of(work: Work, number: int) -> Iterator[bytes]:
-    """The buckets that a task of `index` has made."""
+    """The buckets made by one task of `index`."""
     made = work.arrays(index_name(number))
     return (made[name].tobytes() for name in sorted(made) if name not in (CLASHING, CLASHES))
 
 
 def clashes(work: Work, parts: list[str], count: int) -> Collisions:
-    """Which names of these parts a file system that folds case takes for one, as `collisions` does for a single archive.
+    """Names across these parts that collide on file systems that fold case, as `collisions` finds them in a single archive.
 
     Raises InputError if a file and a directory have the same name, which no file system can hold.
     """
@@ -71,9 +71,9 @@ def clashes(work: Work, parts: list[str], count: int) -> Collisions:
     total = sum(int(work.arrays(index_name(number))[CLASHES][0]) for number in range(count))
     if not clashing:
         return Collisions(0, [])
-    found: dict[bytes, bytes] = {}  # for every place that clashes a name that takes it
+    found: dict[bytes, bytes] = {}  # for every colliding place, a name that occupies it
     for part in parts:
-        path = work.path(part) if work.has(part) else work.target / part  # the end may have been cut short
+        path = work.path(part) if work.has(part) else work.target / part  # publishing may have been interrupted
         with Archive(path) as archive:
             listed = archive.directory
         taken = _taken(listed)
@@ -85,38 +85,38 @@ def clashes(work: Work, parts: list[str], count: int) -> Collisions:
     if both:
         shown = os.fsdecode(min(both))
         raise InputError(
-            f"'{shown}' is the name of a file and of a directory in the source; rename one and begin anew with --force"
+            f"'{shown}' is the name of a file and of a directory in the source; rename one and start over with --force"
         )
     return Collisions(total, collisions(sorted(set(found.values()))).examples)
 
 
 def _folders(listed: Directory) -> list[bytes]:
-    """The directories that a part knows beside those of its named files, each with a '/' behind it."""
+    """A part's directories besides the parents of its named files, each with a trailing '/'."""
     return [folder + b"/" for folder in {*listed.folders, *listed.empty} if folder != ROOT]
 
 
 def _taken(listed: Directory) -> list[bytes]:
-    """The places that a part takes: files under their names, and all directories, with a '/' behind them."""
+    """The places that a part occupies: files by name, and all directories, with a trailing '/'."""
     folders = {folder_of(name) + b"/" for name in listed.named} - {ROOT + b"/"}
     return [*listed.named, *sorted({each for folder in folders.union(_folders(listed)) for each in _way(folder)})]
 
 
 def _way(name: bytes) -> list[bytes]:
-    """All places on the way to a name, directories with a '/' behind them, and the name itself."""
+    """All parent directories of a name, with a trailing '/', and the name itself."""
     cuts = [i + 1 for i, character in enumerate(name) if character == ord("/")]
     return [*(name[:cut] for cut in cuts), name]
 
 
 def _rows(places: list[bytes]) -> np.ndarray:
-    """For each place the hash of its folded name, and its own: uint64 [N, 2]; the latter is odd for directories."""
+    """The hashes of each place's case-folded and of its own name: uint64 [N, 2]; the latter is odd for directories."""
     own, directory = hashes(places)[:, 0], np.array([place.endswith(b"/") for place in places], dtype=np.uint64)
     return np.stack([np.array(_keys(places), dtype=np.uint64), own & ~np.uint64(1) | directory], 1)
 
 
 def _clashing(rows: np.ndarray) -> tuple[np.ndarray, int]:
-    """Folded hashes that several of these rows share, and how many rows are one with another.
+    """Folded hashes shared by several of these rows, and the number of rows that collide with an earlier one.
 
-    Of files and directories of one place all are given, of others EXAMPLES.
+    Those shared by a file and a directory are all returned, of the others EXAMPLES.
     """
     keys, times = np.unique(rows[:, 0], return_counts=True)
     directories = np.bincount(np.searchsorted(keys, rows[:, 0]), rows[:, 1] & np.uint64(1), len(keys))
@@ -125,12 +125,12 @@ def _clashing(rows: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _keys(places: Iterable[bytes]) -> list[int]:
-    """Hashes of places as file systems see them that fold case, of files and directories alike."""
+    """Hashes of places as seen by file systems that fold case, the same for files and directories."""
     return hashes([folded(each.removesuffix(b"/")).encode("utf-8", "surrogateescape") for each in places])[:, 0].tolist()
 
 
 def _between(rows: np.ndarray, first: int, last: int, count: int) -> np.ndarray:
-    """Those of sorted rows whose first hash is in the buckets from `first` to before `last` of `count`."""
+    """The rows, sorted, whose first hash lies in the buckets from `first` to before `last` of `count`."""
     start = np.searchsorted(rows[:, 0], manifests.first_hash(first, count))
     end = np.searchsorted(rows[:, 0], manifests.first_hash(last, count)) if last < count else len(rows)
     return np.array(rows[start:end], dtype=np.uint64)

@@ -1,7 +1,7 @@
-"""An archive of many parts from a source of any size: list, codes, fit, exchange, code, index, and the manifest at the end.
+"""Builds an archive of many parts from a source of any size: list, codes, fit, exchange, code, index, then the manifest.
 
-Every task's result is a file in the folder of work, and depends on the source, the models and the options alone: so the
-archive is the same whoever ran the tasks, in whatever order, and however often one of them had to be run again.
+Every task's result is a file in the work folder that depends only on the source, the models and the options. So the archive
+is the same whichever processes ran the tasks, in whatever order, and however often one was repeated.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from acncodec.scale.work import FOLDER, Work
 
 @dataclass(frozen=True)
 class Made:
-    """A finished archive of many parts: its size in bytes, what went in, and what `acncodec.Compressed` tells beside it."""
+    """A finished archive of many parts: its size in bytes, what went in, and the other fields of `acncodec.Compressed`."""
 
     size: int
     files: int
@@ -60,15 +60,15 @@ def compress_parts(
     verify: bool = True,
     device: str = "auto",
 ) -> Made:
-    """Compress a source (see `shards`) into the directory `target`: parts, and a manifest when all of them are whole.
+    """Compress a source (see `shards`) into the directory `target`: parts, and a manifest once all of them are complete.
 
-    With `resume` what earlier work has left in `target` is not done again. Raises InputError, OutputError, ExactnessError;
-    then the work that is done stays, to be gone on with.
+    With `resume`, tasks that earlier work in `target` completed are skipped. Raises InputError, OutputError,
+    ExactnessError; completed work is then kept for a resume.
     """
     if not 1 <= parts <= MAX_PARTS:
         raise InputError(f"an archive has 1 to {MAX_PARTS:,} parts, not {parts}")
     if options.adapt:
-        raise InputError("models are adapted to an archive of one file; train a model for the whole source instead")
+        raise InputError("models can only be adapted to an archive of one file; train a model for the whole source instead")
     _refuse_occupied(target, options.overwrite, resume)
     source, target = absolute(source), target.absolute()
     models = tuple(str(Path(name).absolute()) if name.endswith(SUFFIX) else name for name in models)
@@ -80,7 +80,7 @@ def compress_parts(
         try:
             _list(source, work, progress)
         except InputError:
-            work.end()  # nothing to go on with: the next try begins anew
+            work.end()  # nothing to resume: the next run starts over
             raise
     count = work.json("notes.json")["shards"]
     numbers = range(count)
@@ -104,29 +104,29 @@ def compress_parts(
 
 
 def _refuse_occupied(target: Path, overwrite: bool, resume: bool) -> None:
-    """Raise OutputError where something stands that is not to be written over."""
+    """Raise OutputError if `target` holds something that must not be overwritten."""
     if target.exists() and not target.is_dir():
         raise OutputError(f"'{target}' is a file; an archive of many parts is a directory")
     found = {path.name for path in target.iterdir()} if target.exists() else set()
     if overwrite or (resume and FOLDER in found):
         return
     if resume and MANIFEST in found:
-        raise OutputError(f"the archive in '{target}' is finished; there is nothing to go on with")
+        raise OutputError(f"the archive in '{target}' is finished; there is nothing to resume")
     if FOLDER in found:
-        raise OutputError(f"in '{target}' an archive was begun; give --resume to go on with it, or --force to begin anew")
+        raise OutputError(f"'{target}' holds an unfinished archive; give --resume to continue it, or --force to start over")
     if found:
-        raise OutputError(f"'{target}' exists already and is not empty; give --force to write over an archive in it")
+        raise OutputError(f"'{target}' exists already and is not empty; give --force to overwrite an archive in it")
 
 
 def _settings(source: str, job: Job) -> dict[str, Any]:
-    """What must be the same for work to be gone on with; models by what they are, as names could mean others tomorrow."""
+    """What must be the same to resume work; models by hash, since a name may refer to another file tomorrow."""
     hashes = [each.hex() for each in job.sha256]
     options = {key: value for key, value in asdict(job.options).items() if key != "way"}
     return {"source": source, "parts": job.parts, "models": hashes, "options": options, "verify": job.verify}
 
 
 def _list(source: str, work: Work, progress: Progress) -> None:
-    """Cut the source into shards; whoever reads them needs no list of all files."""
+    """Cut the source into shards, one at a time, so that no list of all files is needed."""
     advance = progress("list", 0)
     notes, count = Listing(), 0
     for shard in shards(source, work.target, notes):
@@ -140,7 +140,7 @@ def _list(source: str, work: Work, progress: Progress) -> None:
 
 
 class _Stages:
-    """Runs what is not done yet of a stage."""
+    """Runs the tasks of a stage that are not done yet."""
 
     def __init__(self, work: Work, engine: Engine, progress: Progress) -> None:
         self._work, self._engine, self._progress = work, engine, progress
@@ -184,20 +184,20 @@ def _made(work: Work, results: list[dict[str, Any]], count: int, collisions: Col
 
 
 def _publish(work: Work, manifest: Manifest, chunks: list[bytes]) -> int:
-    """Parts into their place, then the manifest, and the work away. Returns the size of all, in bytes."""
+    """Move the parts into place, write the manifest, and remove the work. Returns the total size in bytes."""
     if not work.has("before.json"):
         work.put_json("before.json", sorted(_parts_before(work.target) - {part.name for part in manifest.parts}))
     before = work.json("before.json")
     remove_left_over(work.target / MANIFEST)
     try:
         with contextlib.suppress(FileNotFoundError):
-            (work.target / MANIFEST).unlink()  # of an archive that is written over: never beside parts of another
+            (work.target / MANIFEST).unlink()  # of an archive being overwritten: never beside parts of another
         for part in manifest.parts:
             place = work.target / part.name
-            if work.has(part.name):  # else it is there already: the end was cut short before
+            if work.has(part.name):  # else it was moved before an interruption
                 work.path(part.name).replace(place)
             if not place.is_file() or place.stat().st_size != part.size:
-                raise work.unusable(part.name, "it is not there, or another one")
+                raise work.unusable(part.name, "missing, or of another size")
         for name in before:
             (work.target / name).unlink(missing_ok=True)
     except OSError as error:
@@ -208,7 +208,7 @@ def _publish(work: Work, manifest: Manifest, chunks: list[bytes]) -> int:
 
 
 def _parts_before(target: Path) -> set[str]:
-    """The parts of an archive that is written over."""
+    """The parts of an archive that is being overwritten."""
     try:
         with Parts(target) as found:
             return {part.name for part in found.manifest.parts} if found.manifest else set()

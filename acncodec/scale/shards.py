@@ -1,4 +1,4 @@
-"""Sources too large for one process: cut into shards, each of which can be read by itself, through fsspec or from here."""
+"""Sources too large for one process: cut into independently readable shards of local files, or of others through fsspec."""
 
 import json
 import os
@@ -15,30 +15,30 @@ from fsspec.implementations.local import LocalFileSystem
 from acncodec.errors import DamagedError, InputError
 from acncodec.images.scan import Listing, list_directory, read_unchanged, safe_path
 
-SHARD_FILES = 4096  # of a shard that is cut from a directory or a list
+SHARD_FILES = 4096  # per shard of a directory or a list
 TAR, LIST = ".tar", ".txt"
-REMOTE = "://"  # in what is for fsspec
-GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)  # what will not be there later either
+REMOTE = "://"  # marks a URL, which fsspec reads
+GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)  # permanent errors: retrying is useless
 OWN = "the archive to be written"
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 # A shard: {"root": URL or path, "names": [...]} of files, or {"tar": URL or path, "folder": name}. Names are text with
-# surrogates for bytes that are not UTF-8, as JSON can hold.
+# surrogates for bytes that are not UTF-8, for storage as JSON.
 Shard = dict[str, Any]
-File = tuple[bytes, bytes | str]  # a name, and the file's bytes or why there are none
+File = tuple[bytes, bytes | str]  # a name, and the file's bytes or the reason why there are none
 
 
 def absolute(source: str) -> str:
-    """A source as every process can find it, wherever it runs."""
+    """A source in a form that is valid in every process, whatever its working directory."""
     return source if REMOTE in source else str(Path(source).absolute())
 
 
 def shards(source: str, target: Path, notes: Listing) -> Iterator[Shard]:
-    """The shards of a source, in a fixed order; the directory `target`, where the archive goes, is left out.
+    """The shards of a source, in a fixed order; the directory `target`, where the archive goes, is excluded.
 
-    It is a directory; a list (*.txt) of paths in its own directory, one a line; or tar files as WebDataset has them (*.tar,
-    with * or {000..099}), of which each becomes a folder. With a scheme in front (s3://, https://) fsspec reads it. What
-    is left out, what can't be read and empty directories go into `notes` on the way. Raises InputError.
+    A source is a directory; a list (*.txt) of paths relative to its own directory, one per line; or WebDataset tar files
+    (*.tar, with * or {000..099}), each of which becomes a folder. URLs (s3://, https://) are read by fsspec. Skipped and
+    unreadable files and empty directories are added to `notes` on the way. Raises InputError.
     """
     if source.endswith(TAR):
         yield from _tars(source)
@@ -52,7 +52,10 @@ def shards(source: str, target: Path, notes: Listing) -> Iterator[Shard]:
 
 
 def read_shard(shard: Shard) -> Iterator[File]:
-    """Every file of a shard, in order, or the reason why it cannot be read. Raises InputError if a tar file cannot."""
+    """Every file of a shard, in order, or the reason why it cannot be read.
+
+    Raises InputError if a tar file cannot be read, or for an error that may be transient.
+    """
     if "tar" in shard:
         yield from _members(shard)
         return
@@ -63,7 +66,7 @@ def read_shard(shard: Shard) -> Iterator[File]:
             yield raw, read(name)
         except GONE as error:
             yield raw, f"cannot be read: {error.strerror or error}"
-        except OSError as error:  # of which nobody knows whether it passes: the task fails, and can be gone on with
+        except OSError as error:  # possibly transient: the task fails and can be resumed
             raise InputError(f"'{root}/{name}' cannot be read: {error}") from error
 
 
@@ -74,8 +77,8 @@ def _cut(root: str, names: Iterable[str]) -> Iterator[Shard]:
 
 
 def _walk(root: Path, target: Path, notes: Listing) -> Iterator[str]:
-    """The files below a directory, directory by directory, so that no more than one is in memory."""
-    if not os.path.isdir(root):  # noqa: PTH112  # which raises nothing
+    """The files below a directory, one directory in memory at a time."""
+    if not os.path.isdir(root):  # noqa: PTH112  # never raises
         raise InputError(f"There is no directory '{root}'; give a directory, a list (.txt) or tar files.")
     pending = [b""]
     while pending:
@@ -113,7 +116,7 @@ def _remote(source: str, target: Path, notes: Listing) -> Iterator[str]:
     try:
         system, root = fsspec.core.url_to_fs(source)
         found = sorted(system.find(root))
-    except Exception as error:  # whatever the file system behind it raises
+    except Exception as error:  # a file system of fsspec may raise anything
         raise InputError(f"'{source}' cannot be listed: {error}") from error
     if not found:
         raise InputError(f"there are no files below '{source}'")
@@ -153,13 +156,13 @@ def _globbed(pattern: str) -> list[str]:
 
 
 class _Member(tarfile.TarInfo):
-    """A member of a tar file whose header is right: tarfile itself takes a wrong one for the end."""
+    """A tar member that raises for an invalid header, which tarfile itself takes for the end of the file."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_Member":
         try:
             return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the zeros that end it
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the zero blocks at the end
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
@@ -182,12 +185,12 @@ def _members(shard: Shard) -> Iterator[File]:
                 yield name, opened.read() if opened else "cannot be read"
     except InputError:
         raise
-    except Exception as error:  # whatever tarfile, a decompressor or the file system behind it raises
+    except Exception as error:  # tarfile, a decompressor or a file system of fsspec may raise anything
         raise InputError(f"the tar file '{shard['tar']}' cannot be read: {error}") from error
 
 
 def _safe(name: str) -> str:
-    """A name that stays below the directory that it belongs to. Raises InputError for any other."""
+    """Returns the name if it stays below the directory that it belongs to; else raises InputError."""
     try:
         safe_path(os.fsencode(name))
     except DamagedError as error:
@@ -196,7 +199,7 @@ def _safe(name: str) -> str:
 
 
 def _reader(root: str) -> Callable[[str], bytes]:
-    """What reads a file by its name below a directory or URL. It raises OSError."""
+    """A function that reads a file by its name below a directory or URL; it raises OSError."""
     if REMOTE not in root:
         return lambda name: read_unchanged(Path(root) / name)
 
@@ -206,7 +209,7 @@ def _reader(root: str) -> Callable[[str], bytes]:
             return bytes(system.cat_file(f"{path}/{name}"))
         except OSError:
             raise
-        except Exception as error:  # whatever the file system behind it raises
+        except Exception as error:  # a file system of fsspec may raise anything
             raise OSError(str(error)) from error
 
     return read

@@ -1,10 +1,10 @@
-"""The stages between a source and the parts of its archive: what one task of each does, in whichever process.
+"""The stages between a source and the parts of its archive: what one task of each does, in any process.
 
-    codes       of a shard: every image's code, once
-    exchange    of a shard: its files, by the part that they go to
-    code        of a part: its files, from all shards, as an archive
+    codes       per shard: the code of every image, once
+    exchange    per shard: its files, sorted by destination part
+    code        per part: its files, from all shards, as an archive
 
-Between `codes` and `exchange` stands `fit`, of the whole. A task reads and writes the folder of work and tells no more.
+Between `codes` and `exchange` runs `fit`, once for all shards. Tasks communicate only through the work folder.
 """
 
 import itertools
@@ -40,49 +40,51 @@ from acncodec.scale import names
 from acncodec.scale.shards import File, read_shard
 from acncodec.scale.work import Work
 
-KIND_SAMPLE = 8  # images of a kind by which a shard chooses the model that makes its codes
-SAMPLE_SPARE = 4  # times the average: a shard that is so much larger than others still gives as large a share of its codes
-CODE_TILES = 16  # of a large image, whose codes are averaged
-MODEL_DISTANCE = 64.0  # between codes of different models: farther than those of one
-APART, APART_AXES = 4, 4  # by how much equal codes differ at random, less than codes of other images; along so many axes
+KIND_SAMPLE = 8  # images of a kind by which a shard chooses the model that computes their codes
+SAMPLE_SPARE = 4  # a shard up to this many times the average size still contributes its full share to the sample
+CODE_TILES = 16  # tiles of a large image whose codes are averaged, at most
+MODEL_DISTANCE = 64.0  # between codes of different models: exceeds distances within a model
+APART, APART_AXES = 4, 4  # jitter amplitude and dimensions that spread identical images over parts; below other distances
 BATCH = 256
-READ_AT_A_TIME = 4096  # files of a shard
-NUMBERED = re.compile(rb"\d+(-+)\d")  # as images of a part may be called
-LENGTHS = struct.Struct("<IQ")  # of a name and of its file, before both
-SLICE = struct.Struct("<QQI")  # where a part's files begin and end, and a crc32: for each part, before all of a hand
-PLACE = struct.Struct("<QQ")  # the former alone
-HAND_BYTES = 1 << 26  # of files that are dealt out to the parts at a time
+READ_AT_A_TIME = 4096  # files of a shard, at most
+NUMBERED = re.compile(rb"\d+(-+)\d")  # names that could collide with a part's numbered names
+LENGTHS = struct.Struct("<IQ")  # of a name and of its file, in front of both
+SLICE = struct.Struct("<QQI")  # start and end of a part's files, and a crc32: for each part, at the head of a batch
+PLACE = struct.Struct("<QQ")  # start and end alone
+HAND_BYTES = 1 << 26  # of files distributed to the parts at a time
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all tasks know: where work is, and with which options; small, and sent to every process."""
+    """What all tasks share: work folder, options and models; small, as it is sent to every process."""
 
     work: Work
     parts: int
     options: Options
     models: tuple[str, ...]  # names and files
     auto: bool
-    sha256: tuple[bytes, ...]  # of the models that these were to whoever began
+    sha256: tuple[bytes, ...]  # of these models as the driver loaded them
     verify: bool
     device: str
 
     @property
     def files(self) -> list[Path]:
-        """Those of the models that are files."""
+        """The models that are files."""
         return bundled.files_among(self.models)
 
     def loaded(self) -> list[Model]:
-        """The models, wherever a task runs. Raises InputError if this machine has others."""
+        """Load the models in the process of a task. Raises InputError if this machine has other ones."""
         found = {model.sha256: model for model in models_of(self.models, self.auto, self.device)}
         if not found.keys() >= set(self.sha256):
-            raise InputError("not all machines of the cluster have the same models; give them the same acncodec and files")
+            raise InputError(
+                "not all machines of the cluster have the same models; install the same acncodec and model files"
+            )
         return [found[each] for each in self.sha256]
 
 
 @cache
 def models_of(names: tuple[str, ...], auto: bool, device: str) -> list[Model]:
-    """Models, once a process. Raises InputError, ModelError."""
+    """Load models, once per process. Raises InputError, ModelError."""
     return bundled.candidates(names, auto, device_of(device))
 
 
@@ -95,7 +97,7 @@ def shard_name(number: int) -> str:
 
 
 def codes(job: Job, number: int, count: int) -> None:
-    """The codes of the images of one of `count` shards: float32 [n, D], and which of its files these are."""
+    """Codes of the images of one of `count` shards: float32 [n, D], and the indices of these images among its files."""
     work, models = job.work, job.loaded()
     found: list[np.ndarray] = []
     places: list[int] = []
@@ -110,7 +112,7 @@ def codes(job: Job, number: int, count: int) -> None:
 
 
 def keep_codes(job: Job, number: int, count: int, vectors: np.ndarray, places: np.ndarray) -> None:
-    """Put down a shard's codes; and some for `fit`, drawn at random, as the order of files may have a period."""
+    """Write a shard's codes, and a sample for `fit`, drawn at random because the order of files may be periodic."""
     drawn = np.random.default_rng(number).permutation(len(vectors))
     drawn = drawn[: -(-SAMPLE_SPARE * partition.sample_size(job.parts) // count)]
     job.work.put_arrays(sample_name(number), codes=vectors[drawn], images=len(vectors))
@@ -118,12 +120,12 @@ def keep_codes(job: Job, number: int, count: int, vectors: np.ndarray, places: n
 
 
 def apart(number: int, count: int) -> np.ndarray:
-    """What tells equal codes of a shard apart, so that they can be shared out among parts: float64 [count, APART_AXES]."""
+    """Jitter that spreads identical images of a shard over parts: float64 [count, APART_AXES]."""
     return np.random.default_rng(number).integers(APART << 8, size=(count, APART_AXES)) / 256
 
 
 def _batches(files: Iterator[File], exact_files: bool) -> Iterator[dict[int, Picture]]:
-    """The pictures among files, by their places, as many at a time as memory can take."""
+    """The pictures among files, by file index, in batches of bounded memory."""
     batch: dict[int, Picture] = {}
     samples = 0
     for i, (_, data) in enumerate(files):
@@ -139,12 +141,12 @@ def _batches(files: Iterator[File], exact_files: bool) -> Iterator[dict[int, Pic
 
 
 def _width(models: list[Model]) -> int:
-    """Dimensions of what stands for an image: those of a code, one for each model, and some that tell equal codes apart."""
+    """Dimensions of an image's vector: those of its code, one per model, and APART_AXES of jitter."""
     return max((model.arch.code for model in models), default=0) + len(models) + APART_AXES
 
 
 def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tuple[int, np.ndarray]]:
-    """For each picture that a model can code its code, beside the model's own axis: float32 [D]."""
+    """For each picture that a model can code, its index and its code with the model's axis: float32 [D]."""
     kinds: dict[tuple[int, ...], dict[int, Forms]] = {}
     for i, picture in pictures.items():
         each = Forms(picture, expand(picture))
@@ -173,7 +175,7 @@ def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tupl
 
 
 def fit(job: Job, count: int) -> None:
-    """Where the parts lie among the codes of `count` shards: from some of each."""
+    """Fit the partition to samples of the codes of all `count` shards."""
     drawn = [job.work.arrays(sample_name(number)) for number in range(count)]
     images = [int(each["images"]) for each in drawn]
     share, first = min(1.0, partition.sample_size(job.parts) / max(1, sum(images))), 0
@@ -188,7 +190,7 @@ def fit(job: Job, count: int) -> None:
 
 
 def exchange(job: Job, number: int, count: int) -> None:
-    """A shard's files in the order of their parts; what has no code goes with the shard's place among `count` of them."""
+    """A shard's files sorted by part; files without a code go to the part at the shard's relative position in `count`."""
     work = job.work
     known = work.arrays(f"codes/{number:06}.npz")
     placed = partition.Partition.of(work.arrays("partition.npz"))
@@ -208,7 +210,7 @@ def exchange(job: Job, number: int, count: int) -> None:
 
 
 def _dealt(files: Iterator[tuple[int, bytes, bytes]], parts: int) -> Iterator[bytes]:
-    """Hands of as many files as memory can take, each with its table in front and the files in the order of their parts."""
+    """Batches of about HAND_BYTES, each a table of slices followed by the files, sorted by part."""
     end, taken = 0, True
     while taken:
         taken, size = False, 0
@@ -226,14 +228,14 @@ def _dealt(files: Iterator[tuple[int, bytes, bytes]], parts: int) -> Iterator[by
 
 
 def code(job: Job, number: int, count: int) -> None:
-    """One part: gathered from `count` shards, compressed, checked, and what the manifest has to say of it."""
+    """One part: its files gathered from `count` shards, compressed, verified, and summarised for the manifest."""
     work = job.work
     files: dict[bytes, bytes] = {}
     for shard in range(count):
         for name, data in _gathered(work, shard, number, job.parts):
             if name in files:
                 shown = os.fsdecode(name)
-                raise InputError(f"two files of the source have the name '{shown}'; rename one and begin anew with --force")
+                raise InputError(f"two files of the source have the name '{shown}'; rename one and start over with --force")
             files[name] = data
     empty = [os.fsencode(name) for name in work.json("notes.json")["empty"]] if number == 0 else []
     device = device_of(job.device)
@@ -257,14 +259,14 @@ def code(job: Job, number: int, count: int) -> None:
             "source_bytes": done.collection.source_bytes,
             "unmodelled": done.stored,
             "info": describe_part(archive, job.files),
-            # Beside numbered names, which must not meet them.
+            # Stored beside numbered names, which must not collide with them.
             "dashes": 0 if job.options.names == NAMES_KEEP else _dashes([*stored, *listed.folders, *listed.empty]),
         }
     work.put_json(result_name(number), result)
 
 
 def _gathered(work: Work, shard: int, part: int, parts: int) -> Iterator[tuple[bytes, bytes]]:
-    """A part's files from one shard. Raises InputError if they are not as they were put there."""
+    """A part's files from one shard. Raises InputError if they are not as written by `exchange`."""
     name, table = f"exchange/{shard:06}.files", 0
     try:
         with work.path(name).open("rb") as file:
@@ -281,7 +283,7 @@ def _gathered(work: Work, shard: int, part: int, parts: int) -> Iterator[tuple[b
                 if _crc([PLACE.pack(start, end), data]) != crc:
                     raise work.unusable(name, "its checksum is wrong")
                 yield from _unpacked(data)
-                if last == first:  # a hand without files is the last
+                if last == first:  # a batch without files is the last
                     return
                 table = last
     except (OSError, struct.error) as error:
@@ -305,7 +307,7 @@ def _crc(chunks: list[bytes]) -> int:
 
 
 def _dashes(names: Iterable[bytes]) -> int:
-    """The longest run of dashes between two numbers at the beginning of a component of any of these paths."""
+    """The longest run of dashes between two numbers at the start of any component of these paths."""
     found = (match for name in names for part in name.split(b"/") if (match := NUMBERED.match(part)))
     return max((len(match[1]) for match in found), default=0)
 

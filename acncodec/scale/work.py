@@ -1,8 +1,8 @@
-"""What is known so far of an archive that is being made: files in a hidden folder, each there whole or not at all.
+"""Intermediate results of an archive in progress: files in a hidden folder, each written atomically.
 
-A stage's task is done if its result is there, so work that was cut short goes on from what is left. Every process reads and
-writes here: on a cluster it lies, as the archive itself, on a file system that all nodes see. Work that is begun anew gets
-another folder in the hidden one: a cluster may still run tasks of a driver that was killed, and these find theirs gone.
+A stage's task is done if its result exists, so interrupted work resumes with what is left. Every process reads and writes
+here: on a cluster the folder lies, like the archive itself, on a file system shared by all nodes. Starting over uses a new
+subfolder: a cluster may still run tasks of a killed driver, which then find their folder gone.
 """
 
 import contextlib
@@ -21,17 +21,17 @@ from acncodec.archive.atomic import write_atomically
 from acncodec.errors import InputError, OutputError
 
 FOLDER = ".acncodec-work"
-DONE = ".done-"  # behind its name when it is to be removed
+DONE = ".done-"  # appended to its name before it is removed
 
 
 class Work:
-    """The folder of work in progress in the directory of an archive to be."""
+    """The folder of work in progress, in the directory of the future archive."""
 
     def __init__(self, target: Path) -> None:
         self.target, self.folder = target, target / FOLDER / secrets.token_hex(8)
 
     def begin(self, settings: dict[str, Any], resume: bool) -> None:
-        """Make the folder, or go on with the one that is there, if it was begun with the same settings.
+        """Create the folder, or resume in an existing one if it was started with the same settings.
 
         Raises InputError, OutputError.
         """
@@ -40,7 +40,7 @@ class Work:
             self.folder = begun.parent
             if self.json("settings.json") != settings:
                 raise InputError(
-                    f"the work in '{self.target}' was begun with another source or other options; repeat these"
+                    f"the work in '{self.target}' was started with another source or other options; use the same to resume"
                 )
             return
         try:
@@ -57,7 +57,7 @@ class Work:
         return self.path(name).exists()
 
     def json(self, name: str) -> Any:
-        """Raises InputError, as all that read."""
+        """Raises InputError, like all reading methods."""
         try:
             return json.loads(self.path(name).read_bytes())
         except (OSError, ValueError) as error:
@@ -71,7 +71,7 @@ class Work:
             raise self.unusable(name, error) from error
 
     def hashes(self, name: str) -> np.ndarray:
-        """Rows of two uint64, of which only those that are asked for are read."""
+        """Rows of two uint64, memory-mapped: only the rows used are read."""
         try:
             path = self.path(name)
             if not path.stat().st_size:
@@ -81,13 +81,11 @@ class Work:
             raise self.unusable(name, error) from error
 
     def unusable(self, name: str, error: object) -> InputError:
-        """The error for what was put here and is no longer as it was."""
-        return InputError(
-            f"the work in '{self.target}' cannot be gone on with ('{name}': {error}); begin anew with --force"
-        )
+        """The error for a file of work that is missing or was changed."""
+        return InputError(f"cannot resume work in '{self.target}' ('{name}': {error}); start over with --force")
 
     def put_json(self, name: str, value: Any) -> None:
-        """Raises OutputError, as all that put."""
+        """Raises OutputError, like all writing methods."""
         self.put(name, [json.dumps(value).encode()])
 
     def put_arrays(self, name: str, **arrays: Any) -> None:
@@ -101,16 +99,16 @@ class Work:
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot write '{path.parent}': {error.strerror}") from error
-        write_atomically(path, chunks, overwrite=True)  # a task that is run twice writes the same twice
+        write_atomically(path, chunks, overwrite=True)  # a task that runs twice writes the same twice
 
     def end(self) -> None:
-        """Remove the folder, in one step for those who look whether it is there."""
+        """Remove the folder; for observers it disappears in one step."""
         with contextlib.suppress(OSError):
             self._put_away()
 
     def _put_away(self) -> None:
-        """Raises OSError if what is there stays."""
+        """Raises OSError if an existing folder cannot be moved away."""
         with contextlib.suppress(FileNotFoundError):
             (self.target / FOLDER).rename(self.target / f"{FOLDER}{DONE}{secrets.token_hex(8)}")
         for done in self.target.glob(f"{FOLDER}{DONE}*"):
-            shutil.rmtree(done, ignore_errors=True)  # as far as it goes: some systems keep what is open
+            shutil.rmtree(done, ignore_errors=True)  # best effort: some systems keep open files

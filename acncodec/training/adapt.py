@@ -1,7 +1,7 @@
-"""A model fine-tuned to the very images that are about to be sent, as the difference to the model that Bob has.
+"""Fine-tuning of a model to the images to be sent, stored as the difference to the base model that Bob has.
 
-Encoder and prior network stay as they are: they have most of the weights, and little to say of most images. The decoder's
-differences are rounded to the step at which difference and images together are smallest.
+Encoder and prior network are frozen: they have most of the weights and little effect on the size of most images. The
+decoder's differences are rounded to the step size at which difference and images together are smallest.
 """
 
 import copy
@@ -26,22 +26,22 @@ from acncodec.training.start import choose_batch
 from acncodec.training.trainer import ALONE, CPU, Budget, Report, Trainer
 
 DECODER = "decoder.", "map."
-SAMPLE = 512  # elements of a group that are priced for each
-BIAS_BITS = 2  # a bias moves sums as a weight does whose input is a quarter
+SAMPLE = 512  # elements priced per group
+BIAS_BITS = 2  # a step of a bias changes sums as much as one of a weight whose input is 2^-2
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """A model, and what must be sent of it to somebody who has its base."""
+    """A model, and its packed difference to the base, which is what must be sent."""
 
     model: Model
     packed: bytes
 
 
 def adapt(base: Model, groups: list[np.ndarray], minutes: float, report: Callable[[Report], None]) -> Adapted | None:
-    """Fine-tune `base` for so many minutes on elements, uint8 [N, H, W, colours] of one size a group.
+    """Fine-tune `base` for `minutes` on groups of elements uint8 [N, H, W, colours], one size a group.
 
-    None if there are too few of any size, or if nothing is won by it.
+    None if all groups are too small, or if the total size does not shrink.
     """
     data = TrainingSet([torch.from_numpy(group) for group in groups if len(group) >= MIN_GROUP], [])
     if not data.train:
@@ -54,7 +54,7 @@ def adapt(base: Model, groups: list[np.ndarray], minutes: float, report: Callabl
 
 
 def smallest(base: Model, trained: Networks, groups: list[Tensor]) -> Adapted | None:
-    """The difference at the step at which it and the groups are smallest together, if smaller than under the base."""
+    """The difference at the step size at which it and the groups are smallest together, if smaller than under the base."""
     samples = [_Sample(base, group) for group in groups]
     best, least = None, sum(sample.bits(base.networks) for sample in samples)
     for step in steps_of(base):
@@ -70,13 +70,13 @@ def smallest(base: Model, trained: Networks, groups: list[Tensor]) -> Adapted | 
 
 
 def steps_of(base: Model) -> range:
-    """log2 of the steps that are tried, in units of the base's integer weights: 1/128 to a half of the largest of them."""
+    """log2 of the step sizes to try, in units of the base's integer weights: 1/128 to 1/2 of `weight_max`."""
     bits = base.weight_max.bit_length()
     return range(bits - 7, bits)
 
 
 class _Sample:
-    """Some elements of a group, each with its nearest neighbour among all, to price the whole group by."""
+    """A sample of a group's elements, each with its nearest neighbour in the group, to estimate the group's cost."""
 
     def __init__(self, base: Model, group: Tensor) -> None:
         self.count = len(group)
@@ -87,7 +87,7 @@ class _Sample:
         self.z = (self.codes + posterior_offsets(self.codes.shape)).to(torch.int16)
 
     def bits(self, networks: Networks) -> float:
-        """What the group costs, with a parent for everyone."""
+        """Estimated cost of the group in bits, with a parent for every element."""
         size = batch_length(self.pixels)
         residual = sum(
             residual_prices(pixels.numpy(), z.numpy(), networks).sum()
@@ -106,13 +106,13 @@ def _moved(base: Model, trained: Networks, step: int) -> Networks:
         moved.products(), base.networks.products(), trained.products(), strict=True
     ):
         if name.startswith(DECODER):
-            with suppress(BoundError):  # it stays as it is: at the base's scale it can't be what it wants to be
+            with suppress(BoundError):  # unchanged: at the base's scale the trained weights exceed the exact bound
                 _move(product, known, wanted, step, base.weight_max, name)
     return moved
 
 
 def _move(product: Product, known: Product, wanted: Product, step: int, weight_max: int, name: str) -> None:
-    """Set a product's integers. Raises BoundError, and leaves them, if they could make it inexact."""
+    """Set a product's integers. Raises BoundError, leaving them unchanged, if they could make it inexact."""
     scale = known.scale
     bias_scale, bias_step = scale * 2.0**known.in_bits, 2.0 ** (step + max(0, known.in_bits - BIAS_BITS))
     step_size = 2.0**step

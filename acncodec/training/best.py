@@ -1,4 +1,4 @@
-"""The best weights so far by held-out code length, and when to stop looking for better ones."""
+"""The best weights so far by held-out code length, and early stopping."""
 
 import copy
 import math
@@ -8,21 +8,21 @@ from torch import Tensor
 
 from acncodec.nets.networks import Networks
 
-PATIENCE = 4  # looks without a gain, after which the end of training begins
-LEAST_GAIN = 5e-4  # share of the code length that counts as one
+PATIENCE = 4  # evaluations without a gain after which training should end
+LEAST_GAIN = 5e-4  # share of the code length that counts as a gain
 
 
 class Best:
     """Keeps a copy of the networks at their best; `state` and `load_state` belong to a checkpoint."""
 
     def __init__(self, networks: Networks) -> None:
-        """`networks` are trainable and of the architecture that will be offered."""
+        """`networks` are trainable and of the same architecture as those offered later."""
         self.networks = copy.deepcopy(networks)
-        self.nats = math.inf  # an image
+        self.nats = math.inf  # per image
         self._waiting = 0
 
     def offer(self, networks: Networks, nats: float) -> bool:
-        """Look at networks that take so many nats an image; whether it is worth going on."""
+        """Compare networks that cost `nats` an image with the best; returns whether to continue training."""
         self._waiting = 0 if nats < self.nats * (1 - LEAST_GAIN) else self._waiting + 1
         if nats < self.nats:
             self.nats = nats
@@ -36,7 +36,7 @@ class Best:
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """KeyError if one lacks."""
+        """Raises KeyError if a tensor is missing."""
         for key, parameter in self.networks.named_parameters():
             parameter.copy_(tensors[f"best.{key}"])
         self.nats, waiting = tensors["best"].tolist()

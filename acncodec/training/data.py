@@ -11,12 +11,12 @@ from acncodec.errors import InputError
 HELD_OUT_SHARE = 0.05
 HELD_OUT_MAX = 2000
 MAX_PIXELS_A_BATCH = 64 * 28 * 28
-MIN_GROUP = 8  # images of one size, below which there is no neighbour to learn from
+MIN_GROUP = 8  # images of one size; fewer give too few neighbours to learn from
 
 
 @dataclass
 class TrainingSet:
-    """`train` and `held_out`: images of equal size together, uint8 [N, H, W, colours], largest group first."""
+    """`train` and `held_out`: groups of equal-sized images uint8 [N, H, W, colours], largest group first."""
 
     train: list[Tensor]
     held_out: list[Tensor]
@@ -41,7 +41,7 @@ class TrainingSet:
 
 
 def batch_length(group: Tensor) -> int:
-    """How many images of a group uint8 [N, H, W, colours] make a batch that memory and cache can take."""
+    """Largest batch, in images, of a group uint8 [N, H, W, colours] that memory and cache allow."""
     return max(1, MAX_PIXELS_A_BATCH // (group.shape[1] * group.shape[2]))
 
 
@@ -67,5 +67,5 @@ def split(images: list[np.ndarray], seed: int = 0) -> TrainingSet:
         train.append(stack[order[cut:]])
     data = TrainingSet(train, held_out)
     if data.held_out_count < 2 or data.count < 16:
-        raise InputError(f"training needs at least some 50 images of one size and mode, here are {len(images)} in all")
+        raise InputError(f"training needs at least some 50 images of one size and mode, found {len(images)} in total")
     return data

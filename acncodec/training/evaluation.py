@@ -20,7 +20,7 @@ _NATS = math.log(2)
 def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, float]:
     """Mean residual, and mean KL along a tour through these images, in nats.
 
-    `groups` are images uint8 [N, H, W, colours]; a tour's first image, which has no parent, is left out of the KL.
+    `groups` are images uint8 [N, H, W, colours]; a tour's first image, which has no parent, is excluded from the KL.
     """
     generator = torch.Generator().manual_seed(0)
     residual = kl = 0.0

@@ -1,4 +1,4 @@
-"""From a training to a model file: integers, the unconditional prior by EM, and a record of how it was made."""
+"""Export of a training to a model file: integer weights, the unconditional prior by EM, and a training record."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from acncodec.training.data import batch_length
 from acncodec.training.objective import sample_offsets
 from acncodec.training.trainer import Trainer
 
-COMPONENTS = (2, 8, 32, 128)  # tried, the best on held-out codes is taken
+COMPONENTS = (2, 8, 32, 128)  # numbers to try; the best on held-out codes is used
 FIT_IMAGES = 20_000  # posterior samples to fit on; more change the mixture little
 
 
@@ -30,7 +30,7 @@ def export(trainer: Trainer, networks: Networks, name: str, record: dict[str, ob
 
 def fit_unconditional(networks: Networks, trainer: Trainer) -> UnconditionalPrior:
     """p(z): a mixture of diagonal Gaussians fitted by EM to posterior samples (ACN, section 3.1)."""
-    from sklearn.mixture import GaussianMixture  # which takes a second to load
+    from sklearn.mixture import GaussianMixture  # takes a second to import
 
     generator = torch.Generator().manual_seed(0)
     train = _samples(networks, trainer.data.train, generator)

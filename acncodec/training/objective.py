@@ -42,7 +42,7 @@ def residual_nats(distributions: list[Distribution], pixels: Tensor) -> Tensor:
 
 
 def _value_nats(distribution: Distribution, values: Tensor) -> Tensor:
-    """Nats of values uint8 [N, H, W]: [N, H, W]."""
+    """-log p of values uint8 [N, H, W]: [N, H, W], nats."""
     if isinstance(distribution, Logistics):
         return _logistics_nats(distribution, values)
     real = distribution.logits * 2.0**-LOGIT_BITS
@@ -53,14 +53,14 @@ def _value_nats(distribution: Distribution, values: Tensor) -> Tensor:
 
 
 def _logistics_nats(mixture: Logistics, values: Tensor) -> Tensor:
-    """Nats of values under a mixture of discretised logistics, whose tails belong to 0 and 255 (PixelCNN++, equation 2)."""
+    """-log p in nats under a mixture of discretised logistics, with the tails for 0 and 255 (PixelCNN++, equation 2)."""
     x = values.float()[..., None]
     steepness = torch.exp2(mixture.spreads * -(2.0**-SPREAD_BITS))
     centred = x - mixture.means * 2.0**-TONE_BITS
     below = torch.sigmoid((centred - 0.5) * steepness).masked_fill(x == 0, 0.0)
     upto = torch.sigmoid((centred + 0.5) * steepness).masked_fill(x == 255, 1.0)
     weights = torch.softmax(mixture.logits * 2.0**-LOGIT_BITS, -1)
-    # As in the codec no value is impossible; without the floor an outlier's gradient would be beyond all bounds.
+    # As in the codec no value is impossible; without the floor an outlier's gradient would be unbounded.
     return -torch.log((weights * (upto - below)).sum(-1) + LEAST_PROBABILITY)
 
 
@@ -90,7 +90,7 @@ def prior_nats(prior: PriorNetwork, z: Tensor, parents: Tensor) -> Tensor:
 
 
 class Objective(nn.Module):
-    """Encoder and code length together, as the one module that several processes can share (DistributedDataParallel)."""
+    """Encoder and code length in one module, as DistributedDataParallel needs."""
 
     def __init__(self, nets: Networks, total: Callable[[Tensor], Tensor]) -> None:
         """`total` sums a tensor over all processes, with gradients."""

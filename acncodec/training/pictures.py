@@ -8,7 +8,7 @@ from acncodec.images.source import Source
 from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
 
 COLOURS = {"colours": 3, "logistics": 8, "channels": 32, "features": 48}
-KINDS = {  # what a model of pictures of this layout is like
+KINDS = {  # architecture of a new model for each layout
     Layout.BILEVEL: {"levels": 2, "channels": 16, "features": 32},
     Layout.GREY: {"levels": 256, "channels": 24, "features": 64},
     Layout.RGB: {"levels": 256, **COLOURS},
@@ -17,7 +17,7 @@ KINDS = {  # what a model of pictures of this layout is like
 
 
 def read_pictures(source: Source) -> dict[Layout, list[np.ndarray]]:
-    """Samples uint8 [H, W, C] of all pictures of a source, by name, palettes expanded. Raises InputError."""
+    """Samples uint8 [H, W, C] of all pictures of a source, in the order of names, palettes expanded. Raises InputError."""
     found: dict[Layout, list[np.ndarray]] = {kind: [] for kind in KINDS}
     for name in source.listing().files:
         picture = read_picture(source.read(name))
@@ -28,7 +28,7 @@ def read_pictures(source: Source) -> dict[Layout, list[np.ndarray]]:
 
 
 def elements(samples: np.ndarray) -> list[np.ndarray]:
-    """What the codec codes of a picture's samples uint8 [H, W, C]: all of it, or its tiles if it is large."""
+    """The elements that a picture's samples uint8 [H, W, C] are coded as: the whole picture, or tiles if it is large."""
     height, width, _ = samples.shape
     side = 0 if height * width <= MAX_WHOLE else TILE
     return [samples[rows, columns] for rows, columns in tiles(height, width, side)]

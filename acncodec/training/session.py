@@ -1,4 +1,4 @@
-"""One training from images to a model file, with checkpoints and exact resume."""
+"""A training run from images to a model file, with checkpoints and exact resume."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -25,11 +25,11 @@ from acncodec.training.trainer import CPU, Budget, Report, Trainer
 from acncodec.training.world import World
 
 CHECKPOINT_SECONDS = 180
-LOOKS = 12  # at the held-out images within a budget of minutes
+LOOKS = 12  # evaluations on held-out images within a budget of minutes
 
 
 def read_training_set(source: Source) -> tuple[Architecture, TrainingSet]:
-    """The pictures of the layout that most of a source have, large ones in tiles, and what a model of them is like.
+    """A source's pictures of the most frequent layout, large ones in tiles, and the architecture of a model for them.
 
     Raises InputError.
     """
@@ -40,10 +40,10 @@ def read_training_set(source: Source) -> tuple[Architecture, TrainingSet]:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be trained: on the images of `source`, to the model file `output`, within so many minutes or steps.
+    """A training request: on the images of `source`, to the model file `output`, within `budget`.
 
-    `start` is a model to start from, of the kind that most of the images are of; without one the one of `models` that
-    suits them best is taken, or random weights if there is none.
+    `start` is a model to start from, for the kind of most images; by default the best of `models` for these images, or
+    random weights if none is for their kind.
     """
 
     source: Source
@@ -60,7 +60,7 @@ class Wish:
         return self.output.with_suffix(".checkpoint")
 
     def check(self) -> None:
-        """Raises OutputError if something is in the way."""
+        """Raises OutputError if the output, or a checkpoint that is not to be resumed, exists."""
         refuse_occupied(self.output, self.overwrite)
         if self.checkpoint.exists() and not self.resume:
             raise OutputError(f"'{self.checkpoint}' is an unfinished training; give --resume to go on, or remove it")
@@ -68,7 +68,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of it: the model, its held-out code length, residual and KL in nats an image, and the images."""
+    """The result: the model, its held-out residual and KL in nats an image, and the images."""
 
     model: Model
     residual: float
@@ -77,23 +77,23 @@ class Trained:
 
 
 class Watcher(Protocol):
-    """Whom a training tells how it goes."""
+    """Callbacks of a training run."""
 
     def begin(self, start: Model | None, batch: int) -> None:
-        """Before the first step: what it starts from, None for random weights, and how many images make a step."""
+        """Before the first step: the model it starts from, None for random weights, and the batch size in images."""
 
     def report(self, report: Report) -> None:
         """Every few seconds: means over training batches."""
 
     def held_out(self, residual: float, kl: float) -> None:
-        """At every look at the held-out images: exact networks' code lengths, nats an image."""
+        """After every held-out evaluation: exact networks' code lengths, nats an image."""
 
 
 def train(wish: Wish, watcher: Watcher) -> Trained:
-    """Train and write the model file; a checkpoint lies beside it until then.
+    """Train and write the model file; a checkpoint is kept beside it until then.
 
-    It ends when the budget is spent. When several looks in a row have shown no gain on held-out images the learning rate
-    falls to zero soon, and it ends then. The best of all looks is what is kept. Under `torchrun` every process calls this,
+    Training ends when the budget is spent, or earlier: after several evaluations in a row without a gain on held-out images
+    the learning rate soon falls to zero. The best weights evaluated are kept. Under `torchrun` every process calls this,
     and the first reports and writes. Raises InputError, OutputError, BoundError.
     """
     world = World.join(wish.device)
@@ -119,12 +119,12 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
     settings = {"architecture": arch.to_dict(), "images": data.count, "batch": trainer.batch, "from": source}
     if wish.resume:
         if stored != settings:
-            raise InputError(f"'{wish.checkpoint}' was made with other images or another start; begin anew")
+            raise InputError(f"'{wish.checkpoint}' was made with other images or another base model; start a new training")
         try:
             trainer.load_state(tensors)
             best.load_state(tensors)
         except KeyError as error:
-            raise InputError(f"'{wish.checkpoint}' was made by another version; begin anew") from error
+            raise InputError(f"'{wish.checkpoint}' was made by another version; start a new training") from error
     if world.leads:
         watcher.begin(start, trainer.batch)
     with quiet_compiler() if compiled else nullcontext():  # the first step compiles
@@ -143,7 +143,7 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
 
 
 def _run(trainer: Trainer, best: Best, wish: Wish, settings: dict[str, object], watcher: Watcher) -> None:
-    """Train, look at the held-out images and save a checkpoint from time to time, and once at the end."""
+    """Train, with held-out evaluations and checkpoints from time to time and at the end."""
     world = trainer.world
 
     def look() -> bool:

@@ -1,4 +1,4 @@
-"""What a training begins with: the model whose images are most like these, and batches that leave it enough steps."""
+"""Choices before a training: the model to start from, the batch size, and whether to compile."""
 
 import logging
 import time
@@ -20,38 +20,38 @@ from acncodec.training.trainer import BATCH, COLOUR_BATCH, Budget, Trainer
 from acncodec.training.world import World
 
 SAMPLE = 64  # images on which models are compared
-STEPS = 2000  # that a training should have: fewer images a step where time is short
+STEPS = 2000  # that a training should have: smaller batches where time is short
 LEAST_BATCH = 8  # codes are standardised over a batch
 TRIAL_STEPS = 4
-COMPILED_MINUTES = 20  # of training, from which on compiled steps are well worth the minute that compiling takes
+COMPILED_MINUTES = 20  # of training from which compiled steps outweigh the minute of compiling
 
 
 def bits_of(model: Model, group: Tensor) -> float:
-    """What a sample of a group uint8 [N, H, W, colours] costs under a model, bits an image on average."""
+    """Mean theoretical cost of a sample of a group uint8 [N, H, W, colours] under a model, bits an image."""
     sample = group[:: -(-len(group) // SAMPLE)]
     return float(element_bits(model, sample.numpy()).mean())
 
 
 def nearest(models: list[Model], arch: Architecture, data: TrainingSet) -> Model | None:
-    """The model that makes the largest group of images smallest, of those for such images, or None if there is none."""
+    """Of the models for this kind of images the cheapest on the largest group, or None if there is none."""
     fitting = [model for model in models if (model.arch.levels, model.arch.colours) == (arch.levels, arch.colours)]
     return min(fitting, key=lambda model: bits_of(model, data.train[0]), default=None)
 
 
 def worth_compiling(data: TrainingSet, minutes: float | None, device: torch.device) -> bool:
-    """Whether compiled steps pay within so many minutes, and can be had: every size of images is compiled anew."""
+    """Whether compiled steps work and pay off within `minutes`; every image size would be compiled separately."""
     if minutes is None or minutes < COMPILED_MINUTES or len(data.train) > 1:
         return False
     try:
         with quiet_compiler():
             return _compiles(device)
-    except Exception:  # many kinds, of a compiler that is not there
+    except Exception:  # of various types, where the compiler is missing
         return False
 
 
 @contextmanager
 def quiet_compiler() -> Iterator[None]:
-    """Without what PyTorch's compiler says of machines without CUDA, tables made once, and TF32."""
+    """Suppress the PyTorch compiler's messages about missing CUDA, cached tables and TF32."""
     logger = logging.getLogger("torch.utils.cpp_extension")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -64,7 +64,7 @@ def quiet_compiler() -> Iterator[None]:
 
 
 def _compiles(device: torch.device) -> bool:
-    """Whether a compiled unit has the values and gradients that it should; some versions of PyTorch lose the latter."""
+    """Whether a compiled unit has correct values and gradients; some versions of PyTorch lose the gradients."""
     pre = torch.linspace(-PRE_MAX / 4, PRE_MAX / 4, 64, device=device)
 
     def run(unit: Callable[[Tensor], Tensor]) -> Tensor:
@@ -77,13 +77,13 @@ def _compiles(device: torch.device) -> bool:
     def unit(x: Tensor) -> Tensor:
         return gate(x * 1.5, exact=False)
 
-    return torch.allclose(run(torch.compile(unit)), run(unit), rtol=0.1, atol=1.0)  # roundings may fall either way
+    return torch.allclose(run(torch.compile(unit)), run(unit), rtol=0.1, atol=1.0)  # rounding may differ
 
 
 def choose_batch(
     arch: Architecture, data: TrainingSet, minutes: float, start: Networks | None, world: World, device: torch.device
 ) -> int:
-    """Images a step: a power of two, as many as suit the architecture unless that left fewer than STEPS steps."""
+    """Images a step: a power of two, the architecture's default unless that leaves fewer than STEPS steps."""
     most = BATCH if arch.colours == 1 else COLOUR_BATCH
     trial = Trainer(arch, data, Budget(steps=TRIAL_STEPS), start=start, batch=most, world=world, device=device)
     begin = time.monotonic()

@@ -18,14 +18,14 @@ from acncodec.training.objective import Objective, prior_nats, sample_offsets
 from acncodec.training.world import World
 
 BATCH = 64
-COLOUR_BATCH = 16  # where a pixel has several values, more steps are worth more than larger ones
+COLOUR_BATCH = 16  # with several values a pixel, more steps help more than larger batches
 NEIGHBOURS = 5  # K of the paper
 LEARNING_RATE = 4e-3  # falls linearly to zero over the budget
-START_RATE = 1e-3  # where a training starts from a model, which a high rate spoils first
+START_RATE = 1e-3  # when starting from a model, which a high rate would spoil at first
 AVERAGING = 0.999  # decay of the averaged weights
-PRIOR_BATCH = 256  # codes on which the prior network alone makes a step more after each step
+PRIOR_BATCH = 256  # codes in the prior network's extra step after each step
 RESCALE_EVERY = 50  # steps between choices of the weights' power-of-two scales
-COOLING = 0.3  # of the time spent so far: how long the learning rate takes to fall to zero in a training that ends early
+COOLING = 0.3  # share of the time spent so far in which the learning rate falls to zero on early stopping
 ALONE, CPU = World(), torch.device("cpu")
 
 
@@ -78,13 +78,13 @@ class Trainer:
     ) -> None:
         """From random weights, or from those of the exact networks `start` of the same architecture.
 
-        `batch` images make a step, all processes of `world` together. With `decoder_alone` the encoder stays as it is in
-        `start`, and with it codes and their prior. Images stay with the host, `device` has the codes and gets the rest of
-        what a step needs. A `compiled` step is faster, but takes a minute to compile.
+        `batch` is the number of images a step over all processes of `world`. With `decoder_alone` the encoder stays as in
+        `start`, and with it codes and their prior. Images stay in host memory; `device` holds the codes and receives each
+        batch. A `compiled` step is faster, but takes a minute to compile.
         """
         self.data, self.budget, self.world, self.device = data, budget, world, device
         self.batch = batch or (BATCH if arch.colours == 1 else COLOUR_BATCH)
-        with torch.random.fork_rng(devices=[]):  # the caller's generators stay as they are
+        with torch.random.fork_rng(devices=[]):  # the caller's generators are left unchanged
             torch.default_generator.manual_seed(seed)
             self.nets = Networks(arch)
         self._kept = start if decoder_alone else None
@@ -103,19 +103,19 @@ class Trainer:
         self._objective: nn.Module = _compile(objective, device) if compiled else objective
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.epoch, self.seconds = 0, 0, 0.0
-        self.end_began: tuple[float, float] | None = None  # what was used of the budget then, and the progress
+        self.end_began: tuple[float, float] | None = None  # budget used and progress when early stopping began
         self.position = 0  # of the next batch within its epoch
-        self.shuffle = self.generator.get_state()  # from which the epoch's batches are drawn again on resuming
+        self.shuffle = self.generator.get_state()  # state to draw the epoch's batches from again on resuming
         self.codes = [encode_all(self._kept or self.nets, group).to(device) for group in data.train]
 
     def cool(self) -> None:
-        """Let the end begin: the learning rate falls to zero within COOLING of the time spent so far."""
+        """Start early stopping: the learning rate falls to zero within COOLING of the time spent so far."""
         if self.end_began is None:
             progress = self.budget.spent(self.seconds, self.step)
             self.end_began = self.budget.used(self.seconds, self.step), progress
 
     def progress(self, seconds: float, step: int) -> float:
-        """How far the training is, from 0 to 1; the learning rate falls with it."""
+        """Progress of the training, from 0 to 1; the learning rate falls with it."""
         spent = self.budget.spent(seconds, step)
         if self.end_began is None or spent == 1:
             return spent
@@ -124,7 +124,7 @@ class Trainer:
         return progress + (1 - progress) * min(1.0, max(0.0, share))
 
     def run(self, report: Callable[[Report], None], every: float = 10.0) -> Iterator[None]:
-        """Train until the budget is spent; report and yield (a chance to checkpoint) about `every` seconds."""
+        """Train until the budget is spent; report and yield (for checkpoints) every `every` seconds."""
         sums, count = torch.zeros(2, device=self.device), 0
         start = last = self.world.agree(time.monotonic())
         while (progress := self.progress(self.seconds, self.step)) < 1:
@@ -147,7 +147,7 @@ class Trainer:
                     report(Report(self.step, self.epoch, self.seconds, rate, residual, kl, progress))
                     sums, count = torch.zeros(2, device=self.device), 0
                     yield
-                    start = last = self.world.agree(time.monotonic())  # time that the caller took does not count
+                    start = last = self.world.agree(time.monotonic())  # time spent in the caller does not count
                 if progress >= 1:
                     return
             self.epoch, self.position = self.epoch + 1, 0
@@ -160,7 +160,7 @@ class Trainer:
         for options in self.optimiser.param_groups:
             options["lr"] = self.rate * (1 - progress)
         codes, world = self.codes[group], self.world
-        # Drawn for the whole batch, whoever takes which share of it.
+        # Drawn for the whole batch, independent of how it is shared.
         picks = torch.rand(len(indices), generator=self.generator)
         offsets = self._offsets(len(indices))
         mine = world.share(indices)
@@ -169,7 +169,7 @@ class Trainer:
         pixels = self.data.train[group][mine].to(self.device)
         residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets), kept)
         self.optimiser.zero_grad()
-        # Gradients are means over processes, the objective is one over images.
+        # Gradients are averaged over processes, the objective over images.
         ((residual + kl).sum() * world.size / len(indices)).backward()
         self.optimiser.step()
         codes[indices.to(self.device)] = world.gather(new_codes.to(codes.dtype), len(indices))
@@ -180,9 +180,9 @@ class Trainer:
         return torch.stack([residual.detach().sum(), kl.detach().sum()])
 
     def _step_of_prior(self, codes: Tensor) -> None:
-        """One gradient step of the prior network, on stored codes [N, code]; alike in all processes.
+        """One gradient step of the prior network, on stored codes [N, code]; the same in all processes.
 
-        It learns slowly beside the others, and codes are as dear as it knows little; to train it costs next to nothing.
+        It learns more slowly than the others, codes cost more while it lags, and its steps cost next to nothing.
         """
         chosen = torch.randint(len(codes), (min(PRIOR_BATCH, len(codes)),), generator=self.generator).to(self.device)
         picks = torch.rand(len(chosen), generator=self.generator).to(self.device)
@@ -193,7 +193,7 @@ class Trainer:
         self.optimiser.step()
 
     def _offsets(self, count: int) -> Tensor:
-        """Posterior samples minus codes [count, code], from the one generator, which is the host's."""
+        """Posterior samples minus codes [count, code], from the trainer's generator, on the host."""
         return sample_offsets(torch.empty(count, self.nets.arch.code), self.generator).to(self.device)
 
     @torch.no_grad()
@@ -228,7 +228,7 @@ class Trainer:
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Continue from `state()`'s tensors; the data and the architecture must be the same. KeyError if one lacks."""
+        """Continue from `state()`'s tensors; data and architecture must be the same. Raises KeyError if one is missing."""
         for prefix, nets in (("nets", self.nets), ("averaged", self.averaged)):
             for key, parameter in nets.named_parameters():
                 parameter.copy_(tensors[f"{prefix}.{key}"])
@@ -250,7 +250,7 @@ class Trainer:
 def neighbours(codes: Tensor, indices: Tensor, picks: Tensor) -> Tensor:
     """For each item the stored code of one of its K nearest neighbours, never its own entry: float32 [B, code].
 
-    `codes` int8 [N, code] are all items'; `picks` [B], below 1, say which neighbour, from near to far. All on one device.
+    `codes` int8 [N, code] are all items'; `picks` [B] in [0, 1) select the neighbour, from near to far. All on one device.
     """
     others = _nearest_others(codes, indices, NEIGHBOURS)
     pick = (picks[:, None] * others.shape[1]).long()
@@ -258,26 +258,26 @@ def neighbours(codes: Tensor, indices: Tensor, picks: Tensor) -> Tensor:
 
 
 def _nearest_others(codes: Tensor, indices: Tensor, k: int) -> Tensor:
-    """As `nearest_others`; on a GPU all distances at once, as a step there takes less time than faiss on the host."""
+    """As `nearest_others`; on a GPU by all distances at once, which is faster than faiss on the host."""
     if codes.device.type == "cpu":
         return torch.from_numpy(nearest_others(codes.numpy(), indices.numpy(), k))
     known = codes.float()
     own = known[indices]
     with full_precision():
-        distances = known.square().sum(1) - 2 * own @ known.t()  # but for what is the same for all of a row
+        distances = known.square().sum(1) - 2 * own @ known.t()  # up to a constant per row
     distances.scatter_(1, indices[:, None], torch.inf)
     return distances.topk(min(k, len(codes) - 1), largest=False).indices
 
 
 def _compile(objective: nn.Module, device: torch.device) -> nn.Module:
-    """On a GPU its kernels are recorded too: to start them one by one would take longer than they run."""
+    """The compiled objective; on a GPU as CUDA graphs too, since launching its kernels takes longer than running them."""
     mode = "reduce-overhead" if device.type == "cuda" else "default"
     return torch.compile(objective, mode=mode)  # type: ignore[return-value]
 
 
 @torch.no_grad()
 def take_weights(nets: Networks, exact: Networks) -> None:
-    """Make trainable networks compute what exact ones of the same architecture do."""
+    """Set trainable networks to the weights of exact ones of the same architecture."""
     for (_, product), (_, known) in zip(nets.products(), exact.products(), strict=True):
         product.weight.copy_(known.weight / known.scale)
         product.bias.copy_(known.bias / (known.scale * 2.0**known.in_bits))
@@ -285,7 +285,7 @@ def take_weights(nets: Networks, exact: Networks) -> None:
 
 @torch.no_grad()
 def encode_all(nets: Networks, pixels: Tensor) -> Tensor:
-    """Codes of images uint8 [N, H, W, colours]: int8 [N, code]; of trainable networks standardised batch by batch."""
+    """Codes of images uint8 [N, H, W, colours]: int8 [N, code]; with trainable networks standardised per batch."""
 
     def encode(part: Tensor) -> Tensor:
         part = part.to(nets.device)

@@ -1,7 +1,7 @@
-"""The processes that train together: one, or as many as `torchrun` has started (gloo on the CPU, NCCL on CUDA).
+"""Distributed training: one process, or those that `torchrun` has started (gloo on the CPU, NCCL on CUDA).
 
-Each takes its share of every batch. What is random is drawn for the whole batch by all alike, and the table of codes is
-everybody's, so that several processes make the steps that one would, up to the order of sums.
+Each takes its share of every batch. All draw the same random numbers for the whole batch and hold the same table of codes,
+so that several processes make the same steps as one would, up to the order of sums.
 """
 
 import os
@@ -17,17 +17,17 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class World:
-    """This process among all; alone, every method does next to nothing."""
+    """This process's rank among all, and collective operations; with one process these are trivial."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
 
     @classmethod
     def join(cls, device: torch.device) -> "World":
-        """The processes of `torchrun`, which tells each its place in the environment; else this one alone."""
+        """Join the processes of `torchrun`, as the environment variables that it sets say; else this process alone."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
-        if device.type == "cuda":  # one for each process of a machine
+        if device.type == "cuda":  # one device per process of a machine
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -43,7 +43,7 @@ class World:
         return batch[self.rank :: self.size]
 
     def gather(self, share: Tensor, length: int) -> Tensor:
-        """The batch [length, ...] of which every process has its `share`."""
+        """The whole batch [length, ...] from the `share` of every process."""
         if self.size == 1:
             return share
         most = -(-length // self.size)
@@ -54,11 +54,11 @@ class World:
         return torch.stack(parts, 1).flatten(0, 1)[:length]
 
     def total(self, x: Tensor) -> Tensor:
-        """The sum over all processes, with a gradient."""
+        """The sum over all processes, differentiable."""
         return x if self.size == 1 else all_reduce(x)
 
     def agree(self, value: float) -> float:
-        """The first process's value."""
+        """The first process's value, in all processes."""
         if self.size == 1:
             return value
         told = torch.tensor(value, dtype=torch.float64)
@@ -67,5 +67,5 @@ class World:
         return float(told)
 
     def module(self, module: Module) -> Module | DistributedDataParallel:
-        """The module whose gradients are the means over all processes."""
+        """The module, wrapped so that gradients are averaged over all processes."""
         return module if self.size == 1 else DistributedDataParallel(module)

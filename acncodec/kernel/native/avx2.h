@@ -25,7 +25,7 @@ TARGET static inline void NAME(narrow)(int16_t *p, VEC value) {
     _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(words));
 }
 
-/* 16 bytes of the table in both halves of each vector. */
+/* Each vector holds 16 bytes of the table, in both halves. */
 TARGET static inline void NAME(tables)(VEC *tables, const int16_t *tanh) {
     for (int i = 0; i < TABLES; i++) {
         const __m128i low = _mm_loadu_si128((const __m128i *)(tanh + 16 * i)),
@@ -38,7 +38,8 @@ TARGET static inline void NAME(tables)(VEC *tables, const int16_t *tanh) {
 TARGET static inline VEC NAME(gate)(const int16_t *in, const VEC *tables) {
     const VEC pre = LOAD(in), at = _mm256_min_epi16(_mm256_abs_epi16(pre), _mm256_set1_epi16(TANH_TABLE - 1));
     VEC tanh = _mm256_setzero_si256();
-    /* A shuffle gives zero for bytes from 128 on: each word's upper one, and the lower where it lies in another table. */
+    /* A shuffle gives zero for index bytes >= 128: the high byte of each word, and the low one if it is in another table.
+     */
     const VEC bytes = _mm256_or_si256(at, _mm256_set1_epi16((short)0x8000));
     for (int i = 0; i < TABLES; i++) {
         const VEC within =
@@ -46,6 +47,6 @@ TARGET static inline VEC NAME(gate)(const int16_t *in, const VEC *tables) {
         tanh = _mm256_or_si256(tanh, _mm256_shuffle_epi8(tables[i], within));
     }
     tanh = _mm256_sign_epi16(tanh, pre);
-    /* The second of each pair beside the first, and zero beside itself. */
+    /* Of each pair, low half: tanh(b) + UNIT; high half: 0. */
     return _mm256_madd_epi16(tanh, _mm256_add_epi16(_mm256_srli_epi32(tanh, 16), BROADCAST(UNIT)));
 }

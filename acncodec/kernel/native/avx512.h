@@ -20,7 +20,7 @@
 #define WIDEN(p, left) NAME(widen)(p, left)
 #define NARROW(p, v, left) NAME(narrow)(p, v, left)
 
-/* int16 to int32 and back; of fewer than 16 there are 8. */
+/* int16 to int32 and back; 8 values if fewer than 16 are left. */
 TARGET static inline VEC NAME(widen)(const int16_t *p, int64_t left) {
     return _mm512_cvtepi16_epi32(left >= WIDTH ? _mm256_loadu_si256((const __m256i *)p)
                                                : _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p)));
@@ -45,6 +45,6 @@ TARGET static inline VEC NAME(gate)(const int16_t *in, const VEC *tables) {
               above = _mm512_permutex2var_epi16(tables[2], at, tables[3]);
     VEC tanh = _mm512_mask_blend_epi16(_mm512_cmpge_epi16_mask(at, _mm512_set1_epi16(TANH_TABLE / 2)), below, above);
     tanh = _mm512_mask_sub_epi16(tanh, _mm512_movepi16_mask(pre), _mm512_setzero_si512(), tanh);
-    /* The second of each pair beside the first, and zero beside itself. */
+    /* Of each pair, low half: tanh(b) + UNIT; high half: 0. */
     return _mm512_madd_epi16(tanh, _mm512_add_epi16(_mm512_srli_epi32(tanh, 16), BROADCAST(UNIT)));
 }

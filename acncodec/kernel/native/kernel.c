@@ -1,7 +1,8 @@
-/* The decoder's products on the CPU, in integers: programs of operations, run for groups of lanes by several threads.
+/* The networks' products on the CPU, in integers: programs of operations, run on groups of lanes by several threads.
  *
- * PyTorch spends more time on the many small steps of an incremental pass than on its products. kernel/layout.py lays the
- * programs out; where this module was not built, or the processor lacks the instructions, PyTorch does the same arithmetic.
+ * In the many small steps of an incremental pass, PyTorch's overhead exceeds the time of its products. kernel/layout.py
+ * builds the programs; if this module was not built, or the processor lacks the instructions, PyTorch does the same
+ * arithmetic.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -48,9 +49,9 @@ static void execute(const int64_t *program, int64_t count, int64_t set, const wh
         }
 }
 
-/* One job at a time is shared by the thread that asks for it and by those that lend themselves. Whoever lowers `ticket`,
- * the job's number and how many of its groups nobody has taken yet, works on a group: then the job cannot end, and what
- * describes it stands. Each word that several threads write has a cache line of its own.
+/* One job at a time is shared by the calling thread and the helper threads. `ticket` holds the job's number (high 32 bits)
+ * and the number of unclaimed groups (low 32 bits). Decrementing `ticket` claims a group and keeps the job from ending, so
+ * its description stays valid. Each word that several threads write has its own cache line.
  */
 typedef struct {
     uint64_t ticket, pad1[7];
@@ -75,7 +76,7 @@ static int work_on(team_t *team, uint64_t ticket) {
     return 1;
 }
 
-enum { PAUSES = 2000 }; /* some 20 microseconds, before others may have the processor */
+enum { PAUSES = 2000 }; /* about 20 microseconds of spinning before the thread yields */
 
 static void wait_a_moment(int64_t *waited) {
     if (++*waited % PAUSES)
@@ -149,10 +150,10 @@ static PyObject *instructions(PyObject *self, PyObject *args) {
 }
 
 static PyMethodDef METHODS[] = {
-    {"run", run, METH_VARARGS, "Run a program for all lanes. All arguments are addresses and numbers that nobody checks."},
+    {"run", run, METH_VARARGS, "Run a program for all lanes. All arguments are unchecked addresses and numbers."},
     {"lend", lend, METH_VARARGS, "Work on what `run` is given, until the team is dismissed."},
-    {"dismiss", dismiss, METH_VARARGS, "Let those who lend themselves to a team return."},
-    {"instructions", instructions, METH_NOARGS, "The instruction sets that this processor has, by name: their numbers."},
+    {"dismiss", dismiss, METH_VARARGS, "Make the threads that work for a team return."},
+    {"instructions", instructions, METH_NOARGS, "The instruction sets of this processor: numbers by name."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,15 +1,16 @@
-/* Products and the logistic mixture for one instruction set, which avx2.h or avx512.h has defined: NAME(x), TARGET; VEC, a
- * vector of WIDTH int32, and the arithmetic on it; COLS_MAX, vectors a lane whose sums of ROWS lanes fit the registers;
- * TABLES vectors that NAME(tables) fills for NAME(gate), which makes WIDTH gates of twice as many int16.
+/* Products and the logistic mixture for one instruction set, for which avx2.h or avx512.h defines: NAME(x), TARGET; VEC, a
+ * vector of WIDTH int32, and arithmetic on it; COLS_MAX, the vectors per lane for which the sums of ROWS lanes fit in
+ * registers; TABLES, the vectors that NAME(tables) fills for NAME(gate), which computes WIDTH gates from 2 * WIDTH int16.
  */
 
-/* value * 2^-shift, halves to even, clamped; shifts of 1 and more. */
+/* value * 2^-shift, rounded half to even, clamped; shift >= 1. */
 TARGET static inline VEC NAME(requantise)(VEC value, VEC shift, VEC low, VEC high) {
     const VEC one = BROADCAST(1), odd = AND(SRA(value, shift), one), half = SUB(SLL(one, SUB(shift, one)), one);
     return MIN(MAX(SRA(ADD(ADD(value, half), odd), shift), low), high);
 }
 
-/* Sums of ROWS lanes from `offset` on, in COLS vectors a lane, finished but for the gate. `out` begins at the first lane.
+/* Sums of ROWS lanes from output `offset` on, in COLS vectors per lane, finished except for the gate. `out` is that of the
+ * first lane.
  */
 #define TILE(COLS)                                                                                                         \
     TARGET static void NAME(tile_##COLS)(const product_t *p, const int16_t *const *x, const int32_t *start,                \
@@ -56,7 +57,7 @@ TILE(4)
 #endif
 #undef TILE
 
-/* ROWS neighbouring lanes. */
+/* All outputs of ROWS adjacent lanes. */
 TARGET static void NAME(lanes)(const product_t *p, const int16_t *const *x, const int32_t *start, void *out,
                                int64_t out_lane, const int16_t *stream) {
     const int64_t vectors = (p->outs + WIDTH - 1) / WIDTH;
@@ -74,8 +75,7 @@ TARGET static void NAME(lanes)(const product_t *p, const int16_t *const *x, cons
     }
 }
 
-/* tanh(a) * sigmoid(2b) of `count` pairs of int16, added to the stream if there is one; count is a multiple of 2 * WIDTH.
- */
+/* tanh(a) * sigmoid(2b) of `count` pairs of int16, plus `stream` unless NULL; count is a multiple of 2 * WIDTH. */
 TARGET static void NAME(gates)(const int16_t *in, int64_t count, int16_t *out, const int16_t *stream, const int16_t *tanh) {
     const VEC shift = BROADCAST(GATE_SHIFT);
     VEC tables[TABLES];
@@ -114,7 +114,7 @@ TARGET static void NAME(product)(const product_t *p, const where_t *at) {
     }
 }
 
-/* Frequencies of a digit under a mixture of logistics: differences of its cumulative sums at the digits' edges. */
+/* Frequencies of a digit under a mixture of logistics: differences of its CDF at the digits' edges. */
 TARGET static void NAME(logistics)(const head_t *h, const where_t *at) {
     const int64_t components = h->components, high = at->high < h->lanes ? at->high : h->lanes;
     for (int64_t column = at->first; column < at->last; column++)
@@ -128,7 +128,7 @@ TARGET static void NAME(logistics)(const head_t *h, const where_t *at) {
             for (int64_t m = 0; m < components; m++) {
                 const int32_t weight = h->exp[largest - logits[m]];
                 const int32_t steepness = h->steepness[clamp(spreads[m], SPREAD_MIN, SPREAD_MAX) - SPREAD_MIN];
-                /* A value begins half a level below it. */
+                /* The bin of a value starts half a level below it. */
                 const int32_t edge = (from << TONE_BITS) - (1 << (TONE_BITS - 1)) - means[m];
                 int32_t x[BASE + 1];
                 for (int e = 0; e <= BASE; e++) {

@@ -1,10 +1,10 @@
-/* What is done for each value and takes no product, as nets/planes.py and coding/frequencies.py define it. */
+/* Operations per value, without products, as defined by nets/planes.py and coding/frequencies.py. */
 
 #include <math.h>
 
 #include "operations.h"
 
-/* The median edge detector's prediction and, of more than one centre, the neighbours: of all colours of the pixels. */
+/* The median edge detector's prediction and, with more than one centre, the neighbours: all colours of the pixels. */
 static void predict(const pixels_t *p, const where_t *at) {
     const int64_t count = at->high * p->colours;
     for (int64_t column = at->first; column < at->last; column++) {
@@ -28,7 +28,7 @@ static void predict(const pixels_t *p, const where_t *at) {
     }
 }
 
-/* Planes that tell `known` colours of the pixels, and before them, if asked for, that the pixels are inside. */
+/* Planes of the `known` colours of the pixels, after a plane that marks them as inside the image if `inside` is set. */
 static void tell(const pixels_t *p, const where_t *at) {
     const int64_t known = p->known;
     for (int64_t column = at->first; column < at->last; column++)
@@ -49,8 +49,8 @@ static void tell(const pixels_t *p, const where_t *at) {
         }
 }
 
-/* Planes of pixels of one value: inside, the value and, of more than two levels, whether it is the darkest or the
- * brightest. */
+/* Planes of pixels of one value: inside, the value and, with more than two levels, whether it is the darkest or brightest.
+ */
 static void grey(const pixels_t *p, const where_t *at) {
     for (int64_t column = at->first; column < at->last; column++)
         for (int64_t lane = 0; lane < at->high; lane++) {
@@ -65,7 +65,7 @@ static void grey(const pixels_t *p, const where_t *at) {
         }
 }
 
-/* The logistics' means, from differences to their centres to what they are. */
+/* Add the centres to the logistics' means, which are predicted relative to them. */
 static void around(const head_t *h, const where_t *at) {
     for (int64_t column = at->first; column < at->last; column++)
         for (int64_t lane = 0; lane < at->high; lane++) {
@@ -112,7 +112,7 @@ static void largest(const largest_t *p, const where_t *at) {
     }
 }
 
-/* What coding/theory.py says that the values cost, by its formulas in doubles; no frequency takes part. */
+/* Theoretical cost of the values by the formulas of coding/theory.py, in doubles, without the integer frequencies. */
 
 static void softmax_bits(const head_t *h, const where_t *at) {
     const int64_t high = at->high < h->lanes ? at->high : h->lanes;
