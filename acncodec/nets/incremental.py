@@ -152,7 +152,7 @@ class _BlockRows:
         self.partial = latent_map.new_zeros(width, lanes, h.weight.shape[1])
 
     def clear(self) -> None:
-        """Zero the rows above the image. Of `input` only the margin is read before it is written, and it stays zero."""
+        """Zero the rows, as above the image. Of `input` only the margin is read before it is written, and it stays zero."""
         self.rows.zero_()
 
     def row_step(self, v: Tensor | None, z: Tensor) -> Tensor:
