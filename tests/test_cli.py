@@ -87,7 +87,9 @@ def test_compress_reports_what_info_does(source: Path, options: list[str], tmp_p
     target = tmp_path / "a.acn"
     done = good("compress", source, target, "--json", *options)
     size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
-    assert sentence(done) == f"acncodec: 13 files of {size:,} bytes -> {target.stat().st_size:,} bytes in '{target}'"
+    told, names = done.err.splitlines()
+    assert told == f"acncodec: 13 files of {size:,} bytes -> {target.stat().st_size:,} bytes in '{target}'"
+    assert names.startswith("acncodec: names and their order are kept; --names folders about ")
     assert json.loads(done.out) == json.loads(good("info", "--json", target, *options).out)
     assert good("compress", source, target, "-f", *options).out == good("info", target, *options).out
 

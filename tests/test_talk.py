@@ -195,8 +195,8 @@ def test_what_names_take_is_told(digits: Path, tmp_path: Path) -> None:
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
-    assert "did you mean 'compress'?" in acncodec("comprss", "a", "b").err
-    assert "see 'acncodec --help'" in acncodec("xyz").err
+    assert "Did you mean 'compress'?" in acncodec("comprss", "a", "b").err
+    assert "See 'acncodec --help'." in acncodec("xyz").err
     assert acncodec("xyz").code == 2
 
 
