@@ -6,7 +6,6 @@ Compresses, restores and checks 100 of the sample's digits under each setting, a
 are cores do nothing but compute, one round after another. Writes busy.json and busy.md to benchmarks/results/.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import click
 import numpy as np
 
 from acncodec import bundled
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 IMAGES = 100
@@ -108,9 +107,7 @@ def main(rounds: int, output: Path) -> None:
     result = {"provenance": provenance(), "rounds": rounds, "seconds": found}
     page = markdown(result)
     click.echo(page)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "busy.json").write_text(json.dumps(result, indent=1) + "\n")
-    (output / "busy.md").write_text(page)
+    write_result(output / "busy", result, page)
 
 
 if __name__ == "__main__":

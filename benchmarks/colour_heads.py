@@ -8,7 +8,6 @@ exact code lengths of held-out training images, and the time that a pixel's freq
 folder that ACNCODEC_DATA names. Writes colour_heads.json and .md to benchmarks/results/.
 """
 
-import json
 import math
 import time
 from pathlib import Path
@@ -33,7 +32,7 @@ from acncodec.training.evaluation import held_out_nats
 from acncodec.training.pictures import KINDS
 from acncodec.training.trainer import Budget, Report, Trainer
 from benchmarks.directory_sets import cifar10
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 LANES = 64  # of the timed frequencies
@@ -139,8 +138,7 @@ def main(minutes: float) -> None:
     images = list(cifar10("train")[0])
     rows = {kind: measure(kind, images, minutes) for kind in TITLES}
     result = {"minutes": minutes, "images": split(images).count, "rows": rows, "provenance": provenance()}
-    (RESULTS / "colour_heads.json").write_text(json.dumps(result, indent=1) + "\n")
-    (RESULTS / "colour_heads.md").write_text(markdown(result))
+    write_result(RESULTS / "colour_heads", result, markdown(result))
     click.echo(markdown(result))
 
 

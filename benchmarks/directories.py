@@ -26,7 +26,7 @@ from acncodec.codec.progress import unwatched
 from benchmarks.commands import acncodec
 from benchmarks.compare import content, differences, paths
 from benchmarks.directory_sets import SETS, make
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 ROWS = {"named": "keep", "folders": "folders", "set": "drop"}  # of the table: --names
@@ -171,8 +171,7 @@ def main(sets: tuple[str, ...], limit: int | None, only_classical: bool, output:
         known = json.loads(path.read_text()) if path.exists() else {}
         known[name] = measure(name, limit, only_classical, known.get(name))
         results = {each: known[each] for each in SETS if each in known}
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        (output / "directories.md").write_text(markdown(results))
+        write_result(path, results, markdown(results))
     click.echo((output / "directories.md").read_text())
 
 

@@ -36,12 +36,11 @@ from acncodec.archive.classes import Class
 from acncodec.archive.container import FEATURE_MODELS, FEATURE_PARTS, write_container
 from acncodec.codec import reader
 from acncodec.codec.block import Order
-from acncodec.codec.parts import Parts
 from acncodec.codec.progress import Advance
 from acncodec.errors import AcnError
 from acncodec.nets.model import Model
-from benchmarks.fuzz_cases import Material, make_material, mutate
-from benchmarks.provenance import provenance
+from benchmarks.fuzz_cases import Material, make_material, mutate, read_all
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 WORKERS = 2
@@ -81,28 +80,6 @@ class Watch:
                 return pictures
             self._done[key] = pictures
         return self._done[key]
-
-
-def read_all(
-    path: Path, models: list[Path], tolerant: bool, names: Iterable[bytes] = ()
-) -> tuple[dict[bytes, bytes], list[bytes]]:
-    """All files that an archive gives, and its empty directories; where it is `tolerant` those that can be had.
-
-    `names` are looked up first, as `extract` does it.
-    """
-    lost: Callable[..., None] | None = (lambda entry, error: None) if tolerant else None
-    files: dict[bytes, bytes] = {}
-    empty: list[bytes] = []
-    with Parts(path, models, tolerant=tolerant) as opened:
-        for name in names:
-            opened.where(name)
-        for number in range(len(opened)):
-            if not tolerant:
-                opened.check(number)
-            with opened.open(number) as archive:
-                files |= {name: b"".join(pieces) for name, pieces in archive.files(archive.entries, lost=lost)}
-                empty += archive.directory.empty
-    return files, empty
 
 
 class LateError(BaseException):
@@ -314,8 +291,7 @@ def main(cases: int, seed: int, first: int, output: Path) -> None:
     result = {"provenance": run_by, "seed": seed, "first": first, **asdict(summary), "outcomes": summary.outcomes}
     page = markdown(result)
     click.echo(page)
-    (output / "fuzz.json").write_text(json.dumps(result, indent=1) + "\n")
-    (output / "fuzz.md").write_text(page)
+    write_result(output / "fuzz", result, page)
     partial.unlink(missing_ok=True)
     if result["failures"]:
         raise click.exceptions.Exit(1)

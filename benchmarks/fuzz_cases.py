@@ -1,5 +1,6 @@
 """Cases for benchmarks/fuzz.py: small archives of tiny pictures under tiny models, and ways to change them."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -165,14 +166,30 @@ def read_material(path: Path, models: list[Path]) -> Material:
     with path.open("rb") as file:
         container = read_container(file)
         sections = [(tag, container.read(i)) for i, tag in enumerate(container.tags)]
+    files, empty = read_all(path, models, tolerant=False)
+    return Material(sections, files, empty, named=sections[0][0] == "MANI")
+
+
+def read_all(
+    path: Path, models: list[Path], tolerant: bool, names: Iterable[bytes] = ()
+) -> tuple[dict[bytes, bytes], list[bytes]]:
+    """All files that an archive gives, and its empty directories; where it is `tolerant` those that can be had.
+
+    `names` are looked up first, as `extract` does it.
+    """
+    lost: Callable[..., None] | None = (lambda entry, error: None) if tolerant else None
     files: dict[bytes, bytes] = {}
     empty: list[bytes] = []
-    with Parts(path, models) as opened:
+    with Parts(path, models, tolerant=tolerant) as opened:
+        for name in names:
+            opened.where(name)
         for number in range(len(opened)):
+            if not tolerant:
+                opened.check(number)
             with opened.open(number) as archive:
-                files |= {name: b"".join(pieces) for name, pieces in archive.files(archive.entries)}
+                files |= {name: b"".join(pieces) for name, pieces in archive.files(archive.entries, lost=lost)}
                 empty += archive.directory.empty
-    return Material(sections, files, empty, named=sections[0][0] == "MANI")
+    return files, empty
 
 
 def _part(path: Path, models: list[Path]) -> Part:

@@ -8,7 +8,6 @@ scikit-learn's two sample photographs, stacked, for sides from 16 to 512. The pl
 planner.md. Writes growth.json, .md and .png to benchmarks/results/.
 """
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ from sklearn.datasets import load_sample_images
 
 from benchmarks.commands import acncodec
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 COUNTS = (100, 300, 1000, 3000, 10_000, 30_000, 60_000)
@@ -134,8 +133,7 @@ def main(most: int) -> None:
             sides[str(side)] = measure(root, CROPS, CROPS * side * side * 3)
             click.echo(f"side {side}: {sides[str(side)]}", err=True)
     results = {"provenance": provenance(), "counts": counts, "sides": sides}
-    (RESULTS / "growth.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "growth.md").write_text(markdown(results))
+    write_result(RESULTS / "growth", results, markdown(results))
     plot(results, RESULTS / "growth.png")
     click.echo(markdown(results))
 

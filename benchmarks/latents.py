@@ -8,7 +8,6 @@ know (ACN, section 4.2). Needs `mnist/` and `cifar10/` in the folder that ACNCOD
 to benchmarks/results/.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from acncodec.analysis.costs import costs
 from acncodec.coding.protocol import encode
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, mnist_labels
 from benchmarks.directory_sets import cifar10
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = ("mnist-1bit", "mnist-8bit", "photo-rgb")
@@ -79,8 +78,7 @@ def main(images: int | None) -> None:
     """Measure all models."""
     results = {"provenance": provenance(), "models": {name: measure(name, images) for name in MODELS}}
     if not images:
-        (RESULTS / "latents.json").write_text(json.dumps(results, indent=1) + "\n")
-        (RESULTS / "latents.md").write_text(markdown(results))
+        write_result(RESULTS / "latents", results, markdown(results))
     click.echo(markdown(results))
 
 

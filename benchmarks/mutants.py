@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -213,8 +213,7 @@ def main(each: int, seed: int, only: tuple[str, ...]) -> None:
         (tree / "acncodec" / "cli").symlink_to("../cli")
         for module in only or modules:
             rows[module] = survivors(module, each, seed, tree)
-            path.write_text(json.dumps(rows, indent=1) + "\n")
-            path.with_suffix(".md").write_text(markdown(rows))
+            write_result(path, rows, markdown(rows))
 
 
 if __name__ == "__main__":

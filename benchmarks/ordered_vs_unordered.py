@@ -8,7 +8,6 @@ unconditional prior, images in their given order). Every file is decoded and com
 .json to benchmarks/results/.
 """
 
-import json
 import os
 import tempfile
 import time
@@ -35,7 +34,7 @@ from acncodec.planning.tour import DEFAULT_EFFORT
 from benchmarks.data import BINARISE_SEEDS, DATA_VARIABLE, binarise, mnist, mnist_labels, write_pngs
 from benchmarks.directory_sets import cifar10
 from benchmarks.floor import matmul_rate, operations
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = {"mnist-1bit": "mnist-1bit", "mnist-8bit": "mnist-8bit", "cifar10": "photo-rgb"}
@@ -248,9 +247,7 @@ def main(images: int, data: str | None, skip_classical: bool, output: Path) -> N
         results["sets"][title] = run_set(pixels, labels, bundled.find(MODELS[title]), skip_classical)
     page = markdown(results)
     click.echo(page)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "ordered_vs_unordered.json").write_text(json.dumps(results, indent=1) + "\n")
-    (output / "ordered_vs_unordered.md").write_text(page)
+    write_result(output / "ordered_vs_unordered", results, page)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from acncodec.analysis.classical import Result
 from benchmarks.data import mnist_labels, write_pngs
 from benchmarks.directories import ROWS, inventory, modelled, opened
 from benchmarks.directory_sets import OMNIGLOT, make, spread
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 from benchmarks.sets import images_of
 
 RESULTS = Path(__file__).parent / "results"
@@ -280,8 +280,7 @@ def main(sets: tuple[str, ...], limit: int, output: Path) -> None:
         about = {**provenance(), "libraries": versions(), "threads": threads}
         known[name] = {"limit": limit, **found, "missing": classical.missing(), "provenance": about}
         results = {each: known[each] for each in SETS if each in known}
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        (output / "peers.md").write_text(markdown(results))
+        write_result(path, results, markdown(results))
         plot(results, output / "peers.png")
     click.echo((output / "peers.md").read_text())
 

@@ -6,7 +6,6 @@ Each photograph is an archive of its own, restored and compared. Needs `photos/`
 Writes photographs.json and .md to benchmarks/results/.
 """
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from PIL import Image
 from acncodec import bundled
 from benchmarks.commands import acncodec
 from benchmarks.directory_sets import data_folder
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 HELD_BACK = "dragonfly", "life", "raindrops", "sunset"  # photographs that no training may use
@@ -79,9 +78,7 @@ def main(names: tuple[str, ...], output: Path) -> None:
     result = {"provenance": provenance(), "photographs": found}
     page = markdown(result)
     click.echo(page)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "photographs.json").write_text(json.dumps(result, indent=1) + "\n")
-    (output / "photographs.md").write_text(page)
+    write_result(output / "photographs", result, page)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from acncodec.planning.neighbours import nearest
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import plan_tour, tour_cost
 from benchmarks.data import BINARISE_SEEDS, Split, binarise, mnist
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 MODEL = "mnist-1bit"
@@ -230,8 +230,7 @@ def main(data: str | None, largest: int, threads: int, case: tuple[str, int, int
                     results["lanes"].append(run(name, codes, lanes, effort, Path(folder), threads))
         results["proxy"] = follows(make_codes("mnist-10000", data))
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "planner.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "planner.md").write_text(markdown(results))
+    write_result(RESULTS / "planner", results, markdown(results))
     draw(results["tours"], RESULTS / "planner.png")
 
 

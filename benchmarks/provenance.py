@@ -1,11 +1,13 @@
-"""Where a result comes from: command, date, commit, machine."""
+"""What every result has: where it comes from (command, date, commit, machine), and two files."""
 
 import datetime
+import json
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +26,13 @@ def provenance() -> dict[str, str]:
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}{_gpu()}",
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
     }
+
+
+def write_result(path: Path, result: Any, page: str) -> None:
+    """Write a result as `path`.json and, for people, as `path`.md, in a folder that is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    path.with_suffix(".md").write_text(page)
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:

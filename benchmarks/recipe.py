@@ -28,7 +28,7 @@ from benchmarks.data import BINARISE_SEEDS, binarise, mnist
 from benchmarks.directory_sets import cifar10
 from benchmarks.floor import operations_by_part
 from benchmarks.patches import replaced
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 from benchmarks.recipe_experiments import BASE, Experiment, experiments
 
 RESULTS = Path(__file__).parent / "results"
@@ -145,8 +145,7 @@ def main(name: str, teraflop: float, only: tuple[str, ...], device: str, show: b
         click.echo(f"{name} {key}: {found[key].title}", err=True)
         rows[key] = run(found[key], base, images, teraflop, torch.device(device))
         click.echo(f"  {rows[key]['bits_a_value']:.4f} bits a value", err=True)
-        path.write_text(json.dumps(rows, indent=1) + "\n")
-        path.with_suffix(".md").write_text(markdown(name, rows))
+        write_result(path, rows, markdown(name, rows))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from acncodec.scale.work import FOLDER
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs
 from benchmarks.directory_sets import cifar10
 from benchmarks.patches import replaced
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = (1, 4, 16, 64)
@@ -304,8 +304,7 @@ def main(steps: tuple[str, ...], most: int) -> None:
             found = known[step](folder)
         results = json.loads(path.read_text()) if path.exists() else {}
         results[step] = {"found": found, "provenance": provenance()}
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        (RESULTS / "scale.md").write_text(markdown(results))
+        write_result(path, results, markdown(results))
     click.echo((RESULTS / "scale.md").read_text())
 
 

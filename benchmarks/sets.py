@@ -23,7 +23,7 @@ from acncodec.analysis.classical import jpeg_xl_mosaic
 from benchmarks.commands import acncodec
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs
 from benchmarks.directory_sets import cifar10, sheets
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
 TARGETS = {
@@ -119,8 +119,7 @@ def main(sets: tuple[str, ...], images: int | None) -> None:
         click.echo(f"{name}: {found[name]}", err=True)
     results = {"sets": {name: found[name] for name in TARGETS if name in found}}
     if not images:
-        (RESULTS / "sets.json").write_text(json.dumps(results, indent=1) + "\n")
-        (RESULTS / "sets.md").write_text(markdown(results))
+        write_result(RESULTS / "sets", results, markdown(results))
     click.echo(markdown(results))
 
 

@@ -48,7 +48,7 @@ from acncodec.training.trainer import Budget, Trainer
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs
 from benchmarks.directory_sets import cifar10
 from benchmarks.floor import copy_rate, matmul_rate, operations, operations_by_part, symbol_rates
-from benchmarks.provenance import provenance
+from benchmarks.provenance import provenance, write_result
 from benchmarks.stages import DECODING, ENCODING, REST, watched
 
 RESULTS = Path(__file__).parent / "results"
@@ -296,8 +296,7 @@ def main(quick: bool, as_json: bool, device: str) -> None:
     results = {"provenance": provenance(), "device": str(on), "threads": torch.get_num_threads(), "models": found}
     if not quick:
         path = RESULTS / ("speed-cuda" if cuda else "speed")
-        path.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
-        path.with_suffix(".md").write_text(markdown(results))
+        write_result(path, results, markdown(results))
         plot(results, path.with_suffix(".png"))
     if as_json:
         click.echo(json.dumps({**found[QUICK], **results} if quick else results))

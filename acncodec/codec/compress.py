@@ -131,13 +131,15 @@ def compress(
         packed = {model.sha256: pack_model(model.plain) for model in archive.models}
     carried = [("MODL", packed[model.sha256]) for model in archive.models if model.sha256 in packed]
     sections += carried
-    sections += pack_directory(directory)
+    names = pack_directory(directory)
+    sections += names
     sections += [("BLCK", data) for data in archive.blocks] + [("FILE", data) for data in archive.stores]
     features = FEATURE_MODELS if carried else 0
     chunks = write_container([s for s in sections if s[1]], features)
     size = write_atomically(target, chunks, options.overwrite, inspect)
     stored = sum(choice.kind.method != METHOD_CODED for choice in archive.choices)
-    return Compressed(found, stored, size, {mode: size - saved for mode, saved in archive.saved_by_names().items()})
+    saved = archive.saved_by_names(_size(names))
+    return Compressed(found, stored, size, {mode: size - each for mode, each in saved.items()})
 
 
 class _Archive:
@@ -149,8 +151,7 @@ class _Archive:
         self.choices, self.models = _number_models(choices, models)
         self.classes, self.sequence = _classes(self.choices)
         self.form = forms.encode(self.classes) if self.classes else b""
-        named = options.names == head.NAMES_FOLDERS
-        self.folders = sorted({folder_of(name) for name in found.names}) if named else []
+        self.folders = _folders(found.names) if options.names == head.NAMES_FOLDERS else []
         self.blocks: list[bytes] = []
         self.block_sizes: list[int] = []
         self.stores: list[bytes] = []
@@ -235,24 +236,30 @@ class _Archive:
         stored = [index[self._folder(i)] for i in self.stored_pictures] if folders else []
         return Directory(*lists, stored, folders, self.found.empty if mode != head.NAMES_DROP else [])
 
-    def saved_by_names(self) -> dict[int, int]:
+    def saved_by_names(self, packed: int) -> dict[int, int]:
         """Where names are kept: by about how many bytes the archive would be smaller under each other head.NAMES_*.
 
-        The order of images is what most of it goes into; without it another tour might save some more.
+        `packed` is the size of its directory's sections in bytes. The order of images is what most of it goes into; without
+        it another tour might save some more.
         """
         if self.options.names != head.NAMES_KEEP or all(each.kind.method == METHOD_FILE for each in self.choices):
             return {}
-        folders = sorted({folder_of(name) for name in self.found.names})
-        kept = _packed_size(self._directory(head.NAMES_KEEP, [])) + self._order_bytes
+        folders = _folders(self.found.names)
+        kept = packed + self._order_bytes
         counts = [list(Counter(map(self._folder, members)).values()) for members in self._members]
-        in_folders = _packed_size(self._directory(head.NAMES_FOLDERS, folders)) + int(order_bits(counts, []) / 8)
-        dropped = _packed_size(self._directory(head.NAMES_DROP, []))
+        in_folders = _size(pack_directory(self._directory(head.NAMES_FOLDERS, folders))) + int(order_bits(counts, []) / 8)
+        dropped = _size(pack_directory(self._directory(head.NAMES_DROP, [])))
         return {head.NAMES_FOLDERS: kept - in_folders, head.NAMES_DROP: kept - dropped}
 
 
-def _packed_size(directory: Directory) -> int:
+def _folders(names: list[bytes]) -> list[bytes]:
+    """All that hold a file, sorted."""
+    return sorted({folder_of(name) for name in names})
+
+
+def _size(sections: list[tuple[str, bytes]]) -> int:
     """In bytes."""
-    return sum(len(data) for _, data in pack_directory(directory))
+    return sum(len(data) for _, data in sections)
 
 
 def _runs(sizes: dict[int, int], most: int, limit: int) -> Iterator[list[int]]:
