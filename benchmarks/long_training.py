@@ -78,7 +78,7 @@ def crops(seed: int = 0) -> list[np.ndarray]:
 
 
 def integers_of(nets: Networks) -> dict[str, list[float]]:
-    """Of each of the decoder's maps: share of zero weights, root mean square of its integers, least and largest log2 of scales."""
+    """Of each decoder map: share of zero weights, root mean square of its integers, least and largest log2 of scales."""
     found = {}
     for name, product in nets.products():
         if name.startswith("decoder."):
