@@ -125,7 +125,7 @@ def _check_address_space() -> None:
     if limit != RLIM_INFINITY and limit < ADDRESS_SPACE:
         raise InputError(
             f"the shell's limit of {limit / 1e9:.2f} GB of address space (ulimit -v) is too low: "
-            f"PyTorch's libraries alone take {ADDRESS_SPACE / 1e9:.2f}"
+            f"PyTorch's libraries alone take {ADDRESS_SPACE / 1e9:.1f} GB"
         )
 
 
