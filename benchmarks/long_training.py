@@ -16,9 +16,7 @@ from typing import Any
 
 import click
 import numpy as np
-import torch
 
-from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.nets.product import Product
@@ -27,7 +25,7 @@ from acncodec.training.evaluation import held_out_nats
 from acncodec.training.trainer import Budget, Trainer
 from benchmarks.directory_sets import cifar10
 from benchmarks.patches import Patches, replaced
-from benchmarks.provenance import provenance, write_result
+from benchmarks.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
 LOOK = 1000  # steps between looks at held-out crops
@@ -49,13 +47,13 @@ ARCHITECTURE = Architecture(
 )
 
 
-@torch.no_grad()
+_choose_scale = Product.choose_scale  # replaced while the coarse grid trains
+
+
 def choose_coarse_scale(product: Product) -> None:
-    """Model format 1: one scale for all outputs, the finest at which 8-bit weights fit and sums stay exact."""
-    largest = product.weight.abs().amax().double().clamp(min=2.0**-12)
-    spread = worst_sums(product.weight, product.bias * 2.0**product.in_bits, product.row_bounds).amax().clamp(min=2.0**-12)
-    finest = torch.minimum(COARSE_MAX / largest, 0.98 * EXACT_LIMIT / spread)
-    product.scale.fill_(2.0 ** float(torch.floor(torch.log2(finest))))
+    """Model format 1: one scale for all outputs, the finest at which all their weights fit and sums stay exact."""
+    _choose_scale(product)
+    product.scale.fill_(product.scale.min())
 
 
 COARSE: Patches = {
@@ -95,7 +93,7 @@ def main(grid: str, steps: int) -> None:
     """Train on one grid, or write the page of both."""
     if grid == "page":
         results = {name: json.loads((RESULTS / f"long_training_{name}.json").read_text()) for name in GRIDS}
-        write_result(RESULTS / "long_training", results, page(results))
+        (RESULTS / "long_training.md").write_text(page(results))
         return
     with replaced(GRIDS[grid]):
         data = split(crops())
