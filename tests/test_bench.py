@@ -53,6 +53,7 @@ def test_duplicates_count_with_their_own_bytes(tmp_path: Path) -> None:
     assert found["image_bytes_found"] == found["source_bytes"] == sum(p.stat().st_size for p in tmp_path.glob("*.png"))
 
 
+@pytest.mark.slow
 def test_a_codec_that_cannot_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.new("L", (20000, 4), 7).save(tmp_path / "in" / "wide.png")

@@ -102,7 +102,7 @@ def read_sections(path: Path) -> None:
             opened.container.read(index)
 
 
-@pytest.mark.parametrize("name", ["greys", "colours", "carried"])
+@pytest.mark.parametrize("name", ["greys", "colours", pytest.param("carried", marks=pytest.mark.slow)])
 def test_every_wrong_byte_is_told(name: str, tmp_path: Path) -> None:
     data, path = golden(name).read_bytes(), tmp_path / "bad.acn"
     for position in range(len(data)):

@@ -200,7 +200,7 @@ def test_killed_at_any_call(tmp_path: Path, name: str) -> None:
     assert any(len(found) > len(seen) for (_, found), seen in zip(results, visible, strict=True))
 
 
-@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("lasting", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
 def test_out_of_space_at_any_call(tmp_path: Path, name: str, lasting: bool) -> None:
     case = CASES[name]

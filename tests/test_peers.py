@@ -13,6 +13,7 @@ from acncodec import bundled
 from acncodec.analysis import classical
 from benchmarks import peers
 
+pytestmark = pytest.mark.slow  # every peer codes
 SAMPLE = Path(bundled.__file__).parent / "sample"
 IMAGES = 12
 

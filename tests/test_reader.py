@@ -157,7 +157,10 @@ def seen(archive: reader.Archive) -> set[tuple[int, int, bool]]:
 
 
 @pytest.mark.usefixtures("coded")
-@pytest.mark.parametrize("names", [head.NAMES_KEEP, head.NAMES_FOLDERS, head.NAMES_DROP])
+@pytest.mark.parametrize(
+    "names",
+    [head.NAMES_KEEP, *(pytest.param(names, marks=pytest.mark.slow) for names in (head.NAMES_FOLDERS, head.NAMES_DROP))],
+)
 @pytest.mark.parametrize("way", [Way.TOUR, Way.UNORDERED])
 def test_coded_pictures(names: int, way: Way, root: Path, tmp_path: Path) -> None:
     found = read_twice(root, tmp_path, [BITS, GREYS, COLOURS], Options(names=names, way=way, block=30))

@@ -303,7 +303,7 @@ def test_work_that_was_cut_short_goes_on(
     assert len(again) + len(calls) == total
 
 
-@pytest.mark.parametrize("moved", range(PARTS + 1))
+@pytest.mark.parametrize("moved", [0, *(pytest.param(moved, marks=pytest.mark.slow) for moved in range(1, PARTS + 1))])
 def test_an_end_that_was_cut_short_goes_on(
     mixed_source: Path, make_parts: Make, moved: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

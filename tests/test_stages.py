@@ -55,6 +55,7 @@ def test_a_command_is_timed_whole(tmp_path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "timed" not in repr(resolve_name("acncodec.coding.stack.Stack.push"))  # all is as it was
 
 
+@pytest.mark.slow
 def test_a_commands_memory_is_its_own() -> None:
     weight = bytearray(1 << 28)
     version, seconds, mebibytes = acncodec("--version")

@@ -42,6 +42,7 @@ def piped(*arguments: object, data: bytes = b"") -> subprocess.CompletedProcess[
     return subprocess.run([*PROGRAM, *map(str, arguments)], input=data, capture_output=True, check=False)
 
 
+@pytest.mark.slow
 def test_an_archive_goes_through_pipes(digits: Path, archive: Path, tmp_path: Path) -> None:
     made = piped("compress", digits, "-", "--model", "mnist-1bit")
     assert made.returncode == 0, made.stderr
@@ -53,6 +54,7 @@ def test_an_archive_goes_through_pipes(digits: Path, archive: Path, tmp_path: Pa
     assert snapshot(tmp_path / "out") == snapshot(digits)
 
 
+@pytest.mark.slow
 def test_a_file_may_be_called_as_the_stream_is(digits: Path, archive: Path, tmp_path: Path) -> None:
     command = [*PROGRAM, "compress", "-q", str(digits), "./-", "--model", "mnist-1bit"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
@@ -85,6 +87,7 @@ def test_archives_are_kept_from_terminals(digits: Path) -> None:
     assert b"terminal" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error_to_show(archive: Path) -> None:
     command = subprocess.Popen([*PROGRAM, "list", "-l", str(archive)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert command.stdout is not None
@@ -182,6 +185,7 @@ def test_a_model_without_a_card_says_what_its_file_says(tmp_path: Path) -> None:
     assert str(path) in good("models", path).out
 
 
+@pytest.mark.slow
 def test_what_names_take_is_told(digits: Path, tmp_path: Path) -> None:
     """About: without names another order of the images may be smaller still."""
     told = good("compress", digits, tmp_path / "keep.acn").err

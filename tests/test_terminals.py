@@ -44,6 +44,7 @@ def shell(words: str, *arguments: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, capture_output=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["2>&-", "2>/dev/full", "<&- 2>&-"])
 def test_words_that_nobody_can_take_are_dropped(words: str, source: Path, archive: Path, tmp_path: Path) -> None:
     assert shell(words, "test", archive).returncode == 0
@@ -145,7 +146,7 @@ def slow(source: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_signals_that_end_programs_leave_nothing(slow: subprocess.Popen[bytes], tmp_path: Path, number: int) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".partial"]
     slow.send_signal(number)

@@ -66,7 +66,8 @@ def run(t: Trainer) -> list[float]:
     return losses
 
 
-STOPS = [(1, 2, 1), (4, 2, 1), (7, 2, 1), (4, 256, 1), (1, 256, 3), (6, 256, 3)]
+SLOW_STOPS = [(1, 2, 1), (7, 2, 1), (4, 256, 1), (6, 256, 3)]
+STOPS = [(4, 2, 1), (1, 256, 3), *(pytest.param(*stop, marks=pytest.mark.slow) for stop in SLOW_STOPS)]
 
 
 @pytest.mark.parametrize(("stop", "levels", "colours"), STOPS)
@@ -430,6 +431,7 @@ def test_a_compiler_that_loses_gradients_is_not_used(monkeypatch: pytest.MonkeyP
     assert not worth_compiling(split(stripes(200)), 30, CPU)
 
 
+@pytest.mark.slow
 def test_a_training_leaves_the_program_around_it_alone(tmp_path: Path) -> None:
     """Generators, warnings and loggers belong to whoever calls."""
     data = TrainingSet([torch.zeros(8, 6, 6, 1, dtype=torch.uint8)], [])
