@@ -3,18 +3,42 @@
     python -m benchmarks.photo_set DIRECTORY [--cifar 15000]
     acncodec train DIRECTORY -o runs/photo-rgb.safetensors --from photo-rgb --minutes 240
 
-Training images of CIFAR-10 and of the stand-in for ImageNet 32x32, the latter mirrored too, since they are fewer; nothing
-of a test split. The last phase of training takes fewer of CIFAR-10's, which are learnt sooner. Needs `cifar10/` and
-`imagenet32/` in the folder that ACNCODEC_DATA names.
+Training images of CIFAR-10, every second one mirrored; of the stand-in for ImageNet 32x32, as they are and mirrored; pieces
+of photographs, 32x32, whole at two offsets, reduced twofold by a box filter and threefold by Lanczos, as they are and
+mirrored. Nothing of a test split, nothing of the photographs that are held back for measuring. Needs `cifar10/`,
+`imagenet32/` and `photos/` in the folder that ACNCODEC_DATA names.
 """
 
 from pathlib import Path
 
 import click
 import numpy as np
+from PIL import Image
 
 from benchmarks.data import write_pngs
 from benchmarks.directory_sets import cifar10, data_folder, sheets
+from benchmarks.photographs import HELD_BACK
+
+SIDE = 32
+
+
+def pieces(photograph: Image.Image) -> np.ndarray:
+    """Pieces uint8 [N, 32, 32, 3] of a photograph at several scales."""
+    width, height = photograph.size
+    views = [
+        photograph,
+        photograph.crop((SIDE // 2, SIDE // 2, width, height)),
+        photograph.resize((width // 2, height // 2), Image.Resampling.BOX),
+        photograph.resize((width // 3, height // 3), Image.Resampling.LANCZOS),
+    ]
+    return np.concatenate([_cut(np.asarray(view)) for view in views])
+
+
+def _cut(view: np.ndarray) -> np.ndarray:
+    """All whole squares of SIDE pixels, without the remainder at the edges."""
+    rows, columns = view.shape[0] // SIDE, view.shape[1] // SIDE
+    grid = view[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE, 3)
+    return grid.swapaxes(1, 2).reshape(-1, SIDE, SIDE, 3)
 
 
 @click.command()
@@ -24,10 +48,18 @@ def main(directory: Path, cifar: int) -> None:
     """Write the images into a directory that does not exist yet."""
     directory.mkdir(parents=True)
     count = int(np.load(data_folder() / "imagenet32" / "train_count.npy"))
-    write_pngs(cifar10("train")[0][:cifar], None, directory / "cifar10", bilevel=False)
+    small = cifar10("train")[0][:cifar].copy()
+    small[1::2] = small[1::2, :, ::-1]
+    write_pngs(small, None, directory / "cifar10", bilevel=False)
     photographs = sheets("imagenet32", "train")[:count]
     write_pngs(photographs, None, directory / "imagenet32", bilevel=False)
     write_pngs(photographs[:, :, ::-1], None, directory / "imagenet32-mirrored", bilevel=False)
+    for path in sorted((data_folder() / "photos").iterdir()):
+        if path.stem not in HELD_BACK:
+            with Image.open(path) as photograph:
+                found = pieces(photograph.convert("RGB"))
+            write_pngs(found, None, directory / "photos" / path.stem, bilevel=False)
+            write_pngs(found[:, :, ::-1], None, directory / "photos-mirrored" / path.stem, bilevel=False)
 
 
 if __name__ == "__main__":
