@@ -204,15 +204,16 @@ class Model:
         start: str | None = AUTO,
         resume: bool = False,
         overwrite: bool = False,
+        binarised: bool = False,
         device: str = AUTO,
         watcher: Watcher | None = None,
     ) -> "Model":
         """Train on images, as `compress` takes them, and write the model file `output`, as `acncodec train` does.
 
-        `start` is a name or a file; 'auto' takes what suits the images best, None random weights. Raises InputError,
-        OutputError, BoundError.
+        `start` is a name or a file; 'auto' takes what suits the images best, None random weights. Grey images may be
+        `binarised` anew in every batch, for a model of 1-bit images. Raises InputError, OutputError, BoundError.
         """
-        wish = wish_for(as_source(images), Path(output), minutes, start, resume, overwrite, device)
+        wish = wish_for(as_source(images), Path(output), minutes, start, resume, overwrite, binarised, device)
         return cls(run_training(wish, watcher or _Silent()).model)
 
     @property
@@ -258,7 +259,14 @@ class Model:
 
 
 def wish_for(
-    source: Source, output: Path, minutes: float, start: str | None, resume: bool, overwrite: bool, device: str
+    source: Source,
+    output: Path,
+    minutes: float,
+    start: str | None,
+    resume: bool,
+    overwrite: bool,
+    binarised: bool,
+    device: str,
 ) -> Wish:
     """What is to be trained. Raises InputError if the file's name is no model's, or `start` is not found."""
     if minutes <= 0:
@@ -273,6 +281,7 @@ def wish_for(
         models=bundled.candidates([], auto=True) if start == AUTO else (),
         resume=resume,
         overwrite=overwrite,
+        binarised=binarised,
         device=device_of(device),
     )
 

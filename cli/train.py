@@ -33,13 +33,26 @@ if TYPE_CHECKING:
     show_default=True,
     help="Start from this model's weights; 'auto' takes those that suit the images best, 'none' random ones.",
 )
+@click.option(
+    "--binarise",
+    is_flag=True,
+    help="Train for 1-bit images on 8-bit grey ones: a pixel is 1 with probability level / 255, drawn anew in every batch.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint beside the output.")
 @force_option
 @device_option
 @json_option
 @work_options
 def command(
-    directory: Path, output: Path, minutes: float, start: str, resume: bool, force: bool, device: str, as_json: bool
+    directory: Path,
+    output: Path,
+    minutes: float,
+    start: str,
+    binarise: bool,
+    resume: bool,
+    force: bool,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Train a model on the images in DIRECTORY, of the kind (1-bit, grey, RGB or RGBA) that most of them have.
 
@@ -55,7 +68,7 @@ def command(
     from acncodec.training.world import World
 
     source, begin = Folder(directory), None if start == "none" else start
-    wish = wish_for(source, output, minutes, begin, resume, force, choose_device(device).type)
+    wish = wish_for(source, output, minutes, begin, resume, force, binarise, choose_device(device).type)
     done = train(wish, _Printer())
     if not World.join(wish.device).leads:
         return

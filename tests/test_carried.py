@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import no_progress, save_image, snapshot, tiny_model, tiny_model_bytes
-from test_training import stripes
+from trainings import stripes
 
 from acncodec.archive.container import FEATURE_MODELS, read_container, write_container
 from acncodec.codec import adapting, pricing

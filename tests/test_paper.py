@@ -13,7 +13,7 @@ from PIL import Image
 
 pytest.importorskip("matplotlib")
 
-from test_training import SMALL_ARCH, run, trainer
+from trainings import SMALL_ARCH, run, trainer
 
 from acncodec import bundled
 from acncodec.training import trainer as training

@@ -1,70 +1,32 @@
 """Training: exact resume, neighbours that are never the item itself, and a model file that codes."""
 
-import logging
-import warnings
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import KINDS, architecture, needs_cuda, save_image, tiny_model
+from conftest import KINDS, architecture, needs_cuda
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trainings import SMALL_ARCH, run, stripes, trainer
 
-from acncodec import bundled
-from acncodec.codec.worth import Worth, worth
 from acncodec.coding.protocol import Task, alice, bob, encode
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import residual_bits
-from acncodec.errors import InputError, OutputError
+from acncodec.errors import InputError
 from acncodec.exact.grids import LOGIT_MAX, SPREAD_MAX, SPREAD_MIN
-from acncodec.images.raster import Layout
-from acncodec.images.source import Folder
 from acncodec.nets.heads import Logistics, Softmax
-from acncodec.nets.model import Model, parse_model
+from acncodec.nets.model import parse_model
 from acncodec.nets.networks import Networks
 from acncodec.planning.schedule import Schedule
 from acncodec.training.best import Best
 from acncodec.training.checkpoint import load_checkpoint, save_checkpoint
-from acncodec.training.data import TrainingSet, split
+from acncodec.training.data import binarise, split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
 from acncodec.training.objective import residual_nats
 from acncodec.training.pictures import elements
-from acncodec.training.session import Wish, train
-from acncodec.training.start import COMPILED_MINUTES, LEAST_BATCH, choose_batch, worth_compiling
-from acncodec.training.trainer import ALONE, BATCH, CPU, NEIGHBOURS, Budget, Report, Trainer, neighbours
-
-SMALL = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
-SMALL_ARCH = {**SMALL, "encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
-
-
-def stripes(count: int, side: int = 8, levels: int = 2, colours: int = 1) -> list[np.ndarray]:
-    """Images [side, side, colours] with something to learn: each has a row or column that is bright, in one colour."""
-    rng = np.random.default_rng(0)
-    images = []
-    for _ in range(count):
-        image = np.zeros((side, side, colours), np.uint8)
-        index = rng.integers(side)
-        stripe = image[index] if rng.random() < 0.5 else image[:, index]
-        stripe[:, rng.integers(colours) if colours > 1 else 0] = levels - 1
-        images.append(image)
-    return images
-
-
-def trainer(steps: int, levels: int = 2, colours: int = 1, data: TrainingSet | None = None) -> Trainer:
-    data = data or split(stripes(200, levels=levels, colours=colours))
-    return Trainer(architecture(levels, colours, **SMALL_ARCH), data, Budget(steps=steps))
-
-
-def run(t: Trainer) -> list[float]:
-    losses: list[float] = []
-    for _ in t.run(lambda r: losses.append(r.residual + r.kl), every=0.0):
-        pass
-    return losses
-
+from acncodec.training.trainer import BATCH, CPU, NEIGHBOURS, Budget, Trainer, neighbours
 
 SLOW_STOPS = [(1, 2, 1), (7, 2, 1), (4, 256, 1), (6, 256, 3)]
 STOPS = [(4, 2, 1), (1, 256, 3), *(pytest.param(*stop, marks=pytest.mark.slow) for stop in SLOW_STOPS)]
@@ -148,6 +110,45 @@ def test_held_out_images_are_not_trained_on() -> None:
     assert len(train_values | held_out_values) == 200
 
 
+def test_grey_levels_are_probabilities_of_ink() -> None:
+    levels = torch.tensor([0, 51, 204, 255], dtype=torch.uint8)[:, None, None, None].expand(4, 100, 100, 1)
+    drawn = binarise(levels, torch.Generator().manual_seed(0))
+    assert set(drawn.unique().tolist()) == {0, 1}
+    shares = drawn.float().mean((1, 2, 3)).tolist()
+    assert (shares[0], shares[3]) == (0, 1)
+    assert shares[1:3] == pytest.approx([0.2, 0.8], abs=0.02)
+
+
+def greys(count: int) -> list[np.ndarray]:
+    return [np.minimum(image, 1) * np.uint8(200) for image in stripes(count)]
+
+
+def test_binarised_images_are_drawn_anew_in_every_batch_and_held_out_once() -> None:
+    data = split(greys(200), binarised=True)
+    assert data.greys is not None
+    for once, levels in zip(data.train, data.greys, strict=True):
+        assert once.shape == levels.shape
+        assert torch.all((once <= 1) & (once <= levels))
+    assert all(group.max() == 1 for group in data.held_out)
+    generator, indices = torch.Generator().manual_seed(0), torch.arange(20)
+    first, second = (data.images(0, indices, generator) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert torch.equal(split(greys(200), binarised=True).held_out[0], data.held_out[0])
+
+
+def test_resume_is_exact_with_binarised_images() -> None:
+    data = split(greys(200), binarised=True)
+    whole, first, second = (trainer(6, data=data) for _ in range(3))
+    run(whole)
+    for _ in first.run(lambda r: None, every=0.0):
+        if first.step == 3:
+            break
+    second.load_state(first.state())
+    run(second)
+    expected, got = whole.state(), second.state()
+    assert all(torch.equal(expected[key], got[key]) for key in expected if key != "counters")
+
+
 def test_images_of_other_shapes_are_other_groups() -> None:
     data = split([*stripes(60, 8, 256, 3), *stripes(40, 5, 256, 3), *stripes(7, 4, 256, 3)])
     assert [group.shape[1:] for group in data.train] == [(8, 8, 3), (5, 5, 3)]
@@ -217,93 +218,6 @@ def test_a_training_starts_from_an_exact_model_as_it_is(levels: int, colours: in
     assert sum(run(again)) < sum(run(trainer(1, levels, colours)))
 
 
-class Watcher:
-    """Notes what a training says."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[Model | None, int]] = []
-        self.reports: list[Report] = []
-        self.looks: list[tuple[float, float]] = []
-
-    def begin(self, start: Model | None, batch: int) -> None:
-        self.started.append((start, batch))
-
-    def report(self, report: Report) -> None:
-        self.reports.append(report)
-
-    def held_out(self, residual: float, kl: float) -> None:
-        self.looks.append((residual, kl))
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Bilevel images, for which small networks are made."""
-    monkeypatch.setattr("acncodec.training.session.KINDS", {Layout.BILEVEL: {"levels": 2, **SMALL_ARCH}})
-    for i, image in enumerate(stripes(100)):
-        save_image(tmp_path / "images" / f"{i}.png", image, "1")
-    return tmp_path / "images"
-
-
-def test_a_model_of_other_images_is_no_start(folder: Path, tmp_path: Path) -> None:
-    wish = Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), start=tiny_model(256))
-    with pytest.raises(InputError, match="images of another kind"):
-        train(wish, Watcher())
-    assert not wish.output.exists()
-
-
-def test_session_writes_a_model_and_removes_its_checkpoint(folder: Path, tmp_path: Path) -> None:
-    wish, watcher = Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=3)), Watcher()
-    done = train(wish, watcher)
-    model = bundled.load(wish.output)
-    assert (model.name, model.plain, model.size) == ("m", done.model.plain, done.model.size)
-    assert watcher.started == [(None, BATCH)]
-    assert watcher.reports
-    assert watcher.looks == [(done.residual, done.kl)]
-    assert not wish.checkpoint.exists()
-    with pytest.raises(OutputError, match="exists already"):
-        train(wish, watcher)
-    with pytest.raises(InputError, match="checkpoint"):
-        train(replace(wish, resume=True, overwrite=True), watcher)
-
-
-@pytest.mark.slow
-def test_the_nearest_model_is_the_start(folder: Path, tmp_path: Path) -> None:
-    """Not one that is for other images, nor one under which these are larger."""
-    own = train(Wish(Folder(folder), tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
-    watcher = Watcher()
-    models = [tiny_model(2), own, tiny_model(256)]
-    done = train(Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), models=models), watcher)
-    assert watcher.started == [(own, BATCH)]
-    assert done.model.record["from"] == own.sha256.hex()
-    assert done.model.arch == own.arch
-    watcher = Watcher()
-    train(Wish(Folder(folder), tmp_path / "n.safetensors", Budget(steps=1), models=[tiny_model(256)]), watcher)
-    assert watcher.started == [(None, BATCH)]
-
-
-def test_an_interrupted_session_goes_on_exactly(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acncodec.training.session.CHECKPOINT_SECONDS", 0)
-    monkeypatch.setattr("acncodec.training.session.LOOKS", 1e9)
-    monkeypatch.setattr(Trainer.run, "__defaults__", (0.0,))
-    whole = train(Wish(Folder(folder), tmp_path / "whole.safetensors", Budget(steps=6)), Watcher())
-
-    class Stop(Watcher):
-        def held_out(self, residual: float, kl: float) -> None:
-            super().held_out(residual, kl)
-            if len(self.looks) == 4:
-                raise KeyboardInterrupt
-
-    wish = Wish(Folder(folder), tmp_path / "whole-.safetensors", Budget(steps=6))
-    with pytest.raises(KeyboardInterrupt):
-        train(wish, Stop())
-    with pytest.raises(OutputError, match="unfinished training"):
-        train(wish, Watcher())
-    again = train(replace(wish, resume=True), Watcher())
-    assert (again.residual, again.kl) == (whole.residual, whole.kl)
-    for first, second in zip(again.model.networks.parameters(), whole.model.networks.parameters(), strict=True):
-        assert torch.equal(first, second)
-
-
 def test_training_stops_when_held_out_images_stop_getting_smaller() -> None:
     networks = [Networks(architecture(2, 1, **SMALL_ARCH)) for _ in range(9)]
     best = Best(networks[0])
@@ -350,27 +264,9 @@ def test_a_training_that_gains_no_more_cools_down_and_ends() -> None:
     assert longer.progress(0, 23) == pytest.approx(whole.progress(0, 23))
 
 
-def test_short_trainings_have_smaller_batches() -> None:
-    data, arch = split(stripes(200)), architecture(2, 1, **SMALL_ARCH)
-    assert choose_batch(arch, data, 1e-6, None, ALONE, CPU) == LEAST_BATCH
-    assert choose_batch(arch, data, 1e6, None, ALONE, CPU) == BATCH
-
-
 def test_large_pictures_are_trained_on_in_tiles() -> None:
     assert [part.shape for part in elements(np.zeros((128, 128, 3), np.uint8))] == [(128, 128, 3)]
     assert {part.shape for part in elements(np.zeros((320, 129, 3), np.uint8))} == {(32, 26, 3), (32, 25, 3)}
-
-
-@pytest.mark.slow
-def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
-    done = train(Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
-    value = worth(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
-    assert value.images == 100
-    assert value.bits == pytest.approx((done.residual + done.kl) / np.log(2), rel=0.3)
-    other = Worth(100, 80.0, "zip", 120.0, 5000)
-    assert (other.saved_bytes, other.pays_from) == (500, 1000)
-    assert Worth(100, 80.0, "zip", 79.0, 5000).pays_from is None
-    assert tiny_model(2).name not in value.other  # it knows nothing of stripes; LZMA does
 
 
 @needs_cuda
@@ -401,47 +297,3 @@ def test_cuda_trains_as_the_cpu_does(levels: int, colours: int) -> None:
     for key, value in states[0].items():
         if key.startswith("nets.") and not key.endswith("encoder.code.bias"):
             torch.testing.assert_close(states[1][key], value, rtol=0.02, atol=0.005)
-
-
-def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, several = split(stripes(200)), split([*stripes(100), *stripes(100, 5)])
-    made: list[object] = []
-    monkeypatch.setattr(torch, "compile", lambda function, **options: made.append(function) or function)
-    assert worth_compiling(one, 30, CPU)
-    assert not worth_compiling(several, 30, CPU)
-    assert not worth_compiling(one, 5, CPU)
-    assert not worth_compiling(one, None, CPU)
-    run(Trainer(architecture(2, 1, **SMALL_ARCH), one, Budget(steps=1), compiled=True))
-    assert len(made) == 2
-
-    def no_compiler(function: object, **options: object) -> object:
-        raise RuntimeError("no compiler")
-
-    monkeypatch.setattr(torch, "compile", no_compiler)
-    assert not worth_compiling(one, 30, CPU)
-
-
-def test_a_compiler_that_loses_gradients_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As PyTorch 2.11 did: trainings ran and learnt nothing."""
-
-    def losing(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-        return lambda x: function(x).detach() + 0 * x
-
-    monkeypatch.setattr(torch, "compile", losing)
-    assert not worth_compiling(split(stripes(200)), 30, CPU)
-
-
-@pytest.mark.slow
-def test_a_training_leaves_the_program_around_it_alone(tmp_path: Path) -> None:
-    """Generators, warnings and loggers belong to whoever calls."""
-    data = TrainingSet([torch.zeros(8, 6, 6, 1, dtype=torch.uint8)], [])
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    filters, level = list(warnings.filters), logging.getLogger("torch.utils.cpp_extension").level
-    for _ in Trainer(architecture(2, 1), data, Budget(steps=2), batch=4).run(lambda report: None):
-        pass
-    worth_compiling(data, COMPILED_MINUTES, torch.device("cpu"))
-    assert torch.equal(torch.rand(3), expected)
-    assert list(warnings.filters) == filters
-    assert logging.getLogger("torch.utils.cpp_extension").level == level

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import architecture, make_pngs
-from test_training import SMALL_ARCH, stripes
+from trainings import SMALL_ARCH, stripes
 
 from acncodec import bundled
 from acncodec.training.checkpoint import load_checkpoint

@@ -16,10 +16,14 @@ MIN_GROUP = 8  # images of one size; fewer give too few neighbours to learn from
 
 @dataclass
 class TrainingSet:
-    """`train` and `held_out`: groups of equal-sized images uint8 [N, H, W, colours], largest group first."""
+    """`train` and `held_out`: groups of equal-sized images uint8 [N, H, W, colours], largest group first.
+
+    With `greys`, grey levels shaped as `train`, which is one binarisation of them: each batch is another.
+    """
 
     train: list[Tensor]
     held_out: list[Tensor]
+    greys: list[Tensor] | None = None
 
     @property
     def count(self) -> int:
@@ -28,6 +32,12 @@ class TrainingSet:
     @property
     def held_out_count(self) -> int:
         return sum(len(group) for group in self.held_out)
+
+    def images(self, group: int, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """A batch uint8 [B, H, W, colours] of a group of `train`."""
+        if self.greys is None:
+            return self.train[group][indices]
+        return binarise(self.greys[group][indices], generator)
 
     def batches(self, size: int, generator: torch.Generator) -> list[tuple[int, Tensor]]:
         """One epoch in random order: (group, indices [<= size] into it); larger images come in smaller batches."""
@@ -45,10 +55,16 @@ def batch_length(group: Tensor) -> int:
     return max(1, MAX_PIXELS_A_BATCH // (group.shape[1] * group.shape[2]))
 
 
-def split(images: list[np.ndarray], seed: int = 0) -> TrainingSet:
+def binarise(greys: Tensor, generator: torch.Generator) -> Tensor:
+    """Stochastic binarisation (Salakhutdinov & Murray 2008): uint8, each 1 with probability grey level / 255."""
+    return (255 * torch.rand(greys.shape, generator=generator) < greys).to(torch.uint8)
+
+
+def split(images: list[np.ndarray], seed: int = 0, binarised: bool = False) -> TrainingSet:
     """Group images, uint8 [H, W, colours], by size and hold out a random share of each group.
 
-    Sizes with fewer than MIN_GROUP images are left out. Raises InputError if too few remain.
+    Grey images may be `binarised`: those held out once, the others anew in every batch. Sizes with fewer than MIN_GROUP
+    images are left out. Raises InputError if too few remain.
     """
     groups: dict[tuple[int, ...], list[np.ndarray]] = {}
     for image in images:
@@ -66,6 +82,9 @@ def split(images: list[np.ndarray], seed: int = 0) -> TrainingSet:
             held_out.append(stack[order[:cut]])
         train.append(stack[order[cut:]])
     data = TrainingSet(train, held_out)
+    if binarised:
+        once, held_out = ([binarise(group, generator) for group in groups] for groups in (train, held_out))
+        data = TrainingSet(once, held_out, greys=train)
     if data.held_out_count < 2 or data.count < 16:
         raise InputError(f"training needs at least some 50 images of one size and mode, found {len(images)} in total")
     return data

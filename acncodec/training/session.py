@@ -11,6 +11,7 @@ import torch
 from acncodec.archive.atomic import refuse_occupied, write_atomically
 from acncodec.bundled import model_file
 from acncodec.errors import InputError, OutputError
+from acncodec.images.raster import Layout
 from acncodec.images.source import Source
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, parse_model
@@ -28,14 +29,17 @@ CHECKPOINT_SECONDS = 180
 LOOKS = 12  # evaluations on held-out images within a budget of minutes
 
 
-def read_training_set(source: Source) -> tuple[Architecture, TrainingSet]:
+def read_training_set(source: Source, binarised: bool = False) -> tuple[Architecture, TrainingSet]:
     """A source's pictures of the most frequent layout, large ones in tiles, and the architecture of a model for them.
 
-    Raises InputError.
+    Grey pictures may be `binarised`, for a model of 1-bit images. Raises InputError.
     """
     found = read_pictures(source)
     kind = max(found, key=lambda k: len(found[k]))
-    return Architecture(**KINDS[kind]), split([part for samples in found[kind] for part in elements(samples)])
+    if binarised and kind != Layout.GREY:
+        raise InputError("only 8-bit grey images can be binarised, and most images here are not of that kind")
+    data = split([part for samples in found[kind] for part in elements(samples)], binarised=binarised)
+    return Architecture(**KINDS[Layout.BILEVEL if binarised else kind]), data
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Wish:
     """A training request: on the images of `source`, to the model file `output`, within `budget`.
 
     `start` is a model to start from, for the kind of most images; by default the best of `models` for these images, or
-    random weights if none is for their kind.
+    random weights if none is for their kind. Grey images may be `binarised` anew in every batch, for a model of 1-bit
+    images.
     """
 
     source: Source
@@ -53,6 +58,7 @@ class Wish:
     models: Sequence[Model] = ()
     resume: bool = False
     overwrite: bool = False
+    binarised: bool = False
     device: torch.device = CPU
 
     @property
@@ -98,7 +104,7 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
     """
     world = World.join(wish.device)
     wish.check()
-    arch, data = read_training_set(wish.source)
+    arch, data = read_training_set(wish.source, wish.binarised)
     start = wish.start or nearest(list(wish.models), arch, data)
     if start is not None:
         if (start.arch.levels, start.arch.colours) != (arch.levels, arch.colours):
@@ -117,6 +123,7 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
     best = Best(trainer.averaged)
     source = start.sha256.hex() if start else None
     settings = {"architecture": arch.to_dict(), "images": data.count, "batch": trainer.batch, "from": source}
+    settings["binarised"] = wish.binarised
     if wish.resume:
         if stored != settings:
             raise InputError(f"'{wish.checkpoint}' was made with other images or another base model; start a new training")
@@ -133,6 +140,7 @@ def train(wish: Wish, watcher: Watcher) -> Trained:
     residual, kl = held_out_nats(exact.to(wish.device), data.held_out)
     exact.to(CPU)
     record: dict[str, object] = {"from": source} if source else {}
+    record |= {"binarised": True} if wish.binarised else {}
     record |= {"held_out_residual_nats": round(residual, 3), "held_out_kl_nats": round(kl, 3)}
     plain = export(trainer, exact, wish.output.stem, record)
     file = model_file(plain)

@@ -166,7 +166,7 @@ class Trainer:
         mine = world.share(indices)
         parents = neighbours(codes, mine.to(self.device), world.share(picks).to(self.device))
         kept = codes[mine.to(self.device)].float() if self._kept else None
-        pixels = self.data.train[group][mine].to(self.device)
+        pixels = world.share(self.data.images(group, indices, self.generator)).to(self.device)
         residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets), kept)
         self.optimiser.zero_grad()
         # Gradients are averaged over processes, the objective over images.
