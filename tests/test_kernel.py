@@ -26,6 +26,7 @@ from acncodec.coding.selftest import (
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import residual_bits
 from acncodec.exact.grids import LATENT_MAX
+from acncodec.kernel import compiled
 from acncodec.kernel import decoder as kernel
 from acncodec.kernel.buffers import NOWHERE
 from acncodec.kernel.decoder import CompiledDecoder, available
@@ -275,15 +276,24 @@ def test_codes_of_any_size_are_the_same_without_the_kernel(
     assert (encode(model, pixels) == codes).all()
 
 
-def test_decoders_are_kept_for_equal_steps() -> None:
+def test_decoders_of_late_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = fixed_networks(architecture(2, 1, **SMALL))
-    z = np.zeros((8, networks.arch.code), np.int16)
+    z = np.zeros((20, networks.arch.code), np.int16)
+    monkeypatch.setattr(steps, "KEPT_PIXELS", 12 * 9)
     made = []
-    for count in (8, 8, 4, 8):
+    for count in (8, 8, 4, 8, 2, 4, 20, 20, 8):
         with steps.compiled(networks, z[:count], 3, 3) as decoder:
             made.append(decoder)
-    assert made[0] is made[1]
-    assert len({id(each) for each in made[1:]}) == 3
+    kept = [[made.index(each) for each in made[: i + 1]][-1] for i in range(len(made))]
+    # 2 lanes more are too many: what was used longest ago, 4 lanes, goes; 20 lanes are kept alone.
+    assert kept == [0, 0, 2, 0, 4, 5, 6, 6, 8]
+
+
+def test_a_module_of_other_numbers_is_refused() -> None:
+    compiled.compare(dict(compiled.NUMBERS))
+    for other in ({}, compiled.NUMBERS | {"WORDS": 31}, compiled.NUMBERS | {"NEW": 1}):
+        with pytest.raises(ImportError, match="install acncodec again"):
+            compiled.compare(other)
 
 
 def test_weights_are_packed_in_pairs() -> None:

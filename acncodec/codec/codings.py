@@ -14,6 +14,8 @@ from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
 from acncodec.nets.model import Model
 
 SAMPLE_TILES = 48  # of a plane that are priced in place of all
+FEW_TILES = 12  # on which all models are tried first
+PLAINLY = 1.1  # how much dearer than the best a model is there that is not tried on more
 
 
 @dataclass(eq=False)
@@ -66,13 +68,16 @@ class Coding:
         return total
 
 
-def best_coding(sample: Sequence[Forms], models: list[Model]) -> Coding | None:
-    """The coding under which the sample of a kind is smallest, if there is any."""
-    return min(_codings(sample, models), key=lambda coding: coding.bits(sample).sum(), default=None)
+def best_coding(sample: Sequence[Forms], models: list[Model]) -> tuple[Coding, np.ndarray] | None:
+    """The coding under which the sample of a kind is smallest, if there is any, and its prices: float64 [N], bits."""
+    return min(_codings(sample, models), key=lambda found: found[1].sum(), default=None)
 
 
-def _codings(sample: Sequence[Forms], models: list[Model]) -> Iterator[Coding]:
-    """The best codings of the pictures as they are and expanded, in every way to make planes of their channels."""
+def _codings(sample: Sequence[Forms], models: list[Model]) -> Iterator[tuple[Coding, np.ndarray]]:
+    """The best codings of the pictures as they are and expanded, in every way to make planes of their channels.
+
+    Each with the pictures' prices: float64 [N], bits.
+    """
     for expanded in (False, True):
         found = [each.expanded if expanded else each.picture for each in sample]
         pictures = [picture for picture in found if picture is not None]
@@ -81,28 +86,45 @@ def _codings(sample: Sequence[Forms], models: list[Model]) -> Iterator[Coding]:
         samples = np.stack([picture.samples for picture in pictures])
         tile = 0 if samples.shape[1] * samples.shape[2] <= MAX_WHOLE else TILE
         for way in PLANES[layout(pictures[0].form)]:
-            start, best = 0, []
+            start, best, bits = 0, [], np.zeros(len(sample))
             for width in way:
                 part = samples[..., start : start + width]
                 start += width
                 fitting = [i for i, model in enumerate(models) if fits(model.arch, pictures[0].form, width)]
                 if fitting:
-                    best.append(min(fitting, key=lambda i: plane_bits(models[i], part, tile).sum()))
+                    index, prices = _best_model(models, fitting, part, tile)
+                    best.append(PlaneCoding(index, tile))
+                    bits += prices
             if len(best) == len(way):
-                yield Coding(models, expanded, tuple(PlaneCoding(i, tile) for i in best))
+                yield Coding(models, expanded, tuple(best)), bits
+
+
+def _best_model(models: list[Model], fitting: list[int], samples: np.ndarray, tile: int) -> tuple[int, np.ndarray]:
+    """Which model of those in `fitting` is cheapest for planes uint8 [N, H, W, C], and its prices: float64 [N], bits.
+
+    What is plainly dearer on a few tiles is not tried on more.
+    """
+    if tile and len(fitting) > 1:
+        hints = [plane_bits(models[i], samples, tile, FEW_TILES).sum() for i in fitting]
+        fitting = [i for i, hint in zip(fitting, hints, strict=True) if hint <= PLAINLY * min(hints)]
+    prices = [plane_bits(models[i], samples, tile) for i in fitting]
+    best = min(range(len(fitting)), key=lambda n: prices[n].sum())
+    return fitting[best], prices[best]
 
 
 @full_precision()
-def plane_bits(model: Model, samples: np.ndarray, tile: int) -> np.ndarray:
+def plane_bits(model: Model, samples: np.ndarray, tile: int, most: int = SAMPLE_TILES) -> np.ndarray:
     """What each plane uint8 [N, H, W, C] costs under a model, tiles unconditionally: float64 [N], bits.
 
-    Of many tiles only some are priced, the others by their share of the pixels.
+    Of a plane in tiles at most `most` windows are priced, the others by their share of the pixels. Windows have the side of
+    the largest tiles: were each picture's own sizes priced, making the kernel's programs for them would take longest.
     """
-    cells = tiles(samples.shape[1], samples.shape[2], tile)
-    cells = cells[:: -(-len(cells) // SAMPLE_TILES)]
-    total, pixels = np.zeros(len(samples)), 0
-    for rows, columns in cells:
-        elements = np.ascontiguousarray(samples[:, rows, columns])
-        pixels += elements.shape[1] * elements.shape[2]
-        total += element_bits(model, elements)
-    return total * (samples.shape[1] * samples.shape[2] / pixels)
+    count, height, width, _ = samples.shape
+    if not tile:
+        return element_bits(model, np.ascontiguousarray(samples))
+    cells = tiles(height, width, tile)
+    side = min(tile, height), min(tile, width)
+    corners = [(min(y.start, height - side[0]), min(x.start, width - side[1])) for y, x in cells[:: -(-len(cells) // most)]]
+    windows = np.concatenate([samples[:, y : y + side[0], x : x + side[1]] for y, x in corners])
+    bits = element_bits(model, windows).reshape(len(corners), count).mean(axis=0)
+    return bits * (height * width / (side[0] * side[1]))

@@ -119,9 +119,9 @@ class Pricing:
         stride = max(1, -(-total // limit))
         found: dict[tuple[int, int, int], list[np.ndarray]] = {}
         for kind in self._kinds:
-            coding = best_coding(_sample(kind), models)
+            best = best_coding(_sample(kind), models)
             for each in kind[::stride]:
-                for model, element in coding.elements(each) if coding else ():
+                for model, element in best[0].elements(each) if best else ():
                     found.setdefault((model, *element.shape[:2]), []).append(element)
         by_model: dict[int, list[np.ndarray]] = {}
         for (model, _, _), group in found.items():
@@ -184,8 +184,8 @@ def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[K
     what the sample costs on average.
     """
     sample = _sample(kind)
-    coding = best_coding(sample, models)
-    _offer(sample, coding, forms)
+    coding, prices = best_coding(sample, models) or (None, None)
+    _offer(sample, coding, forms, prices)
     taken = set(map(id, sample))
     rest = [each for each in kind if id(each) not in taken]
     coded = [each.best.kind.method == METHOD_CODED for each in sample]
@@ -196,12 +196,13 @@ def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[K
     return [] if all(coded) else rest, coding if any(coded) else None
 
 
-def _offer(kind: Kind, coding: Coding | None, forms: set[bytes]) -> None:
-    """Price each picture as WebP and, if there is a coding, coded."""
+def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], coded: np.ndarray | None = None) -> None:
+    """Price each picture as WebP and, if there is a coding, coded, which costs float64 [N], bits, where that is known."""
     for each in kind:
         each.begin()
-    batch = _at_most(kind, BATCH)
-    coded = [coding.bits(kind[i : i + batch]) for i in range(0, len(kind), batch)] if coding else []
+    if coding is not None and coded is None and kind:
+        batch = _at_most(kind, BATCH)
+        coded = np.concatenate([coding.bits(kind[i : i + batch]) for i in range(0, len(kind), batch)])
     _make_webps(kind)
     for i, each in enumerate(kind):
         height, width, _ = each.picture.samples.shape
@@ -210,8 +211,8 @@ def _offer(kind: Kind, coding: Coding | None, forms: set[bytes]) -> None:
         if data is not None:
             webp = Class(METHOD_WEBP, height, width, each.picture.form, ())
             each.offer(Choice(webp, data=data), 8 * len(data) + form_bits)
-        if coding is not None:
-            each.offer(_coded(coding, each), coded[i // batch][i % batch] + form_bits)
+        if coding is not None and coded is not None:
+            each.offer(_coded(coding, each), coded[i] + form_bits)
 
 
 def _make_webps(kind: Kind) -> None:

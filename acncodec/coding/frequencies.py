@@ -10,6 +10,7 @@ from acncodec.exact.grids import (
     BASE,
     CUMULATIVE_BITS,
     FREQUENCY_BITS,
+    FREQUENCY_FLOOR,
     LATENT_LEVELS,
     LATENT_MAX,
     SLOPE_MAX,
@@ -43,7 +44,6 @@ _ROWS = 1024  # of logistics per batch on the CPU: the gathered tables fit the c
 _ROWS_ON_DEVICE = 1 << 17  # per batch on a GPU, where fewer operations matter more: some 300 MB a table
 _LATENTS = 128  # latent dimensions per batch on the CPU, likewise
 _LATENTS_ON_DEVICE = 1 << 14
-_FLOOR = 1 << 16  # added to frequencies from logistics, so that no digit is impossible: 2^-26 of the total
 
 
 def digits(levels: int) -> tuple[int, ...]:
@@ -96,7 +96,7 @@ class LogisticsTable:
         rows = _ROWS if values.device.type == "cpu" else _ROWS_ON_DEVICE
         parts = zip(*(t.split(rows) for t in (values, self._means, self._steepness, self._weights)), strict=True)
         cumulative = [self._cumulative(*part) for part in parts]
-        return torch.cat(cumulative).diff(dim=-1).add_(_FLOOR).view(*self._shape, BASE)
+        return torch.cat(cumulative).diff(dim=-1).add_(FREQUENCY_FLOOR).view(*self._shape, BASE)
 
     def _cumulative(self, values: Tensor, means: Tensor, steepness: Tensor, weights: Tensor) -> Tensor:
         edges = (values << TONE_BITS) - (1 << (TONE_BITS - 1))

@@ -23,6 +23,7 @@ from acncodec.nets.networks import Networks
 Made = TypeVar("Made")
 
 GROUPS = 4  # of lanes on CUDA
+KEPT_PIXELS = 1 << 18  # of small decoders that are kept: several tens of bytes each
 LEAST_LANES = 128  # per group: with fewer, a step takes hardly less time, and every group adds its own
 
 
@@ -170,22 +171,30 @@ def _split(networks: Networks, lanes: int, height: int, width: int) -> list[tupl
 
 
 class Kept(threading.local):
-    """Cache of a thread's last decoder or encoder: making one takes milliseconds, and most steps are equally wide."""
+    """A thread's decoders or encoders of late: making one takes milliseconds, and most calls are of few sizes.
+
+    Of small ones several are kept, KEPT_PIXELS of all their lanes together; of larger ones, and on CUDA, only the last.
+    """
 
     def __init__(self) -> None:
-        self._made_for: tuple[object, ...] = ()
-        self._made: object = None
+        self._made: dict[tuple[object, ...], tuple[int, object]] = {}  # pixels and object, the latest used last
 
-    def of(self, make: Callable[..., Made], networks: Networks, *sizes: int) -> Made:
-        """`make(networks, *sizes)`, or the last result if the arguments are the same."""
-        made_for = make, networks, torch.get_num_threads(), *sizes
-        if self._made_for != made_for:
-            if networks.device.type == "cuda":
-                torch.cuda.synchronize(networks.device)  # the released object has no work running
-            self._made_for, self._made = (), None
-            self._made = make(networks, *sizes)
-            self._made_for = made_for
-        return cast(Made, self._made)
+    def of(self, make: Callable[..., Made], networks: Networks, lanes: int, height: int, width: int) -> Made:
+        """`make(networks, lanes, height, width)`, or what an earlier call with the same arguments made."""
+        made_for = make, networks, torch.get_num_threads(), lanes, height, width
+        pixels, made = self._made.pop(made_for, (lanes * height * width, None))
+        if made is None:
+            self._make_room(pixels, networks.device)
+            made = make(networks, lanes, height, width)
+        self._made[made_for] = pixels, made
+        return cast(Made, made)
+
+    def _make_room(self, pixels: int, device: torch.device) -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # what is released has no work running
+        room = 0 if device.type == "cuda" else KEPT_PIXELS
+        while self._made and sum(each for each, _ in self._made.values()) + pixels > room:
+            del self._made[next(iter(self._made))]
 
 
 _kept = Kept()

@@ -37,3 +37,4 @@ SLOPE_BITS = 10  # arguments of the logistic function: 1/1024
 SLOPE_MAX = 16 << SLOPE_BITS  # beyond +-16 it is saturated
 STEEPNESS_BITS = 4  # table of 1 / scale: steps of SLOPE_BITS per quarter level, with 4 more bits
 CUMULATIVE_BITS = 22  # the logistic function's largest value is 2^22
+FREQUENCY_FLOOR = 1 << 16  # added to frequencies from logistics, so that no digit is impossible: 2^-26 of the total

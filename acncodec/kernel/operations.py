@@ -24,7 +24,7 @@ from acncodec.kernel.programs import (
 )
 from acncodec.nets.product import Product
 
-_TANH_ENTRIES = 128  # of the kernel's table, beyond which it is saturated
+TANH_TABLE = 128  # entries of the kernel's table, beyond which it is saturated
 Operation = list[Word]
 
 
@@ -80,7 +80,7 @@ class Operations:
         shifts = self.keep((product, "shift"), lambda: pack_outputs(shift.numpy(), columns, 1))
         packed = pack_taps(taps, self._lanes.groups)
         self._kept[len(self._kept)] = packed.array
-        tanh = self.keep("tanh", lambda: tanh_table()[PRE_MAX : PRE_MAX + _TANH_ENTRIES].astype(np.int16))
+        tanh = self.keep("tanh", lambda: tanh_table()[PRE_MAX : PRE_MAX + TANH_TABLE].astype(np.int16))
         low, high = (-PRE_MAX, PRE_MAX) if finish == GATE else (product.low, product.high)
         return [
             *(PRODUCT, len(taps), packed.at(), weights, len(columns), up_to(len(columns), PADDED)),

@@ -1,4 +1,4 @@
-"""The compiled module, the instruction sets available on this processor, and the team of threads that runs jobs."""
+"""The instruction sets available on this processor, and the team of threads that runs jobs."""
 
 import threading
 from functools import partial
@@ -7,11 +7,7 @@ from types import TracebackType
 import numpy as np
 import torch
 
-try:
-    from acncodec.kernel import _native
-except ImportError:  # not built, as there was no compiler
-    _native = None  # type: ignore[assignment]
-
+from acncodec.kernel.compiled import native
 
 LEAST_LANES = 8  # per thread: with fewer, synchronisation costs about as much as it saves
 MOST_THREADS = 16  # for jobs of microseconds
@@ -19,7 +15,7 @@ MOST_THREADS = 16  # for jobs of microseconds
 
 def instructions() -> dict[str, int]:
     """Instruction sets that the kernel can use here, by name, the widest last; empty if it was not built."""
-    return {} if _native is None else _native.instructions()
+    return {} if native is None else native.instructions()
 
 
 def instruction_set(kind: str | None) -> int:
@@ -52,11 +48,11 @@ class Team:
 
         `kind` is the number of the instruction set.
         """
-        _native.run(self._address, program, *shape, kind, lanes, size, *at)
+        native.run(self._address, program, *shape, kind, lanes, size, *at)
 
     def __enter__(self) -> "Team":
         self._words[:] = 0
-        lend = partial(_native.lend, self._address)
+        lend = partial(native.lend, self._address)
         self._running = []
         for _ in range(self._helpers):
             thread = threading.Thread(target=lend, daemon=True)
@@ -68,6 +64,6 @@ class Team:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        _native.dismiss(self._address)
+        native.dismiss(self._address)
         for thread in self._running:
             thread.join()

@@ -152,9 +152,10 @@ def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tupl
         each = Forms(picture, expand(picture))
         kinds.setdefault(each.kind, {})[i] = each
     for kind in kinds.values():
-        coding = best_coding(list(kind.values())[:KIND_SAMPLE], models)
-        if coding is None:
+        found = best_coding(list(kind.values())[:KIND_SAMPLE], models)
+        if found is None:
             continue
+        coding, _ = found
         chosen = coding.planes[0].model
         members = list(kind)
         for start in range(0, len(members), BATCH):

@@ -159,4 +159,30 @@ static PyMethodDef METHODS[] = {
 
 static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_native", NULL, 0, METHODS, NULL, NULL, NULL, NULL};
 
-PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&MODULE); }
+/* What stands in Python too; kernel/compiled.py compares. */
+#define NUMBER(name) {#name, name}
+static const struct {
+    const char *name;
+    long value;
+} NUMBERS[] = {
+    NUMBER(WORDS), NUMBER(PRODUCT), NUMBER(PREDICT), NUMBER(TELL), NUMBER(GREY), NUMBER(AROUND), NUMBER(LOGISTICS),
+    NUMBER(SOFTMAX), NUMBER(LOGISTICS_BITS), NUMBER(SOFTMAX_BITS), NUMBER(LARGEST), NUMBER(REQUANTISE), NUMBER(GATE),
+    NUMBER(RAW), NUMBER(ROWS), NUMBER(GROUP_MAX), NUMBER(MAX_TAPS), NUMBER(MAX_OUTS), NUMBER(UNIT), NUMBER(GATE_SHIFT),
+    NUMBER(STREAM_MAX), NUMBER(PLANE_MAX), NUMBER(ERROR_SCALE), NUMBER(MIDDLE), NUMBER(TONE_BITS), NUMBER(SPREAD_MIN),
+    NUMBER(SPREAD_MAX), NUMBER(STEEPNESS_BITS), NUMBER(SLOPE_MAX), NUMBER(BASE), NUMBER(CUMULATIVE_BITS),
+    NUMBER(FREQUENCY_FLOOR), NUMBER(TANH_TABLE),
+};
+
+PyMODINIT_FUNC PyInit__native(void) {
+    PyObject *module = PyModule_Create(&MODULE), *numbers = PyDict_New();
+    int good = module && numbers;
+    for (size_t i = 0; good && i < sizeof NUMBERS / sizeof *NUMBERS; i++) {
+        PyObject *value = PyLong_FromLong(NUMBERS[i].value);
+        good = value && !PyDict_SetItemString(numbers, NUMBERS[i].name, value);
+        Py_XDECREF(value);
+    }
+    good = good && !PyModule_AddObjectRef(module, "numbers", numbers);
+    Py_XDECREF(numbers);
+    if (!good) Py_CLEAR(module);
+    return module;
+}
