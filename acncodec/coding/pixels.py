@@ -16,6 +16,7 @@ from acncodec.coding.steps import Steps, compiled, steps
 from acncodec.coding.theory import residual_bits
 from acncodec.errors import DamagedError
 from acncodec.exact.grids import BASE
+from acncodec.kernel.coder import CompiledCoder
 from acncodec.kernel.decoder import available
 from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
@@ -89,13 +90,38 @@ def pop_pixels(
 
     `advance` is called with the number of images done since the last call, a fraction. Raises DamagedError.
     """
+    if isinstance(stack, Stack) and stack.compiled is not None and available(model.networks):
+        return _pop_rows(stack, stack.compiled, z, height, width, model, advance)
     pixels = np.empty((height, width, len(z), model.arch.colours), dtype=np.uint8)
     with steps(model.networks, z, height, width) as groups:
         # One symbol of each lane per round, group after group: the order of lanes.
         for _ in zip_longest(*(_pop_group(stack, group, pixels[:, :, lanes], model, advance) for lanes, group in groups)):
-            if stack.ran_dry:
-                raise DamagedError("the coded bits end before the images do; the archive is damaged")
+            _check(stack)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1, 3))
+
+
+def _check(stack: Symbols) -> None:
+    if stack.ran_dry:
+        raise DamagedError("the coded bits end before the images do; the archive is damaged")
+
+
+def _pop_rows(
+    stack: Stack,
+    coder: CompiledCoder,
+    z: np.ndarray,
+    height: int,
+    width: int,
+    model: Model,
+    advance: Callable[[float], None],
+) -> np.ndarray:
+    """The same with decoder and coder both compiled, a row at a time."""
+    with compiled(model.networks, z, height, width) as decoder:
+        for row in range(height):
+            decoder.pop_row(row, coder)
+            stack.note_pops()
+            _check(stack)
+            advance(len(z) / height)
+        return decoder.pixels()
 
 
 def _pop_group(

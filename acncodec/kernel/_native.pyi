@@ -1,5 +1,7 @@
 """The module built from native/kernel.c."""
 
+import numpy as np
+
 numbers: dict[str, int]
 
 def instructions() -> dict[str, int]: ...
@@ -18,5 +20,31 @@ def run(
     last: int,
     /,
 ) -> None: ...
+def pop_row(
+    team: int,
+    programs: np.ndarray,
+    kind: int,
+    size: int,
+    row: int,
+    width: int,
+    lanes: int,
+    padded: int,
+    colours: int,
+    base: int,
+    frequencies: int,
+    digits: int,
+    values: int,
+    second: np.ndarray,
+    words: np.ndarray,
+    count: int,
+    state: int,
+    /,
+) -> tuple[int, int]: ...
+def push(
+    words: np.ndarray, count: int, state: int, values: np.ndarray, frequencies: np.ndarray, symbols: int, /
+) -> tuple[int, int]: ...
+def pop(
+    words: np.ndarray, count: int, state: int, values: np.ndarray, frequencies: np.ndarray, symbols: int, /
+) -> tuple[int, int]: ...
 def lend(team: int, /) -> None: ...
 def dismiss(team: int, /) -> None: ...

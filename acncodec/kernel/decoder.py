@@ -10,6 +10,8 @@ import torch
 
 from acncodec.exact.grids import BASE
 from acncodec.kernel.buffers import MAX_OUTS, PADDED, DecoderBuffers
+from acncodec.kernel.coder import CompiledCoder
+from acncodec.kernel.compiled import native
 from acncodec.kernel.layout import DecoderLayout
 from acncodec.kernel.programs import MAX_TAPS, Program
 from acncodec.kernel.team import Team, instruction_set, instructions
@@ -46,6 +48,7 @@ class CompiledDecoder:
         self._layout = DecoderLayout(networks.decoder, self._buffers)
         self._filled_up = self._buffers.filled_up
         self._values = self._buffers.values.shared[:, :, :lanes]
+        self._second = np.empty(lanes, np.int32)  # second digits
         self._row = self._column = self._colour = 0
 
     @torch.no_grad()
@@ -91,6 +94,36 @@ class CompiledDecoder:
 
     def wait(self) -> None:
         """Does nothing: all calls are synchronous."""
+
+    def pop_row(self, row: int, coder: CompiledCoder) -> None:
+        """Decode a row of all images, its symbols from `coder`: the calls above in one, without the GIL."""
+        layout, buffers, arch = self._layout, self._buffers, self._networks.arch
+        base = min(BASE, arch.levels)
+        programs = [layout.row if row else layout.top_row, layout.first_at_left, *layout.first]
+        if base < arch.levels:
+            programs += layout.second
+        coder.position = native.pop_row(
+            self.team.address,
+            np.array([(each.address, *each.shape) for each in programs], np.int64),
+            self._set,
+            buffers.size,
+            row,
+            buffers.width,
+            self._lanes,
+            buffers.values.shared.shape[2],
+            arch.colours,
+            base,
+            buffers.frequencies.at().first,
+            buffers.digits.at().first,
+            buffers.values.at(row).first,
+            self._second,
+            coder.below,
+            *coder.position,
+        )
+
+    def pixels(self) -> np.ndarray:
+        """What was decoded: uint8 [n, H, W, colours]."""
+        return np.ascontiguousarray(self._values.transpose(2, 0, 1, 3))
 
     # Alice
 

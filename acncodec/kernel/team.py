@@ -36,7 +36,7 @@ class Team:
         """For jobs of `lanes` lanes: as many threads as PyTorch uses, including the caller, if there is enough work."""
         self._helpers = max(1, min(torch.get_num_threads(), MOST_THREADS, lanes // LEAST_LANES)) - 1
         self._words = np.zeros(64, np.int64)  # a team_t
-        self._address = self._words.ctypes.data
+        self.address = self._words.ctypes.data
         self._running: list[threading.Thread] = []
 
     @property
@@ -48,11 +48,11 @@ class Team:
 
         `kind` is the number of the instruction set.
         """
-        native.run(self._address, program, *shape, kind, lanes, size, *at)
+        native.run(self.address, program, *shape, kind, lanes, size, *at)
 
     def __enter__(self) -> "Team":
         self._words[:] = 0
-        lend = partial(native.lend, self._address)
+        lend = partial(native.lend, self.address)
         self._running = []
         for _ in range(self._helpers):
             thread = threading.Thread(target=lend, daemon=True)
@@ -64,6 +64,6 @@ class Team:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        native.dismiss(self._address)
+        native.dismiss(self.address)
         for thread in self._running:
             thread.join()

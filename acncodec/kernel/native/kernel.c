@@ -8,8 +8,46 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "coder.h"
 #include "operations.h"
 #include "values.h"
+
+/* The coder: the stack comes as its words, their number and the state, and goes back as the latter two. */
+
+static PyObject *left_of(const ans_t *stack, int result) {
+    if (result) return PyErr_Format(PyExc_ValueError, "these are no frequencies, or a symbol has none");
+    return Py_BuildValue("LK", (long long)stack->count, (unsigned long long)stack->state);
+}
+
+/* Values int32 [n] under frequencies float64 [n][symbols], or [symbols] for all of them. */
+static PyObject *code(PyObject *args, int push) {
+    Py_buffer words, values, frequencies;
+    long long count, symbols;
+    unsigned long long state;
+    if (!PyArg_ParseTuple(args, push ? "w*LKy*y*L" : "w*LKw*y*L", &words, &count, &state, &values, &frequencies, &symbols)) return NULL;
+    ans_t stack = {words.buf, count, state};
+    const int64_t n = values.len / 4, all = frequencies.len / 8;
+    int result = -1;
+    if (symbols >= 2 && symbols < (long long)WHOLE && (all == symbols || all == n * symbols) && count >= 0 &&
+        words.len / 4 >= count + push * n) {
+        Py_BEGIN_ALLOW_THREADS if (all == symbols) result = shared(&stack, values.buf, frequencies.buf, n, symbols, push);
+        else if (push) result = push_rows(&stack, values.buf, frequencies.buf, n, symbols);
+        else result = pop_rows(&stack, values.buf, frequencies.buf, n, symbols);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&words), PyBuffer_Release(&values), PyBuffer_Release(&frequencies);
+    return left_of(&stack, result);
+}
+
+static PyObject *push(PyObject *self, PyObject *args) {
+    (void)self;
+    return code(args, 1);
+}
+
+static PyObject *pop(PyObject *self, PyObject *args) {
+    (void)self;
+    return code(args, 0);
+}
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
@@ -85,23 +123,79 @@ static void wait_a_moment(int64_t *waited) {
         sched_yield();
 }
 
-static PyObject *run(PyObject *self, PyObject *args) {
-    long long team_at, programs, phases, groups, count, set, lanes, size, row, rows, first, last;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLL", &team_at, &programs, &phases, &groups, &count, &set, &lanes, &size, &row,
-                          &rows, &first, &last))
-        return NULL;
-    Py_BEGIN_ALLOW_THREADS team_t *team = (team_t *)(intptr_t)team_at;
-    team->programs = (const int64_t *)(intptr_t)programs;
-    team->phases = phases, team->groups = groups, team->count = count, team->set = set;
-    team->lanes = lanes, team->size = size, team->rows = rows;
-    team->at = (where_t){row, first, last, 0};
+typedef struct {
+    int64_t at, phases, groups, count; /* an address of words [phases][groups][count][WORDS] */
+} program_t;
+
+typedef struct {
+    int64_t set, lanes, size; /* lanes: a multiple of ROWS; size: of a group */
+} job_t;
+
+/* Run a program for all lanes, in so many rows. */
+static void share(team_t *team, const program_t *program, const job_t *job, int64_t rows, where_t at) {
+    team->programs = (const int64_t *)(intptr_t)program->at;
+    team->phases = program->phases, team->groups = program->groups, team->count = program->count;
+    team->set = job->set, team->lanes = job->lanes, team->size = job->size;
+    team->rows = rows, team->at = at;
     __atomic_store_n(&team->finished, 0, __ATOMIC_RELAXED);
-    uint64_t ticket = ((team->ticket >> 32) + 1) << 32 | (uint64_t)groups;
+    uint64_t ticket = ((team->ticket >> 32) + 1) << 32 | (uint64_t)program->groups;
     __atomic_store_n(&team->ticket, ticket, __ATOMIC_RELEASE);
     while ((uint32_t)(ticket = __atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE))) work_on(team, ticket);
-    for (int64_t waited = 0; __atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) < (uint64_t)groups;) wait_a_moment(&waited);
+    for (int64_t waited = 0; __atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) < (uint64_t)program->groups;)
+        wait_a_moment(&waited);
+}
+
+static PyObject *run(PyObject *self, PyObject *args) {
+    long long team_at, row, rows, first, last;
+    program_t program;
+    job_t job;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLL", &team_at, &program.at, &program.phases, &program.groups, &program.count,
+                          &job.set, &job.lanes, &job.size, &row, &rows, &first, &last))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS share((team_t *)(intptr_t)team_at, &program, &job, rows, (where_t){row, first, last, 0});
     Py_END_ALLOW_THREADS Py_RETURN_NONE;
+}
+
+/* Decode a row of all images: programs for the row, for its first pixel, and for the first and second digits of each colour.
+ * Frequencies float64 [lanes][base] and digits int32 [2][lanes] are what the programs write and read; `values` is the row,
+ * uint8 [width][padded lanes][colours].
+ */
+static PyObject *pop_row(PyObject *self, PyObject *args) {
+    long long team_at, row, width, lanes, padded, colours, base, frequencies_at, digits_at, values_at, count;
+    unsigned long long state;
+    Py_buffer plan, words, second;
+    job_t job;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Ly*LLLLLLLLLLLw*w*LK", &team_at, &plan, &job.set, &job.size, &row, &width, &lanes, &padded,
+                          &colours, &base, &frequencies_at, &digits_at, &values_at, &second, &words, &count, &state))
+        return NULL;
+    team_t *team = (team_t *)(intptr_t)team_at;
+    const program_t *programs = plan.buf;
+    const double *frequencies = (const double *)(intptr_t)frequencies_at;
+    int32_t *first_digits = (int32_t *)(intptr_t)digits_at, *second_digits = second.buf;
+    uint8_t *values = (uint8_t *)(intptr_t)values_at;
+    ans_t stack = {words.buf, count, state};
+    int result = 0;
+    job.lanes = (lanes + ROWS - 1) / ROWS * ROWS;
+    Py_BEGIN_ALLOW_THREADS share(team, &programs[0], &job, 1, (where_t){row, 0, width, 0});
+    for (int64_t column = 0; column < width && !result; column++)
+        for (int64_t colour = 0; colour < colours && !result; colour++) {
+            const where_t here = {row, column, column + 1, 0};
+            uint8_t *value = values + column * padded * colours + colour;
+            share(team, &programs[column || colour ? 2 + colour : 1], &job, 1, here);
+            result = pop_rows(&stack, first_digits, frequencies, lanes, base);
+            if (base == 2) {
+                for (int64_t lane = 0; lane < lanes; lane++) value[lane * colours] = (uint8_t)first_digits[lane];
+            } else if (!result) {
+                share(team, &programs[2 + colours + colour], &job, 1, here);
+                result = pop_rows(&stack, second_digits, frequencies, lanes, base);
+                for (int64_t lane = 0; lane < lanes; lane++)
+                    value[lane * colours] = (uint8_t)(first_digits[lane] * base + second_digits[lane]);
+            }
+        }
+    Py_END_ALLOW_THREADS PyBuffer_Release(&plan), PyBuffer_Release(&words), PyBuffer_Release(&second);
+    return left_of(&stack, result);
 }
 
 static PyObject *lend(PyObject *self, PyObject *args) {
@@ -133,6 +227,7 @@ static PyObject *run(PyObject *self, PyObject *args) {
     (void)self, (void)args;
     return PyErr_Format(PyExc_RuntimeError, "the kernel is not built for this processor");
 }
+#define pop_row run
 #define lend run
 #define dismiss run
 #endif
@@ -153,6 +248,9 @@ static PyMethodDef METHODS[] = {
     {"run", run, METH_VARARGS, "Run a program for all lanes. All arguments are unchecked addresses and numbers."},
     {"lend", lend, METH_VARARGS, "Work on what `run` is given, until the team is dismissed."},
     {"dismiss", dismiss, METH_VARARGS, "Make the threads that work for a team return."},
+    {"pop_row", pop_row, METH_VARARGS, "Decode a row of pixels. All arguments are unchecked."},
+    {"push", push, METH_VARARGS, "Push symbols on an ANS stack, the last one first."},
+    {"pop", pop, METH_VARARGS, "Pop symbols from an ANS stack, the first one first."},
     {"instructions", instructions, METH_NOARGS, "The instruction sets of this processor: numbers by name."},
     {NULL, NULL, 0, NULL},
 };
