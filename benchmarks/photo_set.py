@@ -1,6 +1,6 @@
-"""The photographs that `photo-rgb` is trained on, as PNG files.
+"""The photographs that `photo-rgb` and `photo-grey` are trained on, as PNG files.
 
-    python -m benchmarks.photo_set DIRECTORY [--cifar 15000]
+    python -m benchmarks.photo_set DIRECTORY [--cifar 15000] [--grey]
     acncodec train DIRECTORY -o runs/photo-rgb.safetensors --from photo-rgb --minutes 240
 
 Training images of CIFAR-10, every second one mirrored; of the stand-in for ImageNet 32x32, as they are and mirrored; pieces
@@ -44,22 +44,29 @@ def _cut(view: np.ndarray) -> np.ndarray:
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--cifar", default=50_000, show_default=True, help="Images of CIFAR-10, the first ones of its random order.")
-def main(directory: Path, cifar: int) -> None:
+@click.option("--grey", is_flag=True, help="As grey levels: the luma of ITU-R BT.601.")
+def main(directory: Path, cifar: int, grey: bool) -> None:
     """Write the images into a directory that does not exist yet."""
+
+    def write(images: np.ndarray, folder: Path) -> None:
+        if grey:
+            images = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images])
+        write_pngs(images, None, folder, bilevel=False)
+
     directory.mkdir(parents=True)
     count = int(np.load(data_folder() / "imagenet32" / "train_count.npy"))
     small = cifar10("train")[0][:cifar].copy()
     small[1::2] = small[1::2, :, ::-1]
-    write_pngs(small, None, directory / "cifar10", bilevel=False)
+    write(small, directory / "cifar10")
     photographs = sheets("imagenet32", "train")[:count]
-    write_pngs(photographs, None, directory / "imagenet32", bilevel=False)
-    write_pngs(photographs[:, :, ::-1], None, directory / "imagenet32-mirrored", bilevel=False)
+    write(photographs, directory / "imagenet32")
+    write(photographs[:, :, ::-1], directory / "imagenet32-mirrored")
     for path in sorted((data_folder() / "photos").iterdir()):
         if path.stem not in HELD_BACK:
             with Image.open(path) as photograph:
                 found = pieces(photograph.convert("RGB"))
-            write_pngs(found, None, directory / "photos" / path.stem, bilevel=False)
-            write_pngs(found[:, :, ::-1], None, directory / "photos-mirrored" / path.stem, bilevel=False)
+            write(found, directory / "photos" / path.stem)
+            write(found[:, :, ::-1], directory / "photos-mirrored" / path.stem)
 
 
 if __name__ == "__main__":

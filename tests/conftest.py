@@ -49,9 +49,9 @@ def no_progress(stage: str, total: int) -> Callable[[int], None]:
     return lambda done: None
 
 
-def architecture(levels: int, colours: int, logistics: int = 2, **sizes: int) -> Architecture:
-    """Of networks for such pixels: `logistics` a colour where there are several."""
-    return Architecture(levels=levels, colours=colours, logistics=logistics if colours > 1 else 0, **sizes)
+def architecture(levels: int, colours: int, logistics: int = 2, softmax: bool = True, **sizes: int) -> Architecture:
+    """Of networks for such pixels: `logistics` a colour where there are several, or where one is not to be a softmax."""
+    return Architecture(levels=levels, colours=colours, logistics=0 if colours == 1 and softmax else logistics, **sizes)
 
 
 @cache
@@ -69,7 +69,7 @@ def tiny_model_bytes(
         log2_scale = product.shift + product.out_bits - product.in_bits
         if calm and name in CALM:
             bias = product.bias.clone()
-            if colours > 1 and name.startswith("decoder"):
+            if networks.arch.logistics and name.startswith("decoder"):
                 bias[-networks.arch.logistics :] += CALM_SPREAD << product.shift[-networks.arch.logistics :] + CALM[name]
             product.load_integers(product.weight, bias, log2_scale + CALM[name])
         if calm and name == "prior.widths":

@@ -237,7 +237,7 @@ class Model:
 
     def planes(self, x: np.ndarray) -> np.ndarray:
         inside = np.full_like(x[..., :1], 128)
-        if self.arch["colours"] > 1:
+        if self.arch["logistics"]:
             return np.concatenate([inside, told(x, self.centres(x))], -1)
         if self.arch["levels"] == 2:
             return np.concatenate([inside, 128 * x], -1)
@@ -303,7 +303,7 @@ class Model:
 
     def pop_value(self, stack: Stack, h: np.ndarray, known: np.ndarray, near: np.ndarray, colour: int) -> np.ndarray:
         """One colour of one pixel of every lane: stream [n, channels], values [n, C], their centres [n, C, K] -> [n]."""
-        if self.arch["colours"] == 1:
+        if not self.arch["logistics"]:
             features = self.map("decoder.head.features", (7, 5), 0, 255, h)
             logits = self.map("decoder.head.logits", (5, 5), -512, 512, features)
             f = exp_table()[logits.max(-1, keepdims=True) - logits]

@@ -104,6 +104,13 @@ def test_frequencies_are_those_of_the_tensors(kind: str, levels: int, colours: i
     assert_agrees(networks, kind, 5, 6, 7)
 
 
+@pytest.mark.parametrize("centres", [1, 5])
+@pytest.mark.parametrize("kind", SETS)
+def test_grey_values_under_logistics(kind: str, centres: int) -> None:
+    arch = architecture(256, 1, logistics=6, softmax=False, centres=centres, **SMALL)
+    assert_agrees(fixed_networks(arch), kind, 5, 6, 7)
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     st.sampled_from(KINDS),

@@ -232,9 +232,9 @@ def test_networks_under_test_say_something() -> None:
 
 
 @pytest.mark.parametrize("centres", [1, 5])
-@pytest.mark.parametrize("colours", [2, 3, 4])
+@pytest.mark.parametrize("colours", [1, 2, 3, 4])
 def test_passes_agree_for_other_colours_and_centres(colours: int, centres: int) -> None:
-    networks = networks_at_bound(architecture(256, colours, logistics=7, centres=centres, **SMALL))
+    networks = networks_at_bound(architecture(256, colours, logistics=7, softmax=False, centres=centres, **SMALL))
     for size in ((3, 4, 5), (2, 1, 4), (2, 4, 1)):
         inputs = inputs_of(networks.arch, *size)
         inputs[0][:, size[1] // 2 :] = inputs[0][:, :1, :1]  # neighbours that are copied

@@ -217,6 +217,15 @@ def test_several_centres(tmp_path: Path) -> None:
         assert pixels(data) == pixels((tmp_path / "in" / name.decode()).read_bytes())
 
 
+@pytest.mark.usefixtures("coded")
+@pytest.mark.parametrize("centres", [1, 5])
+def test_grey_values_under_logistics(centres: int, tmp_path: Path) -> None:
+    make_pngs(tmp_path / "in", 12, 6, 5, "L")
+    model = {"levels": 256, "softmax": False, "logistics": 5, "centres": centres}
+    found = read_twice(tmp_path / "in", tmp_path, [model], Options(way=Way.TOUR))
+    assert seen(found) == {(reader.CODED, reader.GREY, False)}
+
+
 @pytest.mark.parametrize(("hope", "method"), [(0.0, reader.WEBP), (9.0, reader.RAW)])
 @pytest.mark.parametrize("names", [head.NAMES_FOLDERS, head.NAMES_DROP])
 def test_pictures_without_a_model(

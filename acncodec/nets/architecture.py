@@ -10,7 +10,7 @@ class Architecture:
     """Sizes of encoder, prior network and decoder.
 
     `levels` is 2 for 1-bit values and 256 for 8-bit ones; a pixel has `colours` values, coded one after the other. Each has
-    a mixture of `logistics` discretised logistics as its distribution, or a softmax over all levels if that is 0. The
+    a mixture of `logistics` discretised logistics as its distribution or, if that is 0, a softmax over all levels. The
     logistics are centred on a prediction or, with 5 `centres`, in turn on it and on four neighbouring pixels.
     """
 
@@ -42,8 +42,10 @@ class Architecture:
             raise ModelError("the model's architecture needs 2 or 256 levels, and windows with odd sides of at least 3")
         if self.centres not in (1, 5) or (self.centres > 1 and not self.logistics):
             raise ModelError("the model's architecture needs 1 or 5 centres, and 5 only with logistics")
-        if (self.colours > 1) != (self.logistics > 0) or (self.logistics and self.levels == 2):
-            raise ModelError("the model's architecture needs logistics for several colours and only then, with 256 levels")
+        if self.colours > 1 and not self.logistics:
+            raise ModelError("the model's architecture needs logistics for several colours")
+        if self.logistics and self.levels == 2:
+            raise ModelError("the model's architecture needs 256 levels for logistics")
 
     def to_dict(self) -> dict[str, int]:
         return asdict(self)

@@ -1,8 +1,8 @@
 """Output heads of the decoder: its last stream to the distributions of a pixel's values, in coding order.
 
-One value a pixel: a softmax over its levels. Several: a mixture of discretised logistics each (PixelCNN++, Salimans et al.
-2017), centred on a simple prediction and conditioned on the pixel's earlier values. Such ordinal distributions have few
-parameters, and are learnt sooner and decoded faster than 256 logits a colour (figures in docs/LOG.md).
+A single value a pixel may have a softmax over its levels. Others have a mixture of discretised logistics each (PixelCNN++,
+Salimans et al. 2017), centred on a simple prediction and conditioned on the pixel's earlier values. Such ordinal
+distributions have few parameters, and are learnt sooner and decoded faster than 256 logits a colour (figures in docs/LOG.md).
 """
 
 from typing import NamedTuple, cast

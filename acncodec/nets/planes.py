@@ -37,8 +37,8 @@ def known_planes(arch: Architecture, colours: int) -> int:
 def to_planes(pixels: Tensor, arch: Architecture, centres: Tensor | None = None) -> Tensor:
     """Pixels uint8 [..., H, W, colours] -> integers float32 [..., H, W, planes]; outside of the image all planes are zero.
 
-    1-bit: inside flag, value. Grey: inside flag, value, flags for 0 and 255. Colours: inside flag, and the planes of
-    `tell_colours`, for which `centres` [..., H, W, colours, arch.centres] may be given.
+    1-bit: inside flag, value. 8-bit under a softmax: inside flag, value, flags for 0 and 255. Under logistics: inside flag,
+    and the planes of `tell_colours`, for which `centres` [..., H, W, colours, arch.centres] may be given.
     """
     if not arch.logistics:
         return torch.nn.functional.embedding(pixels[..., 0].to(torch.int32), _table(arch.levels, pixels.device))

@@ -217,7 +217,7 @@ class Reference:
         return self._apply("decoder.head.logits", [features], -LOGIT_MAX, LOGIT_MAX)
 
     def logistics(self, pixels: np.ndarray, z: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For images with several: logits, means (1/4 level) and spreads [N, H, W, logistics] of one colour's mixture."""
+        """For models with logistics: logits, means (1/4 level) and spreads [N, H, W, logistics] of one colour's mixture."""
         values = pixels.astype(np.int64)
         centres = predict(values, self.arch.centres)
         known = [tell_colours(values[..., :colour], centres[..., :colour, :])] if colour else []

@@ -7,12 +7,12 @@ from acncodec.images.raster import Layout
 from acncodec.images.source import Source
 from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
 
-COLOURS = {"colours": 3, "logistics": 8, "channels": 32, "features": 48}
+LOGISTICS = {"levels": 256, "logistics": 8, "channels": 32, "features": 48}
 KINDS = {  # architecture of a new model for each layout
     Layout.BILEVEL: {"levels": 2, "channels": 16, "features": 32},
-    Layout.GREY: {"levels": 256, "channels": 24, "features": 64},
-    Layout.RGB: {"levels": 256, **COLOURS},
-    Layout.RGBA: {"levels": 256, **COLOURS, "colours": 4},
+    Layout.GREY: LOGISTICS,
+    Layout.RGB: {**LOGISTICS, "colours": 3},
+    Layout.RGBA: {**LOGISTICS, "colours": 4},
 }
 
 

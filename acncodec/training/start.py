@@ -84,7 +84,7 @@ def choose_batch(
     arch: Architecture, data: TrainingSet, minutes: float, start: Networks | None, world: World, device: torch.device
 ) -> int:
     """Images a step: a power of two, the architecture's default unless that leaves fewer than STEPS steps."""
-    most = BATCH if arch.colours == 1 else COLOUR_BATCH
+    most = COLOUR_BATCH if arch.logistics else BATCH
     trial = Trainer(arch, data, Budget(steps=TRIAL_STEPS), start=start, batch=most, world=world, device=device)
     begin = time.monotonic()
     for _ in trial.run(lambda report: None):

@@ -18,7 +18,7 @@ from acncodec.training.objective import Objective, prior_nats, sample_offsets
 from acncodec.training.world import World
 
 BATCH = 64
-COLOUR_BATCH = 16  # with several values a pixel, more steps help more than larger batches
+COLOUR_BATCH = 16  # of photographs: more steps help more than larger batches
 NEIGHBOURS = 5  # K of the paper
 LEARNING_RATE = 4e-3  # falls linearly to zero over the budget
 START_RATE = 1e-3  # when starting from a model, which a high rate would spoil at first
@@ -83,7 +83,7 @@ class Trainer:
         batch. A `compiled` step is faster, but takes a minute to compile.
         """
         self.data, self.budget, self.world, self.device = data, budget, world, device
-        self.batch = batch or (BATCH if arch.colours == 1 else COLOUR_BATCH)
+        self.batch = batch or (COLOUR_BATCH if arch.logistics else BATCH)
         with torch.random.fork_rng(devices=[]):  # the caller's generators are left unchanged
             torch.default_generator.manual_seed(seed)
             self.nets = Networks(arch)
