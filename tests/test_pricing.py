@@ -10,8 +10,8 @@ from conftest import make_pngs, packed, ramps, random_pixels, save_colours, smoo
 from PIL import Image
 
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
-from acncodec.codec import pricing
-from acncodec.codec.codings import plane_bits
+from acncodec.codec import codings, pricing
+from acncodec.codec.codings import Forms, best_coding, plane_bits
 from acncodec.codec.pricing import FILE, Choice, Pricing
 from acncodec.codec.reader import Archive, restore
 from acncodec.errors import DamagedError
@@ -91,7 +91,7 @@ def test_a_large_set_follows_its_sample(models: list[Model], monkeypatch: pytest
     slopes = [content(pixels) for pixels in smooth_pixels(0, 40, 12, 12, 3)]
     monkeypatch.setattr(pricing, "SAMPLE", 4)
     tried = []
-    monkeypatch.setattr(pricing, "pack_webp", lambda samples: tried.append(samples))
+    monkeypatch.setattr(pricing, "pack_webp", lambda samples, draft=False: tried.append(samples))
     assert methods(slopes, models) == {METHOD_CODED: 40}
     assert len(tried) == 4
 
@@ -181,7 +181,7 @@ def test_raw_samples_of_another_length_are_damaged() -> None:
 def test_what_is_plainly_better_raw_is_not_made_webp(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of pictures that repeat each other only a sample is tried, unless they turn out not to be kept raw."""
     made: list[int] = []
-    monkeypatch.setattr(pricing, "pack_webp", lambda samples: made.append(1) or pack_webp(samples))
+    monkeypatch.setattr(pricing, "pack_webp", lambda samples, draft=False: made.append(1) or pack_webp(samples))
     noise = random_pixels(3, 1, 20, 20, 256, 1)[0]
     alike = [content(np.concatenate([noise[n:], noise[:n]])) for n in range(20) for _ in range(5)]
     found, bits = Pricing(alike).choose([], lambda done: None)
@@ -193,3 +193,37 @@ def test_what_is_plainly_better_raw_is_not_made_webp(monkeypatch: pytest.MonkeyP
     found, _ = Pricing(alike).choose([], lambda done: None)
     assert {choice.kind.method for choice in found} == {METHOD_WEBP}
     assert len(made) == len(alike)
+
+
+@pytest.mark.usefixtures("free_networks")
+def test_large_pictures_are_made_webp_thoroughly_only_if_it_may_pay(
+    models: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bool] = []
+    monkeypatch.setattr(pricing, "pack_webp", lambda samples, draft=False: made.append(draft) or pack_webp(samples, draft))
+    slope = content(smooth_pixels(0, 1, 130, 130, 3)[0])
+    assert methods([slope], models) == {METHOD_CODED: 1}
+    assert made == [True]
+    made.clear()
+    assert methods([slope], []) == {METHOD_WEBP: 1}
+    assert made == [True, False]
+
+
+def test_a_model_plainly_dearer_on_a_few_tiles_is_not_tried_on_all(
+    models: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, int]] = []
+
+    def noted(model: Model, samples: np.ndarray, tile: int, most: int = codings.SAMPLE_TILES) -> np.ndarray:
+        tried.append((model.name, most))
+        return plane_bits(model, samples, tile, most)
+
+    monkeypatch.setattr(codings, "plane_bits", noted)
+    rough, fitting = tiny_model(256, colours=3), models[2]
+    _, picture = content(smooth_pixels(0, 1, 260, 260, 3)[0])
+    assert picture is not None
+    found = best_coding([Forms(picture, None)], [rough, fitting])
+    assert found is not None
+    assert found[0].planes[0].model == 1
+    few, all_tiles = codings.FEW_TILES, codings.SAMPLE_TILES
+    assert tried == [(rough.name, few), (fitting.name, few), (fitting.name, all_tiles)]

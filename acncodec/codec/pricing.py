@@ -20,6 +20,7 @@ from acncodec.codec.collection import Collection
 from acncodec.images.picture import Picture, expand, layout
 from acncodec.images.raster import Layout
 from acncodec.images.strips import raw_bytes
+from acncodec.images.tiles import MAX_WHOLE
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
 
@@ -30,6 +31,7 @@ RUN_BYTES = 1 << 20  # raw samples of a kind on which a general compressor is tr
 RAW_HOPE = 1.3  # a whole set shares more than a run of it: how much smaller it may turn out
 RAW_SURE = 0.8  # of the sample's price, below which what is raw in a run will be smallest in all
 RAW_MAX = 1 << 28  # raw samples that are compressed in one piece
+WEBP_NEAR = 1.03  # of a draft of a large picture to other ways, above which it is not made thoroughly
 FILES_MAX = 1 << 26  # bytes of files that are compressed in one piece, instead of what was chosen
 FILES_HOPE = 1.3  # by how much a fast compressor may miss what a thorough one reaches
 FILES_GAIN = 0.99  # of the archive: files as they are are no pictures to `acncodec.open`, a trifle is not worth that
@@ -52,7 +54,7 @@ FILE = Choice(Class(METHOD_FILE, 0, 0, b"", ()))
 
 @dataclass(eq=False)
 class _Priced(Forms):
-    """A picture with its best choice so far and that one's price in bits; `webp` is empty until it is known."""
+    """A picture with its best choice so far and that one's price in bits; `webp` is empty until it is tried."""
 
     file_bits: float
     best: Choice = FILE
@@ -203,7 +205,7 @@ def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], coded: np.ndarr
     if coding is not None and coded is None and kind:
         batch = _at_most(kind, BATCH)
         coded = np.concatenate([coding.bits(kind[i : i + batch]) for i in range(0, len(kind), batch)])
-    _make_webps(kind)
+    _make_webps(kind, [each.file_bits if coded is None else min(each.file_bits, coded[i]) for i, each in enumerate(kind)])
     for i, each in enumerate(kind):
         height, width, _ = each.picture.samples.shape
         form_bits = _form_bits(each.picture.form, forms)
@@ -215,12 +217,25 @@ def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], coded: np.ndarr
             each.offer(_coded(coding, each), coded[i] + form_bits)
 
 
-def _make_webps(kind: Kind) -> None:
-    """Pictures as WebP, each once, on all cores: it takes longer than networks do."""
-    new = [each for each in kind if not each.webp]
+def _make_webps(kind: Kind, others: Sequence[float]) -> None:
+    """Pictures as WebP, each once, unless that is plainly dearer than other ways, whose prices are given in bits.
+
+    On all cores: it takes longer than networks do.
+    """
+    new = [(each, bits) for each, bits in zip(kind, others, strict=True) if not each.webp]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for each, data in zip(new, pool.map(lambda each: pack_webp(each.picture.samples), new), strict=True):
+        for (each, _), data in zip(new, pool.map(_webp_if_near, new), strict=True):
             each.webp = (data,)
+
+
+def _webp_if_near(picture: tuple[_Priced, float]) -> bytes | None:
+    each, other = picture
+    samples = each.picture.samples
+    if samples.shape[0] * samples.shape[1] > MAX_WHOLE:
+        draft = pack_webp(samples, draft=True)
+        if draft is None or 8 * len(draft) > WEBP_NEAR * other:
+            return None
+    return pack_webp(samples)
 
 
 def _coded(coding: Coding, each: _Priced) -> Choice:

@@ -8,18 +8,22 @@ from PIL import Image
 from acncodec.errors import DamagedError
 
 MAX_SIDE = 16383  # limit of WebP
-_EFFORT = {"lossless": True, "quality": 100, "method": 6, "exact": True}  # exact: keeps colours under alpha 0
+_MODE = {"lossless": True, "exact": True}  # exact: keeps colours under alpha 0
+_DRAFT, _THOROUGH = {"quality": 75, "method": 4}, {"quality": 100, "method": 6}
 
 
-def pack_webp(samples: np.ndarray) -> bytes | None:
-    """Samples uint8 [H, W, 1..4] as a WebP file; None if an image is too large for one."""
+def pack_webp(samples: np.ndarray, draft: bool = False) -> bytes | None:
+    """Samples uint8 [H, W, 1..4] as a WebP file; None if an image is too large for one.
+
+    A `draft` takes a tenth of the time and is mostly 0 to 3 % larger, rarely 25 %.
+    """
     if max(samples.shape[:2]) > MAX_SIDE:
         return None
     channels = samples.shape[2]
     if channels <= 2:  # grey is repeated as RGB, which costs WebP nothing
         samples = np.concatenate([np.repeat(samples[..., :1], 3, axis=2), samples[..., 1:]], axis=2)
     out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(samples)).save(out, "WEBP", **_EFFORT)
+    Image.fromarray(np.ascontiguousarray(samples)).save(out, "WEBP", **_MODE, **(_DRAFT if draft else _THOROUGH))
     return out.getvalue()
 
 

@@ -2,7 +2,8 @@
 
 A single value a pixel may have a softmax over its levels. Others have a mixture of discretised logistics each (PixelCNN++,
 Salimans et al. 2017), centred on a simple prediction and conditioned on the pixel's earlier values. Such ordinal
-distributions have few parameters, and are learnt sooner and decoded faster than 256 logits a colour (figures in docs/LOG.md).
+distributions have few parameters, and are learnt sooner and decoded faster than 256 logits a colour (figures in
+docs/LOG.md).
 """
 
 from typing import NamedTuple, cast
