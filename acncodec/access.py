@@ -5,13 +5,13 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, overload
 
 import torch.distributed
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from acncodec.archive.remote import place
 from acncodec.codec.parts import Parts, Pictures
 from acncodec.coding.selftest import device_of
 from acncodec.errors import DamagedError, InputError
@@ -31,7 +31,7 @@ class Images(Sequence[Image.Image]):
 
     def __init__(self, path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu") -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
-        self._parts = Parts(Path(path), models, device_of(device))
+        self._parts = Parts(place(path), models, device_of(device))
         self._open: dict[int, Pictures] = {}
         self._closed = False
         manifest = self._parts.manifest
@@ -72,12 +72,12 @@ class Images(Sequence[Image.Image]):
         """The image at an index, as Pillow opens its file. Raises DamagedError, ModelMissingError, InputError."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} images")
-        number = bisect.bisect_right(self._ends, place)
+        number = bisect.bisect_right(self._ends, position)
         part = self._opened(number)
-        return part.read(part.entries[place - (self._ends[number - 1] if number else 0)])
+        return part.read(part.entries[position - (self._ends[number - 1] if number else 0)])
 
     def share(self, index: int, count: int) -> Iterator[Image.Image]:
         """The images of every `count`-th block, from block `index` on, so that no block is decoded for two shares."""
@@ -110,7 +110,10 @@ class Images(Sequence[Image.Image]):
 
 
 def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu") -> Images:
-    """Open an archive's images; `models` are model files to search beside the bundled ones. Raises as `Images`."""
+    """Open the images of an archive, by its path or a URL that fsspec reads. Raises as `Images`.
+
+    `models` are model files to search beside the bundled ones.
+    """
     return Images(path, models, device)
 
 
@@ -123,7 +126,7 @@ class AcnDataset(Dataset[Any]):
 
     def __init__(self, path: PathLike, transform: Transform | None = None, models: Iterable[PathLike] = ()) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
-        self._path, self._models, self.transform = Path(path), list(models), transform
+        self._path, self._models, self.transform = os.fspath(path), list(models), transform
         self._images: Images | None = None
         self._process = -1
         self._length = len(self.images)

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .console import Bars, say
 from .options import (
+    ARCHIVE,
     FILE,
     choose_device,
     device_option,
@@ -19,9 +21,12 @@ from .options import (
 from .report import outcome_code
 from .streams import readable
 
+if TYPE_CHECKING:
+    from acncodec.archive.remote import Place
+
 
 @click.command("decompress")
-@click.argument("archive", type=FILE)
+@click.argument("archive", type=ARCHIVE)
 @click.argument("directory", type=FILE)
 @keep_going_option
 @models_option
@@ -32,14 +37,15 @@ from .streams import readable
 def command(**options: object) -> int:
     """Restore the directory of ARCHIVE as DIRECTORY.
 
-    ARCHIVE may be - for standard input. All is decoded and every hash checked before the first file appears. With --force
-    files are put into a directory that exists, over those of the same name.
+    ARCHIVE may be - for standard input, or a URL that fsspec reads, as https://HOST/NAME. All is decoded and every hash
+    checked before the first file appears. With --force files are put into a directory that exists, over those of the same
+    name.
     """
     return restore(patterns=(), **options)  # type: ignore[arg-type]
 
 
 def restore(
-    archive: Path,
+    archive: "Place",
     directory: Path,
     patterns: tuple[str, ...],
     keep_going: bool,

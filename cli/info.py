@@ -1,20 +1,27 @@
 """acncodec info"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import FILE, json_option, models_option, talk_options
+from .options import ARCHIVE, json_option, models_option, talk_options
 from .streams import readable
+
+if TYPE_CHECKING:
+    from acncodec.archive.remote import Place
 
 
 @click.command("info")
-@click.argument("archive", type=FILE)
+@click.argument("archive", type=ARCHIVE)
 @models_option
 @json_option
 @talk_options
-def command(archive: Path, models: tuple[Path, ...], as_json: bool) -> None:
-    """Show what ARCHIVE holds and where every one of its bits goes, without decoding it."""
+def command(archive: "Place", models: tuple[Path, ...], as_json: bool) -> None:
+    """Show what ARCHIVE holds and where every one of its bits goes, without decoding it.
+
+    ARCHIVE may be a URL that fsspec reads, as https://HOST/NAME; only what is needed is fetched.
+    """
     from acncodec.codec.info import describe
     from acncodec.codec.parts import Parts
 

@@ -1,27 +1,29 @@
 """acncodec list"""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .options import FILE, talk_options
+from .options import ARCHIVE, talk_options
 from .streams import readable
 
 if TYPE_CHECKING:
+    from acncodec.archive.remote import Place
     from acncodec.codec.directory import Entry
     from acncodec.codec.reader import Archive
 
 
 @click.command("list")
-@click.argument("archive", type=FILE)
+@click.argument("archive", type=ARCHIVE)
 @click.option("-l", "--long", is_flag=True, help="Also show how each file is kept, its mode and its size in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout.")
 @click.option("-0", "--null", is_flag=True, help="Print names as they are, each ended by a NUL byte, as for xargs -0.")
 @talk_options
-def command(archive: Path, long: bool, as_json: bool, null: bool) -> None:
+def command(archive: "Place", long: bool, as_json: bool, null: bool) -> None:
     r"""List the files of ARCHIVE, by name (of many parts, part by part), without decoding any image.
+
+    ARCHIVE may be a URL that fsspec reads, as https://HOST/NAME; only what is needed is fetched.
 
     What a terminal cannot show of a name is written as \xHH, a backslash as two; 'extract' takes names so.
     """

@@ -24,7 +24,17 @@ class FilePath(click.Path):
         return path.absolute() if path == STREAM and str(value) != "-" else path
 
 
+class ArchivePath(FilePath):
+    """A path, or a URL that fsspec reads."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from acncodec.archive.remote import SCHEME, Remote
+
+        return Remote(value) if isinstance(value, str) and SCHEME in value else super().convert(value, param, ctx)
+
+
 FILE = FilePath(path_type=Path)
+ARCHIVE = ArchivePath(path_type=Path)
 Command = Callable[..., Any]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")

@@ -8,9 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
+
+from .console import detail
+
+if TYPE_CHECKING:
+    from acncodec.archive.remote import Place
 
 STREAM = Path("-")
 
@@ -60,16 +65,18 @@ def keep_standard_streams() -> None:
         sys.stderr = Droppable(sys.stderr or Path(os.devnull).open("w"))  # noqa: SIM115
 
 
-def shown(archive: Path) -> str:
+def shown(archive: "Place") -> str:
     """How sentences call an archive that is read."""
     return "standard input" if archive == STREAM else f"'{archive}'"
 
 
 @contextmanager
-def readable(archive: Path) -> Iterator[Path]:
-    """A path at which the archive can be read: what standard input gives is copied to a temporary file first."""
+def readable(archive: "Place") -> Iterator["Place"]:
+    """Where the archive can be read: what standard input gives is copied to a temporary file first."""
     if archive != STREAM:
         yield archive
+        if not isinstance(archive, Path):
+            detail(f"fetched {archive.fetched.bytes:,} bytes in {archive.fetched.requests} requests")
         return
     if sys.stdin is None or sys.stdin.isatty():
         raise click.UsageError("standard input is closed or a terminal; send an archive through it, or give a path")

@@ -2,24 +2,28 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .console import Bars, say
-from .options import FILE, choose_device, device_option, json_option, keep_going_option, models_option, work_options
+from .options import ARCHIVE, choose_device, device_option, json_option, keep_going_option, models_option, work_options
 from .report import outcome_code
 from .streams import readable, shown
 
+if TYPE_CHECKING:
+    from acncodec.archive.remote import Place
+
 
 @click.command("test")
-@click.argument("archive", type=FILE)
+@click.argument("archive", type=ARCHIVE)
 @keep_going_option
 @models_option
 @device_option
 @json_option
 @work_options
-def command(archive: Path, keep_going: bool, models: tuple[Path, ...], device: str, as_json: bool) -> int:
-    """Decode ARCHIVE and check every hash, writing nothing."""
+def command(archive: "Place", keep_going: bool, models: tuple[Path, ...], device: str, as_json: bool) -> int:
+    """Decode ARCHIVE, a path or a URL that fsspec reads, and check every hash, writing nothing."""
     from acncodec.codec.decompress import check
     from acncodec.codec.parts import Parts
 

@@ -51,13 +51,13 @@ def test_round_trip(block: Block) -> None:
 @given(blocks)
 def test_account_adds_up(block: Block) -> None:
     data = encode(block)
-    parts = account(data)
+    parts = account(block, len(data))
     assert sum(parts.values()) == 8 * len(data)
     assert min(parts.values()) >= 0
 
 
 def test_account_of_a_known_block() -> None:
-    assert account(encode(BLOCK)) == {
+    assert account(BLOCK, len(encode(BLOCK))) == {
         "bits": 64,
         "order": 40,
         "ledger": 8 * (2 + 2 + 1 + 2 + 2),
@@ -96,9 +96,8 @@ def test_truncated_is_damage_unless_whole_words_are_gone() -> None:
         if left >= 0 and left % 4 == 0:
             assert decode(data[:length]).bits == BLOCK.bits[:left]
             continue
-        for function in (decode, account):
-            with pytest.raises(DamagedError):
-                function(data[:length])
+        with pytest.raises(DamagedError):
+            decode(data[:length])
 
 
 @given(st.binary(max_size=100))

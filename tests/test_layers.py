@@ -32,7 +32,7 @@ ALLOWED["cli"] = set(ALLOWED)
 LIBRARIES = {
     "planning": {"faiss", "numpy"},
     "images": {"constriction", "numpy", "PIL"},
-    "archive": {"numpy"},
+    "archive": {"fsspec", "numpy"},
     "report": set(),
     "errors": set(),
     "version": set(),

@@ -107,9 +107,8 @@ def decode(data: bytes) -> Block:
     return block
 
 
-def account(data: bytes) -> dict[str, int]:
-    """Bits of a BLCK section by purpose, summing to 8 * len(data). Raises DamagedError."""
-    block = decode(data)
+def account(block: Block, size: int) -> dict[str, int]:
+    """Bits of a BLCK section of `size` bytes by purpose, summing to 8 * size."""
     ledger = Writer()
     _write_tally(ledger, block.tally)
     parts = {
@@ -118,7 +117,7 @@ def account(data: bytes) -> dict[str, int]:
         "ledger": 8 * len(ledger.to_bytes()),
         "digest": 8 * len(block.digest),
     }
-    return {**parts, "block header": 8 * len(data) - sum(parts.values())}
+    return {**parts, "block header": 8 * size - sum(parts.values())}
 
 
 def _write_tally(out: Writer, tally: Tally) -> None:

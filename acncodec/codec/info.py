@@ -39,6 +39,7 @@ def describe(archive: Parts, models: list[Path]) -> dict[str, Any]:
 
 def describe_part(part: Archive, models: list[Path]) -> dict[str, Any]:
     """What `describe` says, of one archive. Raises DamagedError."""
+    lines = ledger(part)  # first: it reads every block, of which what the others need is kept
     header = part.header
     sums = {
         "files": header.entries,
@@ -57,11 +58,11 @@ def describe_part(part: Archive, models: list[Path]) -> dict[str, Any]:
         **_rates(sums),
         "promise": PROMISES[header.promise],
         "names": NAMES[header.names],
-        "orders": sorted({ORDERS[b.tour, b.conditional] for b in map(part.block, range(len(header.blocks)))}),
+        "orders": sorted({ORDERS[b.tour, b.conditional] for b in map(part.outline, range(len(header.blocks)))}),
         "blocks": header.blocks,
         "models": [{**_model(part, model, models), "elements": elements[i]} for i, model in enumerate(header.models)],
         "kinds": _listed(kinds),
-        "ledger": [{"part": line.part, "bits": line.bits, "theory_bits": line.theory_bits} for line in ledger(part)],
+        "ledger": [{"part": line.part, "bits": line.bits, "theory_bits": line.theory_bits} for line in lines],
     }
 
 
@@ -122,7 +123,7 @@ def _kinds(archive: Archive) -> tuple[Counter[Kind], Counter[int]]:
     kinds: Counter[Kind] = Counter()
     elements: Counter[int] = Counter()
     for number in range(len(archive.header.blocks)):
-        for index, count in archive.block(number).classes:
+        for index, count in archive.outline(number).classes:
             each = archive.classes[index]
             kinds["coded", mode(each), each.height, each.width] += count
             for group, *_ in cells(each):
@@ -135,7 +136,7 @@ def _kinds(archive: Archive) -> tuple[Counter[Kind], Counter[int]]:
 
 def _dims(archive: Archive) -> int:
     """Sub-pixels of modelled images."""
-    counts = [pair for number in range(len(archive.header.blocks)) for pair in archive.block(number).classes]
+    counts = [pair for number in range(len(archive.header.blocks)) for pair in archive.outline(number).classes]
     return sum(n * (each := archive.classes[i]).height * each.width * channels(each.form) for i, n in counts)
 
 

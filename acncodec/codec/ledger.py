@@ -39,18 +39,21 @@ class Line:
 
 
 def ledger(archive: Archive) -> list[Line]:
-    """The lines of an archive, which add up to 8 times its size. Reads every section. Raises DamagedError."""
+    """The lines of an archive, which add up to 8 times its size. Reads every block. Raises DamagedError."""
     container = archive.container
     bits: Counter[str] = Counter()
     theory: dict[str, float] = defaultdict(float)
-    for index, (tag, size) in enumerate(zip(container.tags, container.sizes, strict=True)):
+    sizes = []
+    for tag, size in zip(container.tags, container.sizes, strict=True):
         if tag == "BLCK":
-            for part, length in blocks.account(container.read(index)).items():
-                bits[PARTS.get(part, part)] += length
+            sizes.append(size)
         else:
             bits[SECTIONS[tag]] += 8 * size
-    for number in range(len(archive.header.blocks)):
-        _add_coded(archive.block(number), bits, theory)
+    for number, size in enumerate(sizes):
+        block = archive.block(number)
+        for part, length in blocks.account(block, size).items():
+            bits[PARTS.get(part, part)] += length
+        _add_coded(block, bits, theory)
         theory["order"] += _order_theory(archive, number)
     theory["order"] += order_bits([np.bincount(archive.directory.kinds).tolist()], [])
     bits["header"] += 8 * container.overhead["header"]

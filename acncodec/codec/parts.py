@@ -5,15 +5,15 @@ import io
 import os
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from PIL import Image
 
 from acncodec.archive import manifest as manifests
 from acncodec.archive.classes import METHOD_FILE
-from acncodec.archive.container import FEATURE_PARTS, Container, read_container
+from acncodec.archive.container import FEATURE_PARTS, PIECE_BYTES, Container, read_container
 from acncodec.archive.manifest import Manifest
+from acncodec.archive.remote import Fetched, Place, Remote
 from acncodec.codec.directory import Entry
 from acncodec.codec.reader import Archive
 from acncodec.errors import DamagedError, InputError
@@ -23,7 +23,7 @@ GLOB = frozenset("*?[")
 
 
 class Parts:
-    """An archive by its path: a file, or the directory or the manifest of one of many parts. A context manager.
+    """An archive by its path or URL: a file, or the directory or the manifest of one of many parts. A context manager.
 
     `models`, `device` and `tolerant` are as for `Archive`, of which `open` gives one for each part. Raises InputError,
     DamagedError, UnsupportedError.
@@ -31,12 +31,12 @@ class Parts:
 
     def __init__(
         self,
-        path: Path,
+        path: Place,
         models: Iterable[str | os.PathLike[str]] = (),
         device: torch.device | None = None,
         tolerant: bool = False,
     ) -> None:
-        self.path = path / MANIFEST if os.path.isdir(path) else path  # noqa: PTH112  # which raises nothing
+        self.path = path / MANIFEST if _is_dir(path) else path
         self._models, self._device, self._tolerant = list(models), device, tolerant
         self.manifest: Manifest | None = None
         try:
@@ -110,7 +110,12 @@ class Parts:
         if digest != self.manifest.parts[number].sha256:
             raise DamagedError(f"'{self.name(number)}' is not the part that the archive's manifest means, or is damaged")
 
-    def _place(self, number: int) -> Path:
+    @property
+    def fetched(self) -> Fetched | None:
+        """What was fetched so far; None for a local archive."""
+        return self.path.fetched if isinstance(self.path, Remote) else None
+
+    def _place(self, number: int) -> Place:
         return self.path.parent / self.name(number)
 
     def files(self) -> int:
@@ -141,10 +146,20 @@ class Parts:
             return number if any(entry.name == name for entry in archive.entries) else None
 
 
-def sha256_of(path: Path) -> bytes:
+def _is_dir(path: Place) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # opening it will say why
+        return False
+
+
+def sha256_of(path: Place) -> bytes:
     """Of a file's bytes. Raises OSError."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+        while piece := file.read(PIECE_BYTES):
+            digest.update(piece)
+    return digest.digest()
 
 
 class Pictures:

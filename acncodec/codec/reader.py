@@ -4,6 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from acncodec.archive.block import Block
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.archive.container import FEATURE_MODELS, Container, read_container
 from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_CARRIED_BYTES, MAX_MODELS, MAX_STORED_BYTES
+from acncodec.archive.remote import Place
 from acncodec.archive.store import WHOLE_BYTES, Store
 from acncodec.codec.ahead import Ahead
 from acncodec.codec.block import Order, decode_block, read_order
@@ -53,7 +55,7 @@ class Archive:
 
     def __init__(
         self,
-        path: Path,
+        path: Place,
         models: Iterable[str | os.PathLike[str]] = (),
         device: torch.device | None = None,
         tolerant: bool = False,
@@ -68,6 +70,7 @@ class Archive:
             self._tolerant, self._prefix = tolerant, prefix
             self._paths, self._device = list(map(Path, models)), device or torch.device("cpu")
             self._blocks: Recent[Block] = Recent(RECENT_BLOCKS)
+            self._outlines: dict[int, Block] = {}
             self._orders: Recent[Order] = Recent(RECENT_BLOCKS)
             self._decoded: Recent[list[np.ndarray]] = Recent(RECENT_DECODED)
             self._stores: Recent[Store] = Recent(RECENT_STORES)
@@ -195,6 +198,12 @@ class Archive:
         """A block whose structure fits the header, not decoded. Raises DamagedError."""
         return self._blocks.get(index, lambda: self._parsed(index))
 
+    def outline(self, index: int) -> Block:
+        """A block without its order and its coded bits, which is kept once the block was read. Raises DamagedError."""
+        if index not in self._outlines:
+            self.block(index)
+        return self._outlines[index]
+
     def _parsed(self, index: int) -> Block:
         block = blocks.decode(self.container.read(self._sections["BLCK"][index]))
         inside = [(self.classes[i], n) for i, n in block.classes if i < len(self.classes)]
@@ -206,6 +215,7 @@ class Archive:
             or values > MAX_BLOCK_SAMPLES
         ):
             raise DamagedError(f"block {index + 1} of the archive does not fit its header")
+        self._outlines[index] = replace(block, order=b"", bits=b"")
         return block
 
     def order(self, index: int) -> Order:
@@ -298,7 +308,7 @@ class Archive:
     def elements(self, contents: Iterable[int]) -> int:
         """How many elements must be decoded to read these contents."""
         sections = {self._place(content)[0] for content in contents}
-        inside = (self.block(section).classes for section in sections if section < len(self.header.blocks))
+        inside = (self.outline(section).classes for section in sections if section < len(self.header.blocks))
         return sum(len(cells(self.classes[i])) * n for each in inside for i, n in each)
 
     def files(
