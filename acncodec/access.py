@@ -3,20 +3,24 @@
 import bisect
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, overload
 
+import numpy as np
 import torch.distributed
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from acncodec.archive.remote import place
 from acncodec.codec.parts import Parts, Pictures
+from acncodec.codec.shuffle import shuffled
 from acncodec.coding.selftest import device_of
 from acncodec.errors import DamagedError, InputError
 
 OPEN_PARTS = 2  # kept open at once, with two decoded blocks each
+BUFFER_BLOCKS = 4  # in whose images a shuffled stream draws
 PathLike = str | os.PathLike[str]
 Transform = Callable[[Image.Image], Any]
 
@@ -79,18 +83,22 @@ class Images(Sequence[Image.Image]):
         part = self._opened(number)
         return part.read(part.entries[position - (self._ends[number - 1] if number else 0)])
 
-    def share(self, index: int, count: int) -> Iterator[Image.Image]:
-        """The images of every `count`-th block, from block `index` on, so that no block is decoded for two shares."""
+    @cached_property
+    def blocks(self) -> list[tuple[int, int]]:
+        """All blocks, and sections of stored files: part, and section in it."""
         self._require_open()
-        first = 0
-        for number in range(len(self._ends)):
-            sections = self._sections(number)
-            mine = {section for section in range(sections) if (first + section) % count == index}
-            first += sections
-            if mine:
-                with self._parts.open(number) as archive:  # opened separately, so that no other access closes it
-                    part = Pictures(archive)
-                    yield from (part.read(entry) for entry in part.within(mine))
+        return [(number, section) for number in range(len(self._ends)) for section in range(self._sections(number))]
+
+    def count(self, block: int) -> int:
+        """How many images a block has, by its index in `blocks`; nothing is decoded."""
+        number, section = self.blocks[block]
+        return len(self._opened(number).within(section))
+
+    def block(self, block: int) -> list[Image.Image]:
+        """The images of a block, by its index in `blocks`. Raises as an access to one of them."""
+        number, section = self.blocks[block]
+        part = self._opened(number)
+        return [part.read(entry) for entry in part.within(section)]
 
     def _sections(self, number: int) -> int:
         manifest = self._parts.manifest
@@ -143,9 +151,9 @@ class AcnDataset(Dataset[Any]):
     def names(self) -> list[str]:
         return self.images.names
 
-    def stream(self) -> "AcnStream":
-        """The same images as an iterable dataset, sharded over the workers of all ranks."""
-        return AcnStream(self)
+    def stream(self, shuffle: bool = False, seed: int = 0, buffer: int = BUFFER_BLOCKS) -> "AcnStream":
+        """The same images as an iterable dataset, sharded over the workers of all ranks; options as for `AcnStream`."""
+        return AcnStream(self, shuffle, seed, buffer)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_images": None}
@@ -159,24 +167,66 @@ class AcnDataset(Dataset[Any]):
 
 
 class AcnStream(IterableDataset[Any]):
-    """An iterable dataset of an archive's images, each once, in the order of its blocks.
+    """An iterable dataset of an archive's images, each once, in the order of its blocks or shuffled.
 
     Blocks are distributed over the ranks of torch.distributed, if it is initialised when the stream is made, and within a
     rank over the workers of its DataLoader: no block is decoded twice. Shares differ in size by up to a block.
+
+    With `shuffle` blocks come in an order that depends on `seed` and epoch alone, and images are drawn at random from a
+    pool that `buffer` blocks fill, which every worker holds in memory. `state_dict` and `load_state_dict` resume a stream
+    where it stands, in the process that iterates over it.
     """
 
-    def __init__(self, dataset: AcnDataset) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: AcnDataset, shuffle: bool = False, seed: int = 0, buffer: int = BUFFER_BLOCKS) -> None:
+        """Raises InputError for a buffer of no blocks."""
+        if buffer < 1:
+            raise InputError("a buffer has a block or more")
+        self._dataset, self._shuffle, self._seed, self._buffer = dataset, shuffle, seed, buffer
+        self._epoch = self._done = self._skipped = 0
         self._rank, self._ranks = 0, 1
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             self._rank, self._ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
 
+    def set_epoch(self, epoch: int) -> None:
+        """Begin another epoch at its start: another order, if images are shuffled."""
+        self._epoch, self._skipped, self._done = epoch, 0, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its images this process has given."""
+        return {"epoch": self._epoch, "done": self._done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where `state_dict` was taken: by a stream with the same options, of as many workers and ranks."""
+        self._epoch, self._skipped = state["epoch"], state["done"]
+
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
         mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        transform = self._dataset.transform or (lambda image: image)
-        share = self._dataset.images.share(self._rank * workers + mine, self._ranks * workers)
-        return (transform(image) for image in share)
+        images, transform = self._dataset.images, self._dataset.transform
+        loaded: dict[int, dict[int, Image.Image]] = {}
+        given: Counter[int] = Counter()  # of each block that is not used up
+        skipped, self._skipped, self._done = self._skipped, 0, 0
+        for block, index in self._order(images, self._rank * workers + mine, self._ranks * workers):
+            self._done += 1
+            given[block] += 1
+            if self._done > skipped:
+                if block not in loaded:
+                    loaded[block] = dict(enumerate(images.block(block)))
+                image = loaded[block].pop(index)
+                yield image if transform is None else transform(image)
+            if given[block] == images.count(block):
+                del given[block]
+                loaded.pop(block, None)
+        self._done = 0
+
+    def _order(self, images: Images, share: int, shares: int) -> Iterator[tuple[int, int]]:
+        """The images of a share, as (block, index in it)."""
+        if not self._shuffle:
+            blocks = range(share, len(images.blocks), shares)
+            return ((block, index) for block in blocks for index in range(images.count(block)))
+        order = np.random.default_rng((self._seed, self._epoch)).permutation(len(images.blocks))
+        random = np.random.default_rng((self._seed, self._epoch, share))
+        return shuffled(order[share::shares].tolist(), images.count, self._buffer, random)
 
 
 __all__ = ["AcnDataset", "AcnStream", "Images", "open_images"]

@@ -34,6 +34,7 @@ from acncodec.training.session import train as run_training
 from acncodec.training.trainer import Budget, Report
 
 PathLike = str | os.PathLike[str]
+ACCESS = "sequential", "random"
 AUTO = "auto"
 
 
@@ -84,7 +85,8 @@ def compress(
     models: PathLike | Iterable[PathLike] = (AUTO,),
     embed_model: bool = False,
     adapt: float = 0.0,
-    block_size: int = codec.BLOCK_PICTURES,
+    access: str = ACCESS[0],
+    block_size: int | None = None,
     effort: int = DEFAULT_EFFORT,
     verify: bool = True,
     overwrite: bool = False,
@@ -98,9 +100,9 @@ def compress(
 
     Images are Pillow's or arrays (bool or uint8 [H, W], or uint8 [H, W, C]), in a mapping from paths, in any iterable, or
     as pairs with labels as torchvision's data sets have them. `models`: names or files, 'auto' for all that are found.
-    `names` is 'keep', 'folders' or 'drop', `adapt` minutes. With `parts` the archive becomes a directory of so many, made
-    by an `engine`, and images may also be a list, tar files or a URL. Everything else is as in `acncodec compress`. Raises
-    InputError, OutputError, ModelError, ExactnessError.
+    `names` is 'keep', 'folders' or 'drop', `access` 'sequential' or 'random', `adapt` minutes. With `parts` the archive
+    becomes a directory of so many, made by an `engine`, and images may also be a list, tar files or a URL. Everything else
+    is as in `acncodec compress`. Raises InputError, OutputError, ModelError, ExactnessError.
     """
     target, wanted = Path(archive), _all(models)
     if parts is None:
@@ -108,10 +110,13 @@ def compress(
     numbers = {name: number for number, name in NAMES.items()}
     if names not in numbers:
         raise InputError(f"names are kept by one of {', '.join(numbers)}, not '{names}'")
+    if access not in ACCESS:
+        raise InputError(f"access is one of {', '.join(ACCESS)}, not '{access}'")
     options = codec.Options(
         names=numbers[names],
         exact_files=exact_files,
         block=block_size,
+        random=access == ACCESS[1],
         effort=effort,
         overwrite=overwrite,
         carry=embed_model,

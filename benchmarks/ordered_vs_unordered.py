@@ -27,10 +27,9 @@ from acncodec.codec.decompress import decompress
 from acncodec.codec.elements import Group
 from acncodec.codec.info import describe
 from acncodec.codec.parts import Parts
-from acncodec.codec.plan import GroupPlan, Way, latent_bits, plan_block
+from acncodec.codec.plan import GroupPlan, PlanOptions, Way, latent_bits, plan_block
 from acncodec.codec.progress import unwatched
 from acncodec.nets.model import Model
-from acncodec.planning.tour import DEFAULT_EFFORT
 from benchmarks.data import BINARISE_SEEDS, DATA_VARIABLE, binarise, mnist, mnist_labels, write_pngs
 from benchmarks.directory_sets import cifar10
 from benchmarks.floor import matmul_rate, operations
@@ -66,7 +65,7 @@ def load(count: int) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str
 def plan(model: Model, images: np.ndarray) -> GroupPlan:
     """The tour through all images, uint8 [N, H, W, colours], as one block."""
     group = Group(0, *images.shape[1:3])
-    return plan_block([model], {group: images}, {group: np.arange(len(images))}, 0.0, DEFAULT_EFFORT, Way.TOUR).groups[
+    return plan_block([model], {group: images}, {group: np.arange(len(images))}, 0.0, PlanOptions(only=Way.TOUR)).groups[
         group
     ]
 

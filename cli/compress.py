@@ -66,11 +66,19 @@ if TYPE_CHECKING:
     "smaller.",
 )
 @click.option(
+    "--access",
+    type=click.Choice(["sequential", "random"]),
+    default="sequential",
+    show_default=True,
+    help="How images will be read. 'random' makes blocks small, so that one image is decoded in a fraction of a second: "
+    "photographs take some 0.3 % more, digits more.",
+)
+@click.option(
     "--block-size",
     type=click.IntRange(min=1),
     metavar="IMAGES",
-    help="Images that are coded together, 16384 unless given: damage spreads, and extraction decodes, no further. "
-    "Small blocks cost bits.",
+    help="Images that are coded together, 16384 or by --access unless given: damage spreads, and extraction decodes, no "
+    "further. Small blocks cost bits.",
 )
 @click.option(
     "--effort",
@@ -120,6 +128,7 @@ def command(
     models: tuple[str, ...],
     carry: bool,
     adapt: float | None,
+    access: str,
     block_size: int | None,
     effort: int | None,
     verify: bool,
@@ -153,7 +162,6 @@ def command(
 
     from acncodec.api import AUTO, compress
     from acncodec.archive.atomic import refuse_occupied
-    from acncodec.codec.compress import BLOCK_PICTURES
     from acncodec.codec.datasets import open_dataset
     from acncodec.images.source import Folder
     from acncodec.planning.tour import DEFAULT_EFFORT
@@ -174,7 +182,8 @@ def command(
             models=models or (AUTO,),
             embed_model=carry,
             adapt=adapt or 0.0,
-            block_size=block_size or BLOCK_PICTURES,
+            access=access,
+            block_size=block_size,
             effort=effort or DEFAULT_EFFORT,
             verify=verify,
             overwrite=force,

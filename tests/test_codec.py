@@ -15,6 +15,7 @@ from PIL import Image, PngImagePlugin
 from acncodec.archive import header as head
 from acncodec.archive.classes import METHOD_CODED
 from acncodec.codec import block as block_module
+from acncodec.codec import compress as compressing
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.info import describe
 from acncodec.codec.parts import Parts
@@ -366,3 +367,26 @@ def test_random_directories(
         assert found == source
     else:
         assert sorted(map(repr, found.values())) == sorted(map(repr, source.values()))
+
+
+@pytest.mark.usefixtures("free_networks")
+def test_blocks_for_random_access_are_small_and_wide(
+    tmp_path: Path, models: list[Model], model_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressing, "RANDOM_PICTURES", 10)
+    monkeypatch.setattr(compressing, "RANDOM_SAMPLES", 1000)
+    monkeypatch.setattr(compressing, "RANDOM_BITS", 0)
+    root = tmp_path / "in"
+    make_pngs(root, 25, 4, 5)
+    for number, pixels in enumerate(random_pixels(0, 4, 20, 30, 256, 3)):  # 1,800 samples each
+        save_colours(root / f"large {number}.png", pixels)
+    archive = packed(root, models, random=True)
+    with Archive(archive) as opened:
+        assert opened.header.blocks == [10, 10, 6, 1, 1, 1]  # the sixth of the third block is large
+        assert opened.block(0).lanes == [2]
+    assert snapshot(unpacked(archive, model_files)) == snapshot(root)
+    with Archive(packed(root, models, random=True, block=7, overwrite=True)) as opened:
+        assert opened.header.blocks == [7, 7, 7, 7, 1]
+    monkeypatch.setattr(compressing, "RANDOM_BITS", 1 << 40)
+    with Archive(packed(root, models, random=True, overwrite=True)) as opened:
+        assert opened.header.blocks == [29]

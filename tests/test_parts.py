@@ -1,5 +1,6 @@
 """Archives of many parts are read as one is: by commands, by programs, by name, and with a part damaged."""
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -149,8 +150,10 @@ def test_programs_see_all_images_and_shares_of_them(mixed_source: Path, make_par
         with pytest.raises(IndexError):
             images[len(images)]
         for count in (1, 2, 3, 50):
-            assert len([images[0] for _ in images.share(0, 1)]) == len(want)  # other parts are opened in between
-            shares = [[np.asarray(image).tobytes() for image in images.share(i, count)] for i in range(count)]
+            assert len([images[0] for block in range(len(images.blocks)) for _ in images.block(block)]) == len(want)
+            each = [[np.asarray(image).tobytes() for image in images.block(i)] for i in range(len(images.blocks))]
+            assert [len(part) for part in each] == [images.count(i) for i in range(len(images.blocks))]
+            shares = [list(itertools.chain(*each[i::count])) for i in range(count)]
             assert sorted(each for share in shares for each in share) == sorted(shown.values())
     dataset = package.AcnDataset(archive, transform=np.asarray, models=model_files)
     assert len(dataset) == len(want)

@@ -120,6 +120,7 @@ def test_lanes_by_example() -> None:
     assert [choose_lanes(256, 784, 1, conditional) for conditional in (True, False)] == [4, 16]
     assert [choose_lanes(10_000, 1024, 3, conditional) for conditional in (True, False)] == [512, 512]
     assert choose_lanes(10_000, MAX_PIXELS_IN_STEP // 4, 1, True) == 4
+    assert [choose_lanes(16, 1024, 3, True, quick) for quick in (False, True)] == [1, 4]
 
 
 @pytest.mark.parametrize("conditional", [True, False])

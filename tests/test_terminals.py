@@ -115,7 +115,7 @@ def test_empty_directories_can_be_extracted(archive: Path, tmp_path: Path, patte
 def test_a_closed_archive_gives_no_image(archive: Path) -> None:
     with access.open_images(archive) as images:
         assert images[0].size == (8, 8)
-    for use in (lambda: images[0], lambda: list(images.share(0, 1)), lambda: images[:2]):
+    for use in (lambda: images[0], lambda: images.blocks, lambda: images[:2]):
         with pytest.raises(InputError, match="has been closed"):
             use()
 

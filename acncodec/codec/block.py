@@ -12,7 +12,7 @@ from acncodec.archive.classes import Class
 from acncodec.archive.limits import MAX_FOLDERS, MAX_STEP_PIXELS
 from acncodec.archive.wire import Reader, Writer
 from acncodec.codec.elements import Group, count, cut, join
-from acncodec.codec.plan import BlockPlan, Way, plan_block
+from acncodec.codec.plan import BlockPlan, PlanOptions, plan_block
 from acncodec.codec.progress import Advance, Portion
 from acncodec.coding.order import order_bits, pack_order, unpack_order
 from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, bob
@@ -48,8 +48,7 @@ def encode_block(
     keep: bool,
     models: list[Model],
     advance: Advance,
-    effort: int,
-    only: Way | None = None,
+    options: PlanOptions,
 ) -> tuple[Block, np.ndarray]:
     """Code pictures, samples uint8 [H, W, C] in the order of names, whose classes are classes[sequence[i]].
 
@@ -60,7 +59,7 @@ def encode_block(
     own = [classes[i] for i in used]
     elements, owners = cut(own, local, pictures)
     price = order_bits([], [len(pictures)]) if keep else order_bits([_counts(folders)], []) if folders is not None else 0.0
-    plan = plan_block(models, elements, owners, price, effort, only)
+    plan = plan_block(models, elements, owners, price, options)
     words, seed, tally = _push(plan, elements, advance)
     order = Order(local[plan.order], None if folders is None else folders[plan.order], plan.order if keep else None)
     block = Block(

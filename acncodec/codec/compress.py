@@ -21,7 +21,7 @@ from acncodec.codec.block import encode_block
 from acncodec.codec.collection import Collection, collect
 from acncodec.codec.directory import Directory, folder_of, list_directory, pack_directory
 from acncodec.codec.elements import cells
-from acncodec.codec.plan import Way
+from acncodec.codec.plan import PlanOptions, Way
 from acncodec.codec.pricing import FILE, Choice, Pricing, smaller_as_files
 from acncodec.codec.progress import Advance, Progress
 from acncodec.coding.order import order_bits
@@ -35,6 +35,9 @@ from acncodec.planning.tour import DEFAULT_EFFORT
 MAX_EFFORT = 9
 BLOCK_PICTURES = 16384  # of a block, unless told otherwise
 BLOCK_SAMPLES = 1 << 26  # of a block, whatever one is told: it is decoded as a whole
+RANDOM_PICTURES, RANDOM_SAMPLES = 16, 1 << 17  # of a block for random access, at least one of the two,
+RANDOM_BITS = 1 << 16  # and this, beside which what every block costs is below 1 %
+RANDOM_STORE_BYTES = 1 << 20  # of WebP files in a section, for random access
 STORE_BYTES = 1 << 26  # of files in a section; LZMA sees as far
 STORE_ITEMS = 1 << 16
 
@@ -44,14 +47,16 @@ class Options:
     """What a user may choose.
 
     `names`: head.NAMES_*. `exact_files`: every file comes back byte for byte. `block`: pictures that are coded together and
-    must be decoded together. `way`: how to send them, None for the cheapest. `effort`: of planning a tour, 1 to 9.
+    must be decoded together; None for what suits the access. `random`: single pictures will be wanted, so that blocks are
+    small and decoded quickly. `way`: how to send them, None for the cheapest. `effort`: of planning a tour, 1 to 9.
     `overwrite` an existing archive. `carry`: put the models into the archive, which then needs nothing else.
     `adapt`: minutes for which models are trained further on these very images, or 0.
     """
 
     names: int = head.NAMES_KEEP
     exact_files: bool = False
-    block: int = BLOCK_PICTURES
+    block: int | None = None
+    random: bool = False
     way: Way | None = None
     effort: int = DEFAULT_EFFORT
     overwrite: bool = False
@@ -60,7 +65,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Raises InputError for numbers out of range."""
-        if not 1 <= self.effort <= MAX_EFFORT or self.block < 1 or self.adapt < 0:
+        if not 1 <= self.effort <= MAX_EFFORT or (self.block is not None and self.block < 1) or self.adapt < 0:
             raise InputError(
                 f"effort is 1 to {MAX_EFFORT}, a block holds an image or more, adapting takes 0 minutes or more"
             )
@@ -107,11 +112,11 @@ def compress(
         choices, models, packed = choose_adapted(pricing, models, options.adapt, progress)
     else:
         choices, _ = pricing.choose(models, progress("price", pricing.count))
-    archive = _Archive(found, choices, models, options)
+    archive = _Archive(found, choices, models, options, pricing.prices())
     archive.code(progress("encode", archive.elements()))
     archive.store()
     if smaller_as_files(found, choices, archive.size + sum(map(len, packed.values()))):
-        archive, packed = _Archive(found, [FILE] * pricing.count, [], options), {}
+        archive, packed = _Archive(found, [FILE] * pricing.count, [], options, []), {}
         archive.store()
     directory = archive.directory()
     header = head.Header(
@@ -145,9 +150,14 @@ def compress(
 class _Archive:
     """Contents on their way into sections; `numbers` tells where in the archive each one stands."""
 
-    def __init__(self, found: Collection, choices: list[Choice], models: list[Model], options: Options) -> None:
-        """`models` are those that the choices' classes number; the archive needs only those that are in use."""
-        self.found, self.options = found, options
+    def __init__(
+        self, found: Collection, choices: list[Choice], models: list[Model], options: Options, prices: list[float]
+    ) -> None:
+        """`models` are those that the choices' classes number; the archive needs only those that are in use.
+
+        `prices` are those of the contents, in bits.
+        """
+        self.found, self.options, self._prices = found, options, prices
         self.choices, self.models = _number_models(choices, models)
         self.classes, self.sequence = _classes(self.choices)
         self.form = forms.encode(self.classes) if self.classes else b""
@@ -176,18 +186,34 @@ class _Archive:
         """All blocks of pictures."""
         keep = self.options.names == head.NAMES_KEEP
         index = {folder: i for i, folder in enumerate(self.folders)}
-        for members in _runs(self._to_code(), self.options.block, BLOCK_SAMPLES):
+        planning = PlanOptions(self.options.effort, self.options.way, self.options.random)
+        for members in self._runs_to_code():
             folders = np.array([index[self._folder(i)] for i in members]) if self.folders else None
             pictures = [samples for i in members if (samples := self.choices[i].samples) is not None]
-            effort, way = self.options.effort, self.options.way
             block, order = encode_block(
-                self.classes, self.sequence[members], pictures, folders, keep, self.models, advance, effort, way
+                self.classes, self.sequence[members], pictures, folders, keep, self.models, advance, planning
             )
             self.blocks.append(blocks.encode(block))
             self._members.append(members)
             self._order_bytes += len(block.order)
             self.block_sizes.append(len(members))
             self._number(members if keep else [members[i] for i in order])
+
+    def _runs_to_code(self) -> Iterator[list[int]]:
+        """The contents of each block."""
+        sizes, block = self._to_code(), self.options.block
+        if not self.options.random or block is not None:
+            yield from _runs(sizes, block or BLOCK_PICTURES, BLOCK_SAMPLES)
+            return
+        run: list[int] = []
+        for i in sizes:
+            run.append(i)
+            enough = len(run) >= RANDOM_PICTURES or sum(sizes[j] for j in run) >= RANDOM_SAMPLES
+            if enough and sum(self._prices[j] for j in run) >= RANDOM_BITS:
+                yield run
+                run = []
+        if run:
+            yield run
 
     def _to_code(self) -> dict[int, int]:
         """Contents to be coded and their samples, by name, or folder by folder where only folders are kept."""
@@ -204,7 +230,8 @@ class _Archive:
         for method in (METHOD_FILE, METHOD_WEBP, METHOD_RAW):
             found = self.found.contents
             sizes = {i: found[i].size for i, choice in enumerate(self.choices) if choice.kind.method == method}
-            for run in _runs(sizes, STORE_ITEMS, STORE_BYTES):
+            small = self.options.random and method == METHOD_WEBP
+            for run in _runs(sizes, STORE_ITEMS, RANDOM_STORE_BYTES if small else STORE_BYTES):
                 items = [(int(self.sequence[i]), self._content(i)) for i in run]
                 self.stores.append(pack_store(items))
                 self.store_sizes.append(len(run))

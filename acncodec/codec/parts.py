@@ -177,10 +177,16 @@ class Pictures:
         """Blocks and stores, which can be decoded one without the other."""
         return len(self.archive.header.blocks) + len(self.archive.header.stores)
 
-    def within(self, sections: set[int]) -> list[Entry]:
-        """The images in these sections, in the order of contents, so that each is decoded once."""
-        found = [entry for entry in self.archive.entries if self.archive.section(entry.content) in sections]
-        return sorted(filter(self._is_image, found), key=lambda entry: entry.content)
+    def within(self, section: int) -> list[Entry]:
+        """The images in a section, in the order of contents."""
+        return self._by_section.get(section, [])
+
+    @cached_property
+    def _by_section(self) -> dict[int, list[Entry]]:
+        found: dict[int, list[Entry]] = {}
+        for entry in sorted(self.entries, key=lambda entry: entry.content):
+            found.setdefault(self.archive.section(entry.content), []).append(entry)
+        return found
 
     def _is_image(self, entry: Entry) -> bool:
         if self.archive.kind(entry.content).method != METHOD_FILE:

@@ -12,7 +12,7 @@ from acncodec.coding.protocol import encode
 from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, choose_lanes
-from acncodec.planning.tour import plan_tour
+from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 
 
 class Way(Enum):
@@ -31,6 +31,18 @@ class Way(Enum):
         return self.value[1]
 
 
+@dataclass(frozen=True)
+class PlanOptions:
+    """How blocks are planned: the tour's `effort` from 1 to 9, and `quick` as for `choose_lanes`.
+
+    `only` takes a way whatever it costs, but for tours of pictures of several tiles, which there are not.
+    """
+
+    effort: int = DEFAULT_EFFORT
+    only: Way | None = None
+    quick: bool = False
+
+
 @dataclass
 class GroupPlan:
     """A group's codes int16 [N, D] in the order of names, the pixels of an element, and the order of a tour, int64 [N]."""
@@ -39,13 +51,15 @@ class GroupPlan:
     codes: np.ndarray
     pixels: int
     tour: np.ndarray
+    quick: bool = False
 
     def order(self, way: Way) -> np.ndarray:
         return self.tour if way.tour else np.arange(len(self.codes))
 
     def schedule(self, way: Way) -> Schedule:
         return Schedule(
-            len(self.codes), choose_lanes(len(self.codes), self.pixels, self.model.arch.colours, way.conditional)
+            len(self.codes),
+            choose_lanes(len(self.codes), self.pixels, self.model.arch.colours, way.conditional, self.quick),
         )
 
 
@@ -63,25 +77,20 @@ def plan_block(
     elements: dict[Group, np.ndarray],
     owners: dict[Group, np.ndarray],
     order_price: float,
-    effort: int,
-    only: Way | None = None,
+    options: PlanOptions,
 ) -> BlockPlan:
-    """Plan the pictures that `elements.cut` has cut up, in the order of names; `order_price` is the tour's in bits.
-
-    `effort` from 1 to 9 is the tour's.
-
-    `only` takes a way whatever it costs, but for tours of pictures of several tiles, which there are not.
-    """
-    groups = {}
+    """Plan the pictures that `elements.cut` has cut up, in the order of names; `order_price` is the tour's in bits."""
+    only, groups = options.only, {}
     for group, pixels in elements.items():
         model = models[group.model]
-        groups[group] = GroupPlan(model, encode(model, pixels), group.height * group.width, np.arange(len(pixels)))
+        codes, order = encode(model, pixels), np.arange(len(pixels))
+        groups[group] = GroupPlan(model, codes, group.height * group.width, order, options.quick)
     count = 1 + max(int(o.max()) for o in owners.values())
     ways = [Way.NAMES, Way.UNORDERED]
     order = np.arange(count)
     if all(len(np.unique(o)) == len(o) for o in owners.values()):
         ways.insert(0, Way.TOUR)
-        order = _tour(groups, owners, count, effort)
+        order = _tour(groups, owners, count, options)
         rank = np.argsort(order)
         for group, plan in groups.items():
             plan.tour = np.argsort(rank[owners[group]])
@@ -94,15 +103,15 @@ def plan_block(
     return BlockPlan(way, order if way.tour else np.arange(count), groups)
 
 
-def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count: int, effort: int) -> np.ndarray:
+def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count: int, options: PlanOptions) -> np.ndarray:
     """Pictures, int64 [count], along tours through the codes of their first elements, group after group."""
     done = np.zeros(count, dtype=bool)
     order = []
     for group, plan in groups.items():
         leads = np.flatnonzero(~done[owners[group]])
         if len(leads):
-            lanes = choose_lanes(len(leads), plan.pixels, plan.model.arch.colours, conditional=True)
-            tour = plan_tour(plan.codes[leads], Schedule(len(leads), lanes), effort)
+            lanes = choose_lanes(len(leads), plan.pixels, plan.model.arch.colours, True, options.quick)
+            tour = plan_tour(plan.codes[leads], Schedule(len(leads), lanes), options.effort)
             order.append(owners[group][leads[tour]])
             done[owners[group]] = True
     return np.concatenate(order)

@@ -112,6 +112,10 @@ class Pricing:
         bits = sum(each.bits for each in self._priced.values()) - saved
         return [self._priced[i].best if i in self._priced else FILE for i in range(self.count)], bits
 
+    def prices(self) -> list[float]:
+        """What each content costs by the last choice, in bits; 0 for what is no picture."""
+        return [self._priced[i].bits if i in self._priced else 0.0 for i in range(self.count)]
+
     def elements_by_model(self, models: list[Model], limit: int) -> dict[int, list[np.ndarray]]:
         """What each model would code if no other codec were smaller: by its index uint8 [N, H, W, colours], a size each.
 

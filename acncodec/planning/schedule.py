@@ -16,6 +16,7 @@ MIN_STEPS = 16  # with fewer, the narrow ends would be a large share of all step
 # The lanes of a tour branch off a trunk of less similar images: with this many steps that costs 0.05 to 0.14 % of all bits
 # of 1-bit MNIST images, 256 to 10,000 of them (docs/LOG.md).
 MIN_STEPS_OF_MANY = 64
+QUICK_STEPS = 4  # of blocks from which single elements are wanted: narrow ends come to this
 MANY_VALUES = 2048  # of an element; from here on latents are about 0.1 % of its bits
 
 
@@ -72,14 +73,15 @@ class Schedule:
         return Step(start, size, self._starts[number - 1] + lanes_before)
 
 
-def choose_lanes(count: int, pixels: int, colours: int, conditional: bool) -> int:
+def choose_lanes(count: int, pixels: int, colours: int, conditional: bool, quick: bool = False) -> int:
     """Lanes for `count` elements of `pixels` pixels, `colours` samples each: a power of two, the same on every machine.
 
-    Beyond their narrow ends, more lanes cost bits only if latents are `conditional` on similar parents, and only for small
-    elements does that outweigh the speed.
+    As many as there can be if a block is to be decoded `quick`, whatever it costs. Beyond their narrow ends, more lanes
+    cost bits only if latents are `conditional` on similar parents, and only for small elements does that outweigh speed.
     """
     if count < 1 or pixels < 1 or colours < 1:
         raise ValueError(f"count, pixels and colours must be at least 1, not {count}, {pixels} and {colours}")
     steps = MIN_STEPS_OF_MANY if conditional and pixels * colours < MANY_VALUES else MIN_STEPS
+    steps = QUICK_STEPS if quick else steps
     most = max(1, min(MAX_LANES, count // steps, MAX_PIXELS_IN_STEP // pixels))
     return 1 << (most.bit_length() - 1)
