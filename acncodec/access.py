@@ -94,11 +94,11 @@ class Images(Sequence[Image.Image]):
         number, section = self.blocks[block]
         return len(self._opened(number).within(section))
 
-    def block(self, block: int) -> list[Image.Image]:
-        """The images of a block, by its index in `blocks`. Raises as an access to one of them."""
+    def block(self, block: int) -> list[tuple[str, Image.Image]]:
+        """Paths and images of a block, by its index in `blocks`. Raises as an access to one of them."""
         number, section = self.blocks[block]
         part = self._opened(number)
-        return [part.read(entry) for entry in part.within(section)]
+        return [(os.fsdecode(entry.name), part.read(entry)) for entry in part.within(section)]
 
     def _sections(self, number: int) -> int:
         manifest = self._parts.manifest
@@ -128,13 +128,21 @@ def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "
 class AcnDataset(Dataset[Any]):
     """A map-style dataset of an archive's images, passed through `transform` if given.
 
-    Every worker process opens the archive itself and caches a few decoded blocks. For speed, sample within blocks, make
-    blocks small, or use `stream`.
+    With `target` items are pairs: the image, and what `target` makes of its path, a label for instance. Every worker
+    process opens the archive itself and caches a few decoded blocks. For speed use `stream`, or an archive that was made
+    for random access.
     """
 
-    def __init__(self, path: PathLike, transform: Transform | None = None, models: Iterable[PathLike] = ()) -> None:
+    def __init__(
+        self,
+        path: PathLike,
+        transform: Transform | None = None,
+        models: Iterable[PathLike] = (),
+        target: Callable[[str], Any] | None = None,
+    ) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
-        self._path, self._models, self.transform = os.fspath(path), list(models), transform
+        self._path, self._models = os.fspath(path), list(models)
+        self.transform, self.target = transform, target
         self._images: Images | None = None
         self._process = -1
         self._length = len(self.images)
@@ -163,7 +171,12 @@ class AcnDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         image = self.images[index]
-        return image if self.transform is None else self.transform(image)
+        return self.item("" if self.target is None else self.names[index], image)
+
+    def item(self, name: str, image: Image.Image) -> Any:
+        """An image of this path as the dataset gives it."""
+        given = image if self.transform is None else self.transform(image)
+        return given if self.target is None else (given, self.target(name))
 
 
 class AcnStream(IterableDataset[Any]):
@@ -202,8 +215,8 @@ class AcnStream(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
         mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        images, transform = self._dataset.images, self._dataset.transform
-        loaded: dict[int, dict[int, Image.Image]] = {}
+        images = self._dataset.images
+        loaded: dict[int, dict[int, tuple[str, Image.Image]]] = {}
         given: Counter[int] = Counter()  # of each block that is not used up
         skipped, self._skipped, self._done = self._skipped, 0, 0
         for block, index in self._order(images, self._rank * workers + mine, self._ranks * workers):
@@ -212,8 +225,7 @@ class AcnStream(IterableDataset[Any]):
             if self._done > skipped:
                 if block not in loaded:
                     loaded[block] = dict(enumerate(images.block(block)))
-                image = loaded[block].pop(index)
-                yield image if transform is None else transform(image)
+                yield self._dataset.item(*loaded[block].pop(index))
             if given[block] == images.count(block):
                 del given[block]
                 loaded.pop(block, None)

@@ -21,7 +21,7 @@ from conftest import snapshot
 from acncodec import bundled
 from acncodec.cli.main import COMMANDS
 
-PAGES = ("README.md", "docs/index.md", "docs/tutorial.md", "docs/python.md")
+PAGES = ("README.md", "docs/index.md", "docs/tutorial.md", "docs/python.md", "docs/loading.md")
 BLOCK = re.compile(r"^```(sh|python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INSTALLING = ("python3 -m venv", ".venv/bin/pip", ".venv/bin/pytest")  # which CI does
 JSON_PAGE = ROOT / "docs" / "json.md"
@@ -81,7 +81,7 @@ def test_commands_and_programs_run_as_printed(page: str, tmp_path: Path, monkeyp
         ran += len(printed)
     assert ran > 1
     restored = next(iter(each for each in (tmp_path / "digits", tmp_path / "sample") if each.exists()), None)
-    assert (restored is None) == (page == "docs/python.md")
+    assert (restored is None) == (page in ("docs/python.md", "docs/loading.md"))
     if restored:
         assert snapshot(restored) == snapshot(bundled.SAMPLE)
 

@@ -151,7 +151,7 @@ def test_programs_see_all_images_and_shares_of_them(mixed_source: Path, make_par
             images[len(images)]
         for count in (1, 2, 3, 50):
             assert len([images[0] for block in range(len(images.blocks)) for _ in images.block(block)]) == len(want)
-            each = [[np.asarray(image).tobytes() for image in images.block(i)] for i in range(len(images.blocks))]
+            each = [[np.asarray(image).tobytes() for _, image in images.block(i)] for i in range(len(images.blocks))]
             assert [len(part) for part in each] == [images.count(i) for i in range(len(images.blocks))]
             shares = [list(itertools.chain(*each[i::count])) for i in range(count)]
             assert sorted(each for share in shares for each in share) == sorted(shown.values())

@@ -110,6 +110,13 @@ def test_batches_of_tensors(dataset: acncodec.AcnDataset) -> None:
     assert sum(len(batch) for batch in batches) == COUNT
 
 
+def test_targets_come_from_paths(dataset: acncodec.AcnDataset) -> None:
+    plain = [dataset[i] for i in range(COUNT)]
+    dataset.target = len
+    assert dataset[7] == (plain[7], len(dataset.names[7]))
+    assert sorted(dataset.stream(shuffle=True)) == sorted(zip(plain, map(len, dataset.names), strict=True))
+
+
 def test_a_buffer_holds_something(dataset: acncodec.AcnDataset) -> None:
     with pytest.raises(InputError, match="a block or more"):
         dataset.stream(shuffle=True, buffer=0)
