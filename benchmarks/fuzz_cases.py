@@ -119,6 +119,9 @@ class Pricing:
     def choose(self, models: list[Model], advance: Advance) -> tuple[list[Choice], float]:
         return [FILE if picture is None else _choice(expand(picture) or picture) for picture in self._pictures], 0.0
 
+    def prices(self) -> list[float]:
+        return [0.0] * self.count
+
 
 def _choice(picture: Picture) -> Choice:
     height, width, _ = picture.samples.shape

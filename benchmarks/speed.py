@@ -4,9 +4,9 @@
 
 Real images go through `compress` and `decompress` as the command line calls them, timed stage by stage; and steps of fixed
 numbers of lanes through Alice and Bob. Floors are measured in the same process, before each run: operations of the networks
-over the rate of a 2048x2048 float32 product, bytes over the rate of a copy, symbols over constriction's own rate for one
-long array. A share is floor over time; medians of several runs. A share above 100 % means that the compiled kernel, whose
-products are of 16-bit integers, outruns float32 products.
+over the rate of a 2048x2048 float32 product, bytes over the rate of a copy, symbols over the coder's own rate for one long
+array. Where the kernel pops symbols within its pass they count at that rate. A share is floor over time; medians of several
+runs. A share above 100 % means that the compiled kernel, whose products are of 16-bit integers, outruns float32 products.
 
 Writes speed.json, .md and .png (speed-cuda for CUDA) to benchmarks/results/, but with --quick, which measures less and
 writes nothing. --json prints one object, with these keys among others:
@@ -61,7 +61,7 @@ LANES = (1, 16, 64, 128, 512)
 CUDA_LANES = (*LANES, 2048, 8192)
 PREAMBLE = """A share of the floor is the time that the operations, bytes or symbols would take at the machine's rate,
 over the time that it took: operations at the rate of a 2048x2048 float32 product, bytes at a copy's, symbols at that
-of constriction's coder on one long array, all measured in the same process. Products of the compiled kernel are of 16-bit
+of the coder on one long array, all measured in the same process. Products of the compiled kernel are of 16-bit
 integers, of which the machine does more than of float32, so that shares above 100 % are possible. Medians."""
 OUTSIDE = ("read", "price", "write", "check", REST)  # stages that are not Alice's and Bob's
 
@@ -105,6 +105,9 @@ def run_whole(name: str, images: np.ndarray, device: torch.device, folder: Path)
     n, height, width, _ = images.shape
     parts = operations_by_part(model.networks, height, width)
     symbols = images.size * (1 if model.arch.levels == 2 else 2)
+    if not decoding.seconds.get("ANS pop"):  # within the kernel's pass, at the rate of one long array
+        decoding.seconds["ANS pop"] = symbols / floors.popped
+        decoding.seconds["incremental pass"] -= symbols / floors.popped
     in_bytes, out_bytes = done.collection.source_bytes, archive.stat().st_size
     decoder, encoder, prior = (n * parts[key] / floors.operations for key in ("decoder", "encoder", "prior"))
     return {

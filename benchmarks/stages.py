@@ -26,7 +26,11 @@ ENCODING = {
 }
 DECODING = {
     "latents": ["acncodec.coding.protocol.pop_prior", "acncodec.coding.protocol.push_posterior"],
-    "incremental pass": [f"{owner}.{name}" for owner in (_KERNEL, _TENSORS) for name in _INCREMENTAL],
+    # The kernel pops symbols within its pass.
+    "incremental pass": [
+        *(f"{owner}.{name}" for owner in (_KERNEL, _TENSORS) for name in _INCREMENTAL),
+        f"{_KERNEL}.pop_row",
+    ],
     "ANS pop": ["acncodec.coding.stack.Stack.pop"],
     "re-encode": ["acncodec.coding.protocol.encode"],
     "check": ["acncodec.codec.block.digest"],
