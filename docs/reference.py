@@ -1,6 +1,6 @@
 """Writes what is made of the code: python docs/reference.py. A test says if it is stale.
 
-docs/commands.md comes from the commands' own help, the tree in README.md from the first lines of all modules.
+docs/commands.md comes from the commands' own help, the tree in docs/ARCHITECTURE.md from the first lines of all modules.
 """
 
 import ast
@@ -12,7 +12,7 @@ import click
 from acncodec.cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parent.parent
-PAGE, README = ROOT / "docs" / "commands.md", ROOT / "README.md"
+PAGE, ARCHITECTURE = ROOT / "docs" / "commands.md", ROOT / "docs" / "ARCHITECTURE.md"
 TREE, END = "<!-- tree -->\n", "<!-- end of tree -->"
 WIDTH = 100
 PREAMBLE = """# Commands
@@ -49,12 +49,12 @@ def tree() -> str:
     return "```\n" + "\n".join(lines) + "\n```\n"
 
 
-def readme() -> str:
-    """README.md with the tree as it is."""
-    before, _, rest = README.read_text().partition(TREE)
+def architecture() -> str:
+    """docs/ARCHITECTURE.md with the tree as it is."""
+    before, _, rest = ARCHITECTURE.read_text().partition(TREE)
     return before + TREE + tree() + END + rest.partition(END)[2]
 
 
 if __name__ == "__main__":
     PAGE.write_text(page())
-    README.write_text(readme())
+    ARCHITECTURE.write_text(architecture())
