@@ -15,11 +15,12 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from acncodec.archive.remote import place
 from acncodec.codec.parts import Parts, Pictures
+from acncodec.codec.reader import CACHE_BYTES
 from acncodec.codec.shuffle import shuffled
 from acncodec.coding.selftest import device_of
 from acncodec.errors import DamagedError, InputError
 
-OPEN_PARTS = 2  # kept open at once, with two decoded blocks each
+OPEN_PARTS = 2  # kept open at once, each with a cache of its own
 BUFFER_BLOCKS = 4  # in whose images a shuffled stream draws
 PathLike = str | os.PathLike[str]
 Transform = Callable[[Image.Image], Any]
@@ -28,14 +29,16 @@ Transform = Callable[[Image.Image], Any]
 class Images(Sequence[Image.Image]):
     """The images of an archive in the order of their names, part by part if there are several. A context manager.
 
-    Images are decoded on access. An image's whole block is decoded and the last two blocks are cached, so sequential access
-    is fast and random access decodes a block each time. Stored files that Pillow cannot open as images are left out. A part
-    is opened on the first access to one of its images.
+    Images are decoded on access. An image's whole block is decoded, and the last blocks are kept, samples of `cache` bytes:
+    sequential access is fast, random access decodes a block each time unless it is kept. Stored files that Pillow cannot
+    open as images are left out. A part is opened on the first access to one of its images.
     """
 
-    def __init__(self, path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu") -> None:
+    def __init__(
+        self, path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu", cache: int = CACHE_BYTES
+    ) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
-        self._parts = Parts(place(path), models, device_of(device))
+        self._parts = Parts(place(path), models, device_of(device), cache=cache)
         self._open: dict[int, Pictures] = {}
         self._closed = False
         manifest = self._parts.manifest
@@ -117,20 +120,20 @@ class Images(Sequence[Image.Image]):
         self._parts.close()
 
 
-def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu") -> Images:
+def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu", cache: int = CACHE_BYTES) -> Images:
     """Open the images of an archive, by its path or a URL that fsspec reads. Raises as `Images`.
 
-    `models` are model files to search beside the bundled ones.
+    `models` are model files to search beside the bundled ones, `cache` is how many bytes of decoded samples are kept.
     """
-    return Images(path, models, device)
+    return Images(path, models, device, cache)
 
 
 class AcnDataset(Dataset[Any]):
     """A map-style dataset of an archive's images, passed through `transform` if given.
 
     With `target` items are pairs: the image, and what `target` makes of its path, a label for instance. Every worker
-    process opens the archive itself and caches a few decoded blocks. For speed use `stream`, or an archive that was made
-    for random access.
+    process opens the archive itself and keeps decoded samples of `cache` bytes. For speed use `stream`, or an archive that
+    was made for random access.
     """
 
     def __init__(
@@ -139,9 +142,10 @@ class AcnDataset(Dataset[Any]):
         transform: Transform | None = None,
         models: Iterable[PathLike] = (),
         target: Callable[[str], Any] | None = None,
+        cache: int = CACHE_BYTES,
     ) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
-        self._path, self._models = os.fspath(path), list(models)
+        self._path, self._models, self._cache = os.fspath(path), list(models), cache
         self.transform, self.target = transform, target
         self._images: Images | None = None
         self._process = -1
@@ -152,7 +156,7 @@ class AcnDataset(Dataset[Any]):
         """The images, opened by this process."""
         # A forked worker must not share its parent's file position.
         if self._images is None or self._process != os.getpid():
-            self._images, self._process = Images(self._path, self._models), os.getpid()
+            self._images, self._process = Images(self._path, self._models, cache=self._cache), os.getpid()
         return self._images
 
     @property

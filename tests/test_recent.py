@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import make_pngs, packed
 
+from acncodec.access import open_images
 from acncodec.codec import reader
 from acncodec.codec.reader import Archive
 from acncodec.codec.recent import Recent
@@ -27,6 +28,35 @@ def test_the_result_used_longest_ago_makes_room() -> None:
     recent.clear()
     recent.get(2, lambda: make(2))
     assert made == [1, 2, 3, 2, 2]
+
+
+def test_results_make_room_by_what_they_cost() -> None:
+    made = []
+
+    def make(number: int) -> str:
+        made.append(number)
+        return "x" * number
+
+    recent: Recent[str] = Recent(5, len)
+    for number in (3, 2, 3, 1, 2, 9, 9, 3):
+        recent.get(number, lambda number=number: make(number))
+    assert made == [3, 2, 1, 2, 9, 3]  # 1 leaves no room for 2, and 9, too much by itself, for nothing
+
+
+def test_the_cache_is_as_large_as_one_says(
+    tmp_path: Path, models: list[Model], model_files: list[Path], free_networks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pngs(tmp_path / "in", 6, 8, 8, "L")
+    path = packed(tmp_path / "in", models, block=2)
+    real, decoded = reader.decode_block, []
+    monkeypatch.setattr(reader, "decode_block", lambda *arguments: decoded.append(1) or real(*arguments))
+    for cache, expected in ((0, 6), (2 * 2 * 64, 6), (3 * 2 * 64, 3)):
+        decoded.clear()
+        with open_images(path, model_files, cache=cache) as images:
+            for _ in range(2):
+                for image in images:
+                    image.load()
+        assert len(decoded) == expected
 
 
 def test_archives_read_in_turn_keep_their_blocks(

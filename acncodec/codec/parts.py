@@ -15,7 +15,7 @@ from acncodec.archive.container import FEATURE_PARTS, PIECE_BYTES, Container, re
 from acncodec.archive.manifest import Manifest
 from acncodec.archive.remote import Fetched, Place, Remote
 from acncodec.codec.directory import Entry
-from acncodec.codec.reader import Archive
+from acncodec.codec.reader import CACHE_BYTES, Archive
 from acncodec.errors import DamagedError, InputError
 
 MANIFEST = "manifest.acn"  # in the directory of an archive of many parts
@@ -25,8 +25,8 @@ GLOB = frozenset("*?[")
 class Parts:
     """An archive by its path or URL: a file, or the directory or the manifest of one of many parts. A context manager.
 
-    `models`, `device` and `tolerant` are as for `Archive`, of which `open` gives one for each part. Raises InputError,
-    DamagedError, UnsupportedError.
+    `models`, `device`, `tolerant` and `cache` are as for `Archive`, of which `open` gives one for each part. Raises
+    InputError, DamagedError, UnsupportedError.
     """
 
     def __init__(
@@ -35,9 +35,10 @@ class Parts:
         models: Iterable[str | os.PathLike[str]] = (),
         device: torch.device | None = None,
         tolerant: bool = False,
+        cache: int = CACHE_BYTES,
     ) -> None:
         self.path = path / MANIFEST if _is_dir(path) else path
-        self._models, self._device, self._tolerant = list(models), device, tolerant
+        self._models, self._device, self._tolerant, self._cache = list(models), device, tolerant, cache
         self.manifest: Manifest | None = None
         try:
             self._file = self.path.open("rb")
@@ -86,9 +87,9 @@ class Parts:
     def open(self, number: int) -> Archive:
         """One part. Raises InputError if its file is missing, DamagedError if it is another one than the manifest says."""
         if self.manifest is None:
-            return Archive(self.path, self._models, self._device, self._tolerant)
+            return Archive(self.path, self._models, self._device, self._tolerant, cache=self._cache)
         part, path = self.manifest.parts[number], self._place(number)
-        archive = Archive(path, self._models, self._device, self._tolerant, self.manifest.prefix(number))
+        archive = Archive(path, self._models, self._device, self._tolerant, self.manifest.prefix(number), self._cache)
         header = archive.header
         known = header.entries, sum(header.blocks), len(header.blocks) + len(header.stores), header.names
         size = archive.container.size

@@ -41,7 +41,8 @@ ONCE = ("HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT")
 MANY = ("BLCK", "FILE")
 MODELS = "MODL"  # with FEATURE_MODELS any number
 SIDE_BY_SIDE = 8  # blocks on CUDA, of up to 512 lanes each: fewer leave it waiting for one small kernel after the other
-RECENT_BLOCKS, RECENT_DECODED, RECENT_STORES = 8, 2, 2  # that an open archive keeps: parsed, decoded, unpacked
+RECENT_BLOCKS, RECENT_STORES = 8, 2  # that an open archive keeps: parsed, unpacked
+CACHE_BYTES = 1 << 27  # of decoded samples that an open archive keeps
 WEBP_BYTES = 1 << 16  # that WebP may take beside twice an image's samples
 LOST = ".lost"  # the suffix of a picture of which nothing is known
 
@@ -49,8 +50,8 @@ LOST = ".lost"  # the suffix of a picture of which nothing is known
 class Archive:
     """An open archive; a context manager. `models` are paths to look for models, beside the bundled ones.
 
-    With `tolerant` a truncated archive opens too. `prefix` is what numbered names begin with: in a part of a larger archive
-    its number. Raises InputError, DamagedError, UnsupportedError.
+    With `tolerant` a truncated archive opens too. Of decoded samples `cache` bytes are kept, or one block. `prefix` is what
+    numbered names begin with: in a part of a larger archive its number. Raises InputError, DamagedError, UnsupportedError.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Archive:
         device: torch.device | None = None,
         tolerant: bool = False,
         prefix: bytes = b"",
+        cache: int = CACHE_BYTES,
     ):
         try:
             self._file = path.open("rb")
@@ -72,7 +74,7 @@ class Archive:
             self._blocks: Recent[Block] = Recent(RECENT_BLOCKS)
             self._outlines: dict[int, Block] = {}
             self._orders: Recent[Order] = Recent(RECENT_BLOCKS)
-            self._decoded: Recent[list[np.ndarray]] = Recent(RECENT_DECODED)
+            self._decoded: Recent[list[np.ndarray]] = Recent(cache, lambda block: sum(each.nbytes for each in block))
             self._stores: Recent[Store] = Recent(RECENT_STORES)
             self._ahead = Ahead(self._task, SIDE_BY_SIDE if self._device.type == "cuda" else 1)
             self._sections = self._index()

@@ -8,17 +8,20 @@ Result = TypeVar("Result")
 
 
 class Recent(Generic[Result]):
-    """At most `size` results by number, the one that was used longest ago making room for a new one."""
+    """Results by number that cost `limit` together, the ones used longest ago making room; the last one stays anyhow.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    Each costs 1, or what `cost` says.
+    """
+
+    def __init__(self, limit: int, cost: Callable[[Result], int] = lambda result: 1) -> None:
+        self._limit, self._cost = limit, cost
         self._results: OrderedDict[int, Result] = OrderedDict()
 
     def get(self, number: int, make: Callable[[], Result]) -> Result:
         """The result of that number, which `make` computes if it is not kept."""
         if number not in self._results:
             self._results[number] = make()
-            if len(self._results) > self._size:
+            while len(self._results) > 1 and sum(map(self._cost, self._results.values())) > self._limit:
                 self._results.popitem(last=False)
         self._results.move_to_end(number)
         return self._results[number]
