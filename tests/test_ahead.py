@@ -131,3 +131,13 @@ def test_progress_is_told_by_the_taker_while_it_waits(monkeypatch: pytest.Monkey
         ahead.take(0, note)
     assert {thread for thread, _ in told} == {threading.get_ident()}
     assert sum(share for _, share in told) == 0.25
+
+
+@pytest.mark.parametrize(("small", "count"), [(BLOCK, 3), (BLOCK - 1, 1)])
+def test_small_blocks_are_decoded_by_a_thread_each(
+    opened: Callable[[], Archive], small: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "SMALL_BLOCK", small)
+    monkeypatch.setattr(reader.torch, "get_num_threads", lambda: 3)
+    with opened() as archive:
+        assert archive._ahead._count == count

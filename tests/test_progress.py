@@ -8,6 +8,7 @@ import pytest
 from conftest import make_pngs, packed, save_image
 
 from acncodec.codec import block as blocks
+from acncodec.codec import reader
 from acncodec.codec.compress import Options, compress
 from acncodec.codec.decompress import check, decompress
 from acncodec.codec.parts import Parts
@@ -48,7 +49,10 @@ def archive(tmp_path: Path, models: list[Model]) -> Path:
     return packed(tmp_path / "images", models, block=8)
 
 
-def test_decoding_moves_within_a_block(archive: Path, model_files: list[Path], tmp_path: Path) -> None:
+def test_decoding_moves_within_a_block(
+    archive: Path, model_files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "SMALL_BLOCK", 0)  # else several are decoded at once, and reports come by time
     for restore in (lambda opened, told: check(opened, progress=told), restored_to(tmp_path / "out")):
         told = Told()
         with Parts(archive, model_files) as opened:

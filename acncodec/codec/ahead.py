@@ -1,4 +1,4 @@
-"""Blocks decoded side by side, ahead of being asked for: on a GPU, which the lanes of one block cannot keep busy.
+"""Blocks decoded side by side, ahead of being asked for: where the lanes of one block cannot keep a GPU or all cores busy.
 
 Each has a thread of its own, and with it steps, streams and a stack of its own (`coding/steps.py`).
 """

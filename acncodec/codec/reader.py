@@ -41,6 +41,7 @@ ONCE = ("HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT")
 MANY = ("BLCK", "FILE")
 MODELS = "MODL"  # with FEATURE_MODELS any number
 SIDE_BY_SIDE = 8  # blocks on CUDA, of up to 512 lanes each: fewer leave it waiting for one small kernel after the other
+SMALL_BLOCK = 64  # pictures: so few have lanes for one thread
 RECENT_BLOCKS, RECENT_STORES = 8, 2  # that an open archive keeps: parsed, unpacked
 CACHE_BYTES = 1 << 27  # of decoded samples that an open archive keeps
 WEBP_BYTES = 1 << 16  # that WebP may take beside twice an image's samples
@@ -76,11 +77,11 @@ class Archive:
             self._orders: Recent[Order] = Recent(RECENT_BLOCKS)
             self._decoded: Recent[list[np.ndarray]] = Recent(cache, lambda block: sum(each.nbytes for each in block))
             self._stores: Recent[Store] = Recent(RECENT_STORES)
-            self._ahead = Ahead(self._task, SIDE_BY_SIDE if self._device.type == "cuda" else 1)
             self._sections = self._index()
             self.header = head.decode(self._once("HEAD"))
             self.classes = forms.decode(self._once("FORM"), len(self.header.models)) if self._has("FORM") else []
             self._check()
+            self._ahead = Ahead(self._task, self._side_by_side())
         except BaseException:
             self._file.close()
             raise
@@ -95,6 +96,12 @@ class Archive:
         self._file.close()
         for recent in (self._blocks, self._orders, self._decoded, self._stores):
             recent.clear()
+
+    def _side_by_side(self) -> int:
+        """How many blocks to decode at a time: on a CPU one, unless they are too small for several threads each."""
+        if self._device.type == "cuda":
+            return SIDE_BY_SIDE
+        return torch.get_num_threads() if max(self.header.blocks, default=0) <= SMALL_BLOCK else 1
 
     def _index(self) -> dict[str, list[int]]:
         """Where the sections of each tag are."""

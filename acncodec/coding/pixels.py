@@ -114,13 +114,15 @@ def _pop_rows(
     model: Model,
     advance: Callable[[float], None],
 ) -> np.ndarray:
-    """The same with decoder and coder both compiled, a row at a time."""
+    """The same with decoder and coder both compiled, a row or a part of one at a time."""
     with compiled(model.networks, z, height, width) as decoder:
         for row in range(height):
-            decoder.pop_row(row, coder)
-            stack.note_pops()
-            _check(stack)
-            advance(len(z) / height)
+            for first in range(0, width, REPORT_COLUMNS):
+                last = min(width, first + REPORT_COLUMNS)
+                decoder.pop_row(row, first, last, coder)
+                stack.note_pops()
+                _check(stack)
+                advance(len(z) * (last - first) / (height * width))
         return decoder.pixels()
 
 

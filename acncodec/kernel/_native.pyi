@@ -27,6 +27,8 @@ def pop_row(
     size: int,
     row: int,
     width: int,
+    first: int,
+    last: int,
     lanes: int,
     padded: int,
     colours: int,

@@ -95,8 +95,8 @@ class CompiledDecoder:
     def wait(self) -> None:
         """Does nothing: all calls are synchronous."""
 
-    def pop_row(self, row: int, coder: CompiledCoder) -> None:
-        """Decode a row of all images, its symbols from `coder`: the calls above in one, without the GIL."""
+    def pop_row(self, row: int, first: int, last: int, coder: CompiledCoder) -> None:
+        """Decode columns first..last-1 of a row of all images, symbols from `coder`: the calls above, without the GIL."""
         layout, buffers, arch = self._layout, self._buffers, self._networks.arch
         base = min(BASE, arch.levels)
         programs = [layout.row if row else layout.top_row, layout.first_at_left, *layout.first]
@@ -109,6 +109,8 @@ class CompiledDecoder:
             buffers.size,
             row,
             buffers.width,
+            first,
+            last,
             self._lanes,
             buffers.values.shared.shape[2],
             arch.colours,

@@ -157,18 +157,18 @@ static PyObject *run(PyObject *self, PyObject *args) {
     Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
-/* Decode a row of all images: programs for the row, for its first pixel, and for the first and second digits of each colour.
- * Frequencies float64 [lanes][base] and digits int32 [2][lanes] are what the programs write and read; `values` is the row,
+/* Decode columns first..last-1 of a row of all images, from the left: programs for the row, for its first pixel, and for the
+ * first and second digits of each colour. Frequencies float64 [lanes][base] and digits int32 [2][lanes] are what the programs write and read; `values` is the row,
  * uint8 [width][padded lanes][colours].
  */
 static PyObject *pop_row(PyObject *self, PyObject *args) {
-    long long team_at, row, width, lanes, padded, colours, base, frequencies_at, digits_at, values_at, count;
+    long long team_at, row, width, first, last, lanes, padded, colours, base, frequencies_at, digits_at, values_at, count;
     unsigned long long state;
     Py_buffer plan, words, second;
     job_t job;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Ly*LLLLLLLLLLLw*w*LK", &team_at, &plan, &job.set, &job.size, &row, &width, &lanes, &padded,
-                          &colours, &base, &frequencies_at, &digits_at, &values_at, &second, &words, &count, &state))
+    if (!PyArg_ParseTuple(args, "Ly*LLLLLLLLLLLLLw*w*LK", &team_at, &plan, &job.set, &job.size, &row, &width, &first, &last,
+                          &lanes, &padded, &colours, &base, &frequencies_at, &digits_at, &values_at, &second, &words, &count, &state))
         return NULL;
     team_t *team = (team_t *)(intptr_t)team_at;
     const program_t *programs = plan.buf;
@@ -178,8 +178,8 @@ static PyObject *pop_row(PyObject *self, PyObject *args) {
     ans_t stack = {words.buf, count, state};
     int result = 0;
     job.lanes = (lanes + ROWS - 1) / ROWS * ROWS;
-    Py_BEGIN_ALLOW_THREADS share(team, &programs[0], &job, 1, (where_t){row, 0, width, 0});
-    for (int64_t column = 0; column < width && !result; column++)
+    Py_BEGIN_ALLOW_THREADS if (!first) share(team, &programs[0], &job, 1, (where_t){row, 0, width, 0});
+    for (int64_t column = first; column < last && !result; column++)
         for (int64_t colour = 0; colour < colours && !result; colour++) {
             const where_t here = {row, column, column + 1, 0};
             uint8_t *value = values + column * padded * colours + colour;
