@@ -1,6 +1,7 @@
 """acncodec for programs: `compress`, `decompress` and `Model`; beside `open` and `AcnDataset` in access.py."""
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +46,7 @@ class Compressed:
     `not_stored` lists what was left out or could not be read, as (path, reason); `unreadable` counts the latter.
     `unmodelled` counts contents that no network codes. `collisions` counts paths that a file system which folds case
     takes for another, and names some. Where one file keeps names, `without_names` tells about how many bytes it would take
-    with 'folders' and 'drop'.
+    with 'folders' and 'drop'. `decoding_seconds` is what decoding took when one file was verified.
     """
 
     size: int
@@ -57,6 +58,7 @@ class Compressed:
     collisions: Collisions
     info: dict[str, Any]
     without_names: dict[str, int] = field(default_factory=dict)
+    decoding_seconds: float | None = None
 
 
 def as_source(images: PathLike | Source | Mapping[str, Any] | Iterable[Any]) -> Source:
@@ -143,8 +145,14 @@ def compress(
             )
         return Compressed(**vars(made))
     on = device_of(device)
-    inspect = restoring.verifier(files, on, progress) if verify else None
-    done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect)
+    verified: list[float] = []  # seconds
+
+    def inspect(path: Path) -> None:
+        begin = time.monotonic()
+        restoring.verifier(files, on, progress)(path)
+        verified.append(time.monotonic() - begin)
+
+    done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect if verify else None)
     found = done.collection
     with Parts(target) as opened:
         info = describe(opened, files)
@@ -158,6 +166,7 @@ def compress(
         collisions=collisions(found.names),
         info=info,
         without_names={NAMES[mode]: size for mode, size in done.without_names.items()},
+        decoding_seconds=verified[0] if verified else None,
     )
 
 

@@ -14,6 +14,7 @@ from .report import show
 from .streams import STREAM, writable
 
 LOCAL = "local"
+TOLD_SECONDS = 5  # of restoring, from which on it is told
 
 if TYPE_CHECKING:
     from acncodec.api import Compressed
@@ -199,6 +200,14 @@ def command(
     return EXIT_UNMODELLED if strict and (done.unmodelled or done.unreadable) else 0
 
 
+def _duration(seconds: float) -> str:
+    """Seconds, or minutes and hours where there are several."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
 def _collisions(found: "Collisions") -> str:
     """One sentence: how many, and the first ones."""
     from acncodec.images.escapes import escape
@@ -222,6 +231,8 @@ def _report(done: "Compressed", archive: Path) -> None:
         warn(_collisions(done.collisions))
     place = "standard output" if archive == STREAM else f"'{archive}'"
     say(f"{done.files:,} files of {done.source_bytes:,} bytes -> {done.size:,} bytes in {place}")
+    if done.decoding_seconds is not None and done.decoding_seconds >= TOLD_SECONDS:
+        say(f"restoring takes about {_duration(done.decoding_seconds)} on this machine, as the check did")
     if done.without_names:
         shares = [
             f"--names {names} about {size:,} ({size / done.size - 1:+.1%})" for names, size in done.without_names.items()

@@ -11,10 +11,11 @@ import faiss
 import pytest
 import torch
 from commands import PROGRAM, acncodec, good, sentence
-from conftest import snapshot
+from conftest import make_pngs, snapshot
 
 from acncodec import bundled
 from acncodec.archive.block import DIGEST_BYTES
+from acncodec.cli import compress as compress_command
 from acncodec.cli import console
 from acncodec.cli.main import COMMANDS
 from acncodec.codec import block
@@ -196,6 +197,16 @@ def test_what_names_take_is_told(digits: Path, tmp_path: Path) -> None:
         size = (tmp_path / f"{way}.acn").stat().st_size
         assert size <= int(found[1].replace(",", "")) <= 1.1 * size + 16
     assert "--names" not in good("compress", "-f", digits, tmp_path / "drop.acn", "--names", "drop").err
+
+
+def test_the_time_of_restoring_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_pngs(tmp_path / "in", 2, 5, 5)
+    assert "restoring takes" not in good("compress", tmp_path / "in", tmp_path / "a.acn").err  # a moment
+    monkeypatch.setattr(compress_command, "TOLD_SECONDS", 0)
+    assert "restoring takes about 0 seconds" in good("compress", "-f", tmp_path / "in", tmp_path / "a.acn").err
+    assert "restoring takes" not in good("compress", "-f", "--no-verify", tmp_path / "in", tmp_path / "a.acn").err
+    told = [compress_command._duration(seconds) for seconds in (7.4, 119, 150, 7000, 9000)]
+    assert told == ["7 seconds", "119 seconds", "2 minutes", "117 minutes", "2 hours"]
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
