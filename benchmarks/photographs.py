@@ -1,9 +1,9 @@
-"""Whole photographs that no model was trained on: `photo-rgb`, the model before it, and JPEG XL.
+"""Whole photographs that no model was trained on, in colour or in grey: our models, JPEG XL and WebP.
 
-    python -m benchmarks.photographs [NAME]...
+    python -m benchmarks.photographs [--grey] [NAME]...
 
-Each photograph is an archive of its own, restored and compared. Needs `photos/` in the folder that ACNCODEC_DATA names.
-Writes photographs.json and .md to benchmarks/results/.
+Each photograph is an archive of its own, restored and compared; `--grey` takes its luma. Needs `photos/` in the folder that
+ACNCODEC_DATA names. Writes photographs.json and .md, or photographs-grey, to benchmarks/results/.
 """
 
 import tempfile
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from acncodec import bundled
+from acncodec.images.webp import pack_webp
 from benchmarks.commands import acncodec
 from benchmarks.directory_sets import data_folder
 from benchmarks.provenance import provenance, write_result
@@ -26,18 +27,21 @@ MODELS = {
     "photo-rgb": bundled.FOLDER / "photo-rgb.safetensors",
     "the one before": bundled.EARLIER / "photo-rgb-210549a0.safetensors",
 }
+GREY_MODELS = {"photo-grey": bundled.FOLDER / "photo-grey.safetensors"}
 EFFORT = 9  # of JPEG XL
 
 
-def measure(path: Path) -> dict[str, Any]:
-    """Bits of one photograph under each model and under JPEG XL. Raises RuntimeError if other pixels come back."""
+def measure(path: Path, grey: bool) -> dict[str, Any]:
+    """Bits of one photograph under each model and other codecs. Raises RuntimeError if other pixels come back."""
     with tempfile.TemporaryDirectory() as work, Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"))
+        pixels = np.asarray(image.convert("L" if grey else "RGB"))
         source, archive = Path(work) / "in", Path(work) / "a.acn"
         source.mkdir()
         Image.fromarray(pixels).save(source / "photo.png")
         bits = {f"JPEG XL effort {EFFORT}": 8 * len(imagecodecs.jpegxl_encode(pixels, effort=EFFORT, lossless=True))}
-        for name, model in MODELS.items():
+        webp = pack_webp(pixels.reshape(*pixels.shape[:2], -1))
+        bits["WebP"] = 8 * len(webp or b"")
+        for name, model in (GREY_MODELS if grey else MODELS).items():
             acncodec("compress", "-f", "-q", "--no-verify", "--model", str(model), str(source), str(archive))
             acncodec("decompress", "-f", "-q", "--model", str(model), str(archive), str(Path(work) / "out"))
             with Image.open(Path(work) / "out" / "photo.png") as restored:
@@ -47,12 +51,12 @@ def measure(path: Path) -> dict[str, Any]:
     return {"values": pixels.size, "bits": bits}
 
 
-def markdown(result: dict[str, Any]) -> str:
+def markdown(result: dict[str, Any], grey: bool) -> str:
     """The result page: bits a sub-pixel."""
     found = result["photographs"]
     codecs = list(next(iter(found.values()))["bits"])
     lines = [
-        "# Whole photographs that no model was trained on",
+        f"# Whole photographs that no model was trained on{', in grey' if grey else ''}",
         "",
         "Bits a sub-pixel; each photograph is an archive of its own.",
         "",
@@ -70,15 +74,16 @@ def markdown(result: dict[str, Any]) -> str:
 
 @click.command()
 @click.argument("names", nargs=-1)
+@click.option("--grey", is_flag=True, help="The luma of the photographs.")
 @click.option("--output", default=RESULTS, type=click.Path(path_type=Path), help="Folder for the results.")
-def main(names: tuple[str, ...], output: Path) -> None:
+def main(names: tuple[str, ...], grey: bool, output: Path) -> None:
     """Measure the photographs and write the table."""
     paths = {path.stem: path for path in (data_folder() / "photos").iterdir()}
-    found = {name: measure(paths[name]) for name in names or HELD_BACK}
+    found = {name: measure(paths[name], grey) for name in names or HELD_BACK}
     result = {"provenance": provenance(), "photographs": found}
-    page = markdown(result)
+    page = markdown(result, grey)
     click.echo(page)
-    write_result(output / "photographs", result, page)
+    write_result(output / ("photographs-grey" if grey else "photographs"), result, page)
 
 
 if __name__ == "__main__":
