@@ -153,7 +153,7 @@ def passes(
 
 def reference_distributions(reference: Reference, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
     """As `joined`, by the reference."""
-    if reference.arch.colours == 1:
+    if not reference.arch.logistics:
         return reference.logits(pixels, z)
     mixtures = [reference.logistics(pixels, z, colour) for colour in range(reference.arch.colours)]
     return np.concatenate([part for mixture in mixtures for part in mixture], -1)
@@ -364,7 +364,7 @@ def reference_frequencies(reference: Reference, pixels: np.ndarray, z: np.ndarra
     if reference.arch.levels == 2:
         return [softmax_frequencies(reference.logits(pixels, z))]
     first = (pixels // BASE).astype(np.int64)
-    if reference.arch.colours == 1:
+    if not reference.arch.logistics:
         grouped = softmax_frequencies(reference.logits(pixels, z)).reshape(*pixels.shape[:3], BASE, BASE)
         return [grouped.sum(-1), np.take_along_axis(grouped, first[..., None], -2)[..., 0, :]]
     found = []
