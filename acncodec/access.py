@@ -40,6 +40,9 @@ class Images(Sequence[Image.Image]):
         """Raises InputError, DamagedError, UnsupportedError."""
         self._parts = Parts(place(path), models, device_of(device), cache=cache)
         self._open: dict[int, Pictures] = {}
+        self._counts: dict[
+            int, int
+        ] = {}  # of images, by block: a stream asks for each image, maybe of a part that is closed
         self._closed = False
         manifest = self._parts.manifest
         counts = [part.pictures for part in manifest.parts] if manifest else [len(self.names)]
@@ -94,8 +97,10 @@ class Images(Sequence[Image.Image]):
 
     def count(self, block: int) -> int:
         """How many images a block has, by its index in `blocks`; nothing is decoded."""
-        number, section = self.blocks[block]
-        return len(self._opened(number).within(section))
+        if block not in self._counts:
+            number, section = self.blocks[block]
+            self._counts[block] = len(self._opened(number).within(section))
+        return self._counts[block]
 
     def block(self, block: int) -> list[tuple[str, Image.Image]]:
         """Paths and images of a block, by its index in `blocks`. Raises as an access to one of them."""
@@ -242,7 +247,9 @@ class AcnStream(IterableDataset[Any]):
             return ((block, index) for block in blocks for index in range(images.count(block)))
         order = np.random.default_rng((self._seed, self._epoch)).permutation(len(images.blocks))
         random = np.random.default_rng((self._seed, self._epoch, share))
-        return shuffled(order[share::shares].tolist(), images.count, self._buffer, random)
+        mine = order[share::shares].tolist()
+        sizes = {block: images.count(block) for block in sorted(mine)}  # part by part, so that each is opened once
+        return shuffled(mine, sizes.__getitem__, self._buffer, random)
 
 
 __all__ = ["AcnDataset", "AcnStream", "Images", "open_images"]

@@ -51,37 +51,29 @@ class Remote:
     def open(self, mode: str = "rb") -> BinaryIO:
         """The file, seekable; every read fetches exactly its bytes. Raises OSError, whatever the file system raised."""
         assert mode == "rb"
-        self.fetched.requests += 1  # for its size
-        try:
-            import fsspec
-
-            system, path = fsspec.core.url_to_fs(self.url)
-            file = system.open(path, "rb", cache_type="none")
-        except Exception as error:  # a file system of fsspec may raise anything
-            raise _as_os_error(error) from error
+        file = self._asked("open", "rb", cache_type="none")
         if not file.seekable():
             file.close()
             raise OSError(errno.ESPIPE, "the server sends whole files only")
         return cast(BinaryIO, _Counted(file, self.fetched))
 
-    def _asked(self, question: str) -> Any:
+    def _asked(self, question: str, *arguments: Any, **options: Any) -> Any:
+        """What a method of the file system answers for this path; at least one request."""
         self.fetched.requests += 1
         try:
             import fsspec
 
             system, path = fsspec.core.url_to_fs(self.url)
-            return getattr(system, question)(path)
-        except Exception as error:  # as above
+            return getattr(system, question)(path, *arguments, **options)
+        except Exception as error:  # a file system of fsspec may raise anything
             raise _as_os_error(error) from error
 
 
 Place = Path | Remote
 
 
-def place(path: str | os.PathLike[str] | Remote) -> Place:
+def place(path: str | os.PathLike[str]) -> Place:
     """A local path, or a `Remote` for a URL."""
-    if isinstance(path, Remote):
-        return path
     text = os.fspath(path)
     return Remote(text) if SCHEME in text else Path(text)
 

@@ -12,12 +12,12 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from acncodec.archive.remote import SCHEME
 from acncodec.errors import DamagedError, InputError
 from acncodec.images.scan import Listing, list_directory, read_unchanged, safe_path
 
 SHARD_FILES = 4096  # per shard of a directory or a list
 TAR, LIST = ".tar", ".txt"
-REMOTE = "://"  # marks a URL, which fsspec reads
 GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)  # permanent errors: retrying is useless
 OWN = "the archive to be written"
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -30,7 +30,7 @@ File = tuple[bytes, bytes | str]  # a name, and the file's bytes or the reason w
 
 def absolute(source: str) -> str:
     """A source in a form that is valid in every process, whatever its working directory."""
-    return source if REMOTE in source else str(Path(source).absolute())
+    return source if SCHEME in source else str(Path(source).absolute())
 
 
 def shards(source: str, target: Path, notes: Listing) -> Iterator[Shard]:
@@ -45,7 +45,7 @@ def shards(source: str, target: Path, notes: Listing) -> Iterator[Shard]:
     elif source.endswith(LIST):
         root, _, _ = source.rpartition("/")
         yield from _cut(root or ("/" if source.startswith("/") else "."), _listed(source))
-    elif REMOTE in source:
+    elif SCHEME in source:
         yield from _cut(source.rstrip("/"), _remote(source, target, notes))
     else:
         yield from _cut(source, _walk(Path(source), target, notes))
@@ -152,7 +152,7 @@ def _globbed(pattern: str) -> list[str]:
         raise InputError(f"'{pattern}' cannot be listed: {error}") from error
     if not found:
         raise InputError(f"'{pattern}' names no tar file")
-    return [system.unstrip_protocol(each) if REMOTE in pattern else each for each in found]
+    return [system.unstrip_protocol(each) if SCHEME in pattern else each for each in found]
 
 
 class _Member(tarfile.TarInfo):
@@ -200,7 +200,7 @@ def _safe(name: str) -> str:
 
 def _reader(root: str) -> Callable[[str], bytes]:
     """A function that reads a file by its name below a directory or URL; it raises OSError."""
-    if REMOTE not in root:
+    if SCHEME not in root:
         return lambda name: read_unchanged(Path(root) / name)
 
     def read(name: str) -> bytes:
