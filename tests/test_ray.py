@@ -63,6 +63,8 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")  # nobody else is to run anything in it
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     monkeypatch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", str(SECONDS))  # 30 are too few on a busy machine
+    # Without it gRPC's fork handlers end a client server now and then that is started while gRPC is at work.
+    monkeypatch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")
     port = free_port()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port", "0", "--num-cpus", "2"]
     command += ["--ray-client-server-port", str(port), "--include-dashboard", "false", "--disable-usage-stats"]
