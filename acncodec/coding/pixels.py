@@ -67,14 +67,20 @@ def _all_frequencies(pixels: np.ndarray, z: np.ndarray, model: Model) -> tuple[n
     return found, theory
 
 
-def residual_prices(pixels: np.ndarray, z: np.ndarray, networks: Networks) -> np.ndarray:
-    """Theoretical cost of pixels uint8 [n, H, W, colours] given latents int16 [n, D]: float64 [n], bits."""
+def residual_prices(
+    pixels: np.ndarray, z: np.ndarray, networks: Networks, candidates: np.ndarray | None = None
+) -> np.ndarray:
+    """Theoretical cost of pixels uint8 [n, H, W, colours] given latents int16 [n, D]: float64 [n], bits.
+
+    `candidates` uint8 [n, H, W, CANDIDATES, colours + 1] are those of models that have them; by default there are none.
+    """
     _, height, width, _ = pixels.shape
     if available(networks):
         with compiled(networks, z, height, width) as decoder:
-            return decoder.price(pixels)
+            return decoder.price(pixels, candidates)
     on_device = torch.from_numpy(pixels).to(networks.device)
-    return residual_bits(networks.distributions(on_device, networks.tensor(z)), on_device).cpu().numpy()
+    offered = None if candidates is None else torch.from_numpy(candidates).to(networks.device)
+    return residual_bits(networks.distributions(on_device, networks.tensor(z), offered), on_device).cpu().numpy()
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
 """The compiled module, if it was built, and the numbers that it must have in common with this package."""
 
 from acncodec.exact import grids
-from acncodec.kernel import buffers, operations, programs
-from acncodec.nets import planes
+from acncodec.kernel import buffers, copies, operations, programs
+from acncodec.nets import architecture, planes
 
 try:
     from acncodec.kernel import _native as native
@@ -18,6 +18,8 @@ _NAMES = {
     ),
     buffers: ("ROWS", "GROUP_MAX", "MAX_OUTS"),
     operations: ("TANH_TABLE",),
+    architecture: ("CANDIDATES",),
+    copies: ("CONTEXTS", "SHARED", "IMAGE_BYTES", "MEMORY_BYTES"),
     planes: ("PLANE_MAX", "ERROR_SCALE", "MIDDLE"),
     grids: (
         *("UNIT", "STREAM_MAX", "TONE_BITS", "SPREAD_MIN", "SPREAD_MAX", "STEEPNESS_BITS", "SLOPE_MAX"),

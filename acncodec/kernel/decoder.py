@@ -21,7 +21,7 @@ from acncodec.nets.product import Product
 
 def available(networks: Networks) -> bool:
     """Whether the kernel can run these networks' encoder and decoder here."""
-    if not instructions() or networks.device.type != "cpu" or not networks.exact:
+    if not instructions() or networks.device.type != "cpu" or not networks.exact or networks.arch.candidates:
         return False
     return all(_fits(product) for name, product in networks.products() if name.startswith(("encoder.", "decoder.")))
 

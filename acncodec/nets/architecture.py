@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, fields
 
 from acncodec.errors import ModelError
 
+CANDIDATES = 6  # pixels that may be copied, in models that look for them
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -11,7 +13,8 @@ class Architecture:
 
     `levels` is 2 for 1-bit values and 256 for 8-bit ones; a pixel has `colours` values, coded one after the other. Each has
     a mixture of `logistics` discretised logistics as its distribution or, if that is 0, a softmax over all levels. The
-    logistics are centred on a prediction or, with 5 `centres`, in turn on it and on four neighbouring pixels.
+    logistics are centred on a prediction or, with 5 `centres`, in turn on it and on four neighbouring pixels, and after
+    these on the copy `candidates`, of which there are CANDIDATES or none.
     """
 
     levels: int
@@ -30,12 +33,13 @@ class Architecture:
     code: int = 16  # dimensions of code and latent
     hidden: int = 256  # tanh units in each of the prior's three hidden layers
     mixture: int = 8  # components of the prior, per dimension
+    candidates: int = 0
 
     def __post_init__(self) -> None:
         limits = {"levels": 256, "colours": 4, "logistics": 64, "blocks": 64, "first": 31, "kernel": 31, "mixture": 64}
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name == "logistics" else 1
+            least = 0 if field.name in ("logistics", "candidates") else 1
             if type(value) is not int or not least <= value <= limits.get(field.name, 4096):
                 raise ModelError(f"the model's architecture has {field.name} = {value!r}, which is out of range")
         if self.levels not in (2, 256) or not all(side % 2 and side >= 3 for side in (self.first, self.kernel)):
@@ -46,13 +50,21 @@ class Architecture:
             raise ModelError("the model's architecture needs logistics for several colours")
         if self.logistics and self.levels == 2:
             raise ModelError("the model's architecture needs 256 levels for logistics")
+        if self.candidates not in (0, CANDIDATES) or (self.candidates and self.centres == 1):
+            raise ModelError(f"the model's architecture needs 0 or {CANDIDATES} candidates, and these only with 5 centres")
+
+    @property
+    def all_centres(self) -> int:
+        """Centres of mixtures, the candidates among them."""
+        return self.centres + self.candidates
 
     def to_dict(self) -> dict[str, int]:
-        return asdict(self)
+        """All fields; without `candidates` if there are none, as models have it that do not know of them."""
+        return {name: value for name, value in asdict(self).items() if name != "candidates" or value}
 
     @classmethod
     def from_dict(cls, values: object) -> "Architecture":
         """Raises ModelError for a field that is missing, unknown or out of range."""
-        if not isinstance(values, dict) or set(values) != {f.name for f in fields(cls)}:
+        if not isinstance(values, dict) or set(values) | {"candidates"} != {f.name for f in fields(cls)}:
             raise ModelError("the model's architecture has other fields than this version knows")
         return cls(**values)

@@ -24,6 +24,7 @@ from acncodec.exact.grids import (
     TONE_UNIT,
 )
 from acncodec.nets.architecture import Architecture
+from acncodec.nets.candidates import evidence_planes
 from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, known_planes, tell_colours
 from acncodec.nets.product import Product, Source
 
@@ -56,8 +57,8 @@ class SoftmaxHead(nn.Module):
         self.features = Product([Source(arch.channels, STREAM_MAX)], arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
         self.logits = Product([Source(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
 
-    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor) -> Softmax:
-        """As `ColourHead`; `values` and `centres` are unused."""
+    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor, *told: Tensor) -> Softmax:
+        """As `ColourHead`; all but `h` is unused."""
         return Softmax(self.logits(self.features(h)))
 
 
@@ -70,12 +71,13 @@ class ColourHead(nn.Module):
         super().__init__()
         m = arch.logistics
         self.components = m
+        told = [Source(evidence_planes(arch), PLANE_MAX)] if arch.candidates else []
 
         def known(colour: int) -> list[Source]:
-            return [Source(known_planes(arch, colour), PLANE_MAX)] if colour else []
+            return [Source(known_planes(colour, arch.all_centres), PLANE_MAX)] if colour else []
 
         def features(colour: int) -> Product:
-            sources = [Source(arch.channels, STREAM_MAX), *known(colour)]
+            sources = [Source(arch.channels, STREAM_MAX), *known(colour), *told]
             return Product(sources, arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
 
         def output(colour: int) -> Product:
@@ -85,8 +87,8 @@ class ColourHead(nn.Module):
         self.features = nn.ModuleList(features(colour) for colour in range(arch.colours))
         self.outputs = nn.ModuleList(output(colour) for colour in range(arch.colours))
         # The centre of each component, assigned in turn.
-        self.register_buffer("centre", torch.arange(m) % arch.centres, persistent=False)
-        copies = torch.arange(m) % arch.centres > 0
+        self.register_buffer("centre", torch.arange(m) % arch.all_centres, persistent=False)
+        copies = torch.arange(m) % arch.all_centres > 0
         with torch.no_grad():  # initialise near the statistics of photographs and of copied pixels
             for colour in range(arch.colours):
                 weight, bias = _at(self.outputs, colour).weight, _at(self.outputs, colour).bias
@@ -98,14 +100,15 @@ class ColourHead(nn.Module):
                     together = 0.75 * 2**RELU_BITS / (ERROR_SCALE * TONE_UNIT)
                     weight[arch.features + 2 * colour - 1, means] = together * ~copies
 
-    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor) -> Logistics:
+    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor, *told: Tensor) -> Logistics:
         """The distribution of one colour at every position.
 
         `h` [N, H, W, channels] is the decoder's stream; `values` float32 [N, H, W, colours] are the pixels, of which only
-        the earlier colours are read; `centres` [N, H, W, colours, K] are those of all colours.
+        the earlier colours are read; `centres` [N, H, W, colours, K] are those of all colours. Models with candidates
+        need what `evidence` tells of them.
         """
         known = [tell_colours(values[..., :colour], centres[..., :colour, :])] if colour else []
-        out = _at(self.outputs, colour)(_at(self.features, colour)(h, *known), *known)
+        out = _at(self.outputs, colour)(_at(self.features, colour)(h, *known, *told), *known)
         logits, means, spreads = out.split(self.components, -1)
         around = centres[..., colour, :].index_select(-1, self.centre)
         return Logistics(logits, means + around * 2**TONE_BITS, spreads.clamp(SPREAD_MIN, SPREAD_MAX))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from acncodec.nets.architecture import Architecture
+from acncodec.nets.candidates import evidence, join_centres, no_candidates
 from acncodec.nets.conditioning import LatentMap
 from acncodec.nets.encoder import Encoder
 from acncodec.nets.heads import Distribution
@@ -63,18 +64,24 @@ class Networks(nn.Module):
         return self.encoder(to_planes(pixels, self.arch))
 
     @torch.no_grad()
-    def distributions(self, pixels: Tensor, z: Tensor) -> list[Distribution]:
+    def distributions(self, pixels: Tensor, z: Tensor, candidates: Tensor | None = None) -> list[Distribution]:
         """Pixels uint8 [N, H, W, colours], latents [N, code] -> a distribution [N, H, W, ...] for each colour.
 
-        The whole-image pass.
+        The whole-image pass. Models with copy candidates take them, uint8 [N, H, W, CANDIDATES, colours + 1]; without,
+        there are none.
         """
-        return self.decode(pixels, self.latent_map(z, *pixels.shape[1:3]))
+        return self.decode(pixels, self.latent_map(z, *pixels.shape[1:3]), candidates)
 
-    def decode(self, pixels: Tensor, latent_map: Tensor) -> list[Distribution]:
+    def decode(self, pixels: Tensor, latent_map: Tensor, candidates: Tensor | None = None) -> list[Distribution]:
         """As `distributions`, given the latent map; trainable."""
         values = pixels.float()
-        centres = predict(values, self.arch.centres)
-        return self.decoder(to_planes(pixels, self.arch, centres), values, centres, latent_map, self.exact)
+        centres, told = predict(values, self.arch.centres), []
+        if self.arch.candidates:
+            if candidates is None:
+                candidates = no_candidates(self.arch, *pixels.shape[:3], device=pixels.device)
+            told = [evidence(candidates, centres)]
+            centres = join_centres(centres, candidates)
+        return self.decoder(to_planes(pixels, self.arch, centres), values, centres, told, latent_map, self.exact)
 
     @torch.no_grad()
     def latent_map(self, z: Tensor, height: int, width: int) -> Tensor:

@@ -28,7 +28,7 @@ class Block(nn.Module):
         self.first = first
         side = arch.first if first else arch.kernel
         reach, excluded = side // 2, 1 if first else 0
-        channels, bound = (plane_count(arch), PLANE_MAX) if first else (arch.channels, STREAM_MAX)
+        channels, bound = (plane_count(arch, arch.all_centres), PLANE_MAX) if first else (arch.channels, STREAM_MAX)
         above = Window(-reach, -excluded, -reach, reach)
         left = Window(0, 0, -reach, -excluded)
         z = Source(arch.map_planes, STREAM_MAX)
@@ -63,12 +63,15 @@ class GatedPixelCNN(nn.Module):
         self.blocks = nn.ModuleList(Block(arch, first=b == 0) for b in range(arch.blocks))
         self.head = ColourHead(arch) if arch.logistics else SoftmaxHead(arch)
 
-    def forward(self, planes: Tensor, values: Tensor, centres: Tensor, z: Tensor, exact: bool) -> list[Distribution]:
+    def forward(
+        self, planes: Tensor, values: Tensor, centres: Tensor, told: list[Tensor], z: Tensor, exact: bool
+    ) -> list[Distribution]:
         """Planes [N, H, W, P], values [N, H, W, colours], their centres [..., K] and latent map [N, H, W, map_planes].
 
-        Returns a distribution [N, H, W, ...] for every colour.
+        `told` is the `evidence` of candidates, in models that have them. Returns a distribution [N, H, W, ...] for every
+        colour.
         """
         v = h = planes
         for block in self.blocks:
             v, h = block(v, h, z, exact)
-        return [self.head(colour, h, values, centres) for colour in range(self.arch.colours)]
+        return [self.head(colour, h, values, centres, *told) for colour in range(self.arch.colours)]

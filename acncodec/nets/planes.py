@@ -13,10 +13,10 @@ ERROR_SCALE = 4  # prediction errors are scaled up, since most are small
 MIDDLE = 128  # prediction for the first pixel of an image
 
 
-def plane_count(arch: Architecture) -> int:
-    """Number of planes that `to_planes` gives."""
+def plane_count(arch: Architecture, centres: int | None = None) -> int:
+    """Number of planes that `to_planes` gives with so many centres, by default those of `predict`."""
     if arch.logistics:
-        return 1 + known_planes(arch, arch.colours)
+        return 1 + known_planes(arch.colours, centres or arch.centres)
     return 2 if arch.levels == 2 else 4
 
 
@@ -29,16 +29,16 @@ def _table(levels: int, device: torch.device) -> Tensor:
     return torch.stack(columns, 1).to(device, torch.float32)
 
 
-def known_planes(arch: Architecture, colours: int) -> int:
-    """Number of planes that `tell_colours` gives for so many colours, one or more."""
-    return 2 * colours + arch.centres - 1
+def known_planes(colours: int, centres: int) -> int:
+    """Number of planes that `tell_colours` gives for so many colours, one or more, and centres."""
+    return 2 * colours + centres - 1
 
 
 def to_planes(pixels: Tensor, arch: Architecture, centres: Tensor | None = None) -> Tensor:
     """Pixels uint8 [..., H, W, colours] -> integers float32 [..., H, W, planes]; outside of the image all planes are zero.
 
     1-bit: inside flag, value. 8-bit under a softmax: inside flag, value, flags for 0 and 255. Under logistics: inside flag,
-    and the planes of `tell_colours`, for which `centres` [..., H, W, colours, arch.centres] may be given.
+    and the planes of `tell_colours`, for which `centres` [..., H, W, colours, K] may be given.
     """
     if not arch.logistics:
         return torch.nn.functional.embedding(pixels[..., 0].to(torch.int32), _table(arch.levels, pixels.device))

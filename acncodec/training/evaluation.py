@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acncodec.coding.candidates import along
 from acncodec.coding.pixels import residual_prices
 from acncodec.coding.prices import parent_bits
 from acncodec.nets.networks import Networks
@@ -26,14 +27,17 @@ def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, floa
     residual = kl = 0.0
     children = 0
     for group in groups:
-        codes = []
-        for batch in group.split(batch_length(group)):
-            c = networks.encode(batch.to(networks.device)).cpu()
-            z = c + sample_offsets(c, generator)
-            residual += float(residual_prices(batch.numpy(), z.to(torch.int16).numpy(), networks).sum())
-            codes.append(c)
-        tour = torch.cat(codes)
-        tour = tour[plan_tour(tour.numpy().astype(np.int16), Schedule(len(tour), 1))]
-        kl += float(parent_bits(networks, tour[1:], tour[:-1]).sum())
-        children += len(tour) - 1
+        size = batch_length(group)
+        codes = torch.cat([networks.encode(batch.to(networks.device)).cpu() for batch in group.split(size)])
+        schedule = Schedule(len(codes), 1)
+        tour = plan_tour(codes.numpy().astype(np.int16), schedule)
+        pixels, codes = group[tour].numpy(), codes[tour]
+        z = (codes + sample_offsets(codes, generator)).to(torch.int16).numpy()
+        candidates = along(pixels, schedule) if networks.arch.candidates else None
+        for start in range(0, len(pixels), size):
+            part = slice(start, start + size)
+            offered = None if candidates is None else candidates[part]
+            residual += float(residual_prices(pixels[part], z[part], networks, offered).sum())
+        kl += float(parent_bits(networks, codes[1:], codes[:-1]).sum())
+        children += len(codes) - 1
     return residual * _NATS / sum(map(len, groups)), kl * _NATS / max(1, children)

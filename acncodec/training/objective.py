@@ -72,14 +72,17 @@ def log_density(z: Tensor, mixture: Mixture) -> Tensor:
     return torch.logsumexp(components, -1) - 0.5 * math.log(2 * math.pi)
 
 
-def code_length(nets: Networks, codes: Tensor, pixels: Tensor, parents: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """Residual and KL [N], nats, of pixels uint8 [N, H, W, colours] with codes [N, code].
+def code_length(
+    nets: Networks, codes: Tensor, pixels: Tensor, parents: Tensor, offsets: Tensor, candidates: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Residual and KL [N], nats, of pixels uint8 [N, H, W, colours] with codes [N, code], and copy candidates if any.
 
     `parents` [N, code] are neighbours' codes, `offsets` [N, code] posterior samples minus codes. The KL is its one-sample
     estimate log q(z|x) - log p(z|c), whose gradient reaches the encoder through the codes.
     """
     z = (codes + offsets).clamp(-LATENT_MAX, LATENT_MAX)
-    residual = residual_nats(nets.decode(pixels, nets.map(z, *pixels.shape[1:3], exact=False)), pixels)
+    latent_map = nets.map(z, *pixels.shape[1:3], exact=False)
+    residual = residual_nats(nets.decode(pixels, latent_map, candidates), pixels)
     log_q = (-0.5 * (offsets * _STEP) ** 2 - 0.5 * math.log(2 * math.pi)).sum(1)
     return residual, log_q + prior_nats(nets.prior, z, parents)
 
@@ -98,9 +101,14 @@ class Objective(nn.Module):
         self.nets, self._total = nets, total
 
     def forward(
-        self, pixels: Tensor, parents: Tensor, offsets: Tensor, codes: Tensor | None = None
+        self,
+        pixels: Tensor,
+        parents: Tensor,
+        offsets: Tensor,
+        codes: Tensor | None = None,
+        candidates: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Residual and KL [N], nats, and the codes [N, code]: those given, else the encoder's, standardised."""
         if codes is None:
             codes, _ = self.nets.encoder.forward_standardised(to_planes(pixels, self.nets.arch), self._total)
-        return *code_length(self.nets, codes, pixels, parents, offsets), codes.detach()
+        return *code_length(self.nets, codes, pixels, parents, offsets, candidates), codes.detach()

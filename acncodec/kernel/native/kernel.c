@@ -8,6 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "candidates.h"
 #include "coder.h"
 #include "operations.h"
 #include "values.h"
@@ -47,6 +48,68 @@ static PyObject *push(PyObject *self, PyObject *args) {
 static PyObject *pop(PyObject *self, PyObject *args) {
     (void)self;
     return code(args, 0);
+}
+
+/* Copy candidates: the memory and its images come as their structures, one after the other. */
+
+/* Of one pixel of every image: uint8 [images][CANDIDATES][colours + 1]. */
+static PyObject *find(PyObject *self, PyObject *args) {
+    long long row, column, colours;
+    Py_buffer memory, images, found;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*LLLw*", &memory, &images, &row, &column, &colours, &found)) return NULL;
+    const int64_t count = images.len / (int64_t)sizeof(image_t);
+    image_t *each = images.buf;
+    uint8_t *out = found.buf;
+    Py_BEGIN_ALLOW_THREADS for (int64_t i = 0; i < count; i++, each++, out += CANDIDATES * (colours + 1))
+        find_candidates(memory.buf, each, each->first + row * each->stride + column, colours, out);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&memory), PyBuffer_Release(&images), PyBuffer_Release(&found);
+    Py_RETURN_NONE;
+}
+
+static PyObject *learn(PyObject *self, PyObject *args) {
+    long long row, column;
+    int last;
+    Py_buffer memory, images;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*LLp", &memory, &images, &row, &column, &last)) return NULL;
+    const int64_t count = images.len / (int64_t)sizeof(image_t);
+    image_t *each = images.buf;
+    for (int64_t i = 0; i < count; i++, each++) learn_pixel(memory.buf, each, each->first + row * each->stride + column, last);
+    PyBuffer_Release(&memory), PyBuffer_Release(&images);
+    Py_RETURN_NONE;
+}
+
+/* Of all pixels of images that are in memory: uint8 [images][height][width][CANDIDATES][colours + 1]. */
+static PyObject *whole(PyObject *self, PyObject *args) {
+    long long height, width, colours;
+    Py_buffer memory, images, found;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*LLLw*", &memory, &images, &height, &width, &colours, &found)) return NULL;
+    const int64_t count = images.len / (int64_t)sizeof(image_t);
+    image_t *each = images.buf;
+    uint8_t *out = found.buf;
+    Py_BEGIN_ALLOW_THREADS for (int64_t i = 0; i < count; i++, each++) for (int64_t row = 0; row < height; row++)
+        for (int64_t column = 0; column < width; column++, out += CANDIDATES * (colours + 1)) {
+            const int64_t at = each->first + row * each->stride + column;
+            find_candidates(memory.buf, each, at, colours, out);
+            learn_pixel(memory.buf, each, at, column == width - 1);
+        }
+    Py_END_ALLOW_THREADS PyBuffer_Release(&memory), PyBuffer_Release(&images), PyBuffer_Release(&found);
+    Py_RETURN_NONE;
+}
+
+static PyObject *complete(PyObject *self, PyObject *args) {
+    long long height, width;
+    Py_buffer memory, images;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*y*LL", &memory, &images, &height, &width)) return NULL;
+    const int64_t count = images.len / (int64_t)sizeof(image_t);
+    const image_t *each = images.buf;
+    Py_BEGIN_ALLOW_THREADS for (int64_t i = 0; i < count; i++, each++)
+        learn_image(memory.buf, each->first, each->stride, height, width);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&memory), PyBuffer_Release(&images);
+    Py_RETURN_NONE;
 }
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
@@ -251,6 +314,10 @@ static PyMethodDef METHODS[] = {
     {"pop_row", pop_row, METH_VARARGS, "Decode a row of pixels. All arguments are unchecked."},
     {"push", push, METH_VARARGS, "Push symbols on an ANS stack, the last one first."},
     {"pop", pop, METH_VARARGS, "Pop symbols from an ANS stack, the first one first."},
+    {"find_candidates", find, METH_VARARGS, "Copy candidates of a pixel of every image."},
+    {"learn_pixels", learn, METH_VARARGS, "Take note of a pixel of every image."},
+    {"whole_candidates", whole, METH_VARARGS, "Copy candidates of all pixels of images."},
+    {"learn_images", complete, METH_VARARGS, "Enter complete images into the tables of all images."},
     {"instructions", instructions, METH_NOARGS, "The instruction sets of this processor: numbers by name."},
     {NULL, NULL, 0, NULL},
 };
@@ -268,7 +335,8 @@ static const struct {
     NUMBER(RAW), NUMBER(ROWS), NUMBER(GROUP_MAX), NUMBER(MAX_TAPS), NUMBER(MAX_OUTS), NUMBER(UNIT), NUMBER(GATE_SHIFT),
     NUMBER(STREAM_MAX), NUMBER(PLANE_MAX), NUMBER(ERROR_SCALE), NUMBER(MIDDLE), NUMBER(TONE_BITS), NUMBER(SPREAD_MIN),
     NUMBER(SPREAD_MAX), NUMBER(STEEPNESS_BITS), NUMBER(SLOPE_MAX), NUMBER(BASE), NUMBER(CUMULATIVE_BITS),
-    NUMBER(FREQUENCY_FLOOR), NUMBER(TANH_TABLE),
+    NUMBER(FREQUENCY_FLOOR), NUMBER(TANH_TABLE),     NUMBER(CANDIDATES),      NUMBER(CONTEXTS), NUMBER(SHARED),
+    {"IMAGE_BYTES", sizeof(image_t)}, {"MEMORY_BYTES", sizeof(memory_t)},
 };
 
 PyMODINIT_FUNC PyInit__native(void) {
