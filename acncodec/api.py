@@ -244,7 +244,10 @@ class Model:
         return encode(self._model, self._checked(images)).astype(np.float32) * 2.0**-LATENT_BITS
 
     def bits(self, images: np.ndarray) -> np.ndarray:
-        """What each image would cost by itself, latents under the unconditional prior: float64 [N], bits."""
+        """What each image would cost, latents under the unconditional prior: float64 [N], bits.
+
+        By itself; under models with copy candidates, as one of these images.
+        """
         return element_bits(self._model, self._checked(images))
 
     def sample(self, count: int, height: int, width: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:

@@ -27,7 +27,22 @@ SIDE = 32
 PIECES = 4  # of a large image, at most
 LARGEST = 64  # side of images that stay whole
 LINES = 300
-WORDS = "the quick brown fox jumps over the lazy dog File Edit View 0123456789 Save as... OK Cancel".split()
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "a",
+    "lazy",
+    "dog",
+    "File",
+    "Edit",
+    "0123456789",
+    "Save as...",
+    "OK",
+]
 
 
 def tiles(folder: Path, training: bool) -> list[Path]:
@@ -58,7 +73,7 @@ def pieces(image: np.ndarray) -> Iterator[np.ndarray]:
 
 def text(generator: np.random.Generator) -> np.ndarray:
     """A piece of a line of text in a random size and two random colours, uint8 [SIDE, SIDE, 4]."""
-    ink, paper = (tuple(int(v) for v in generator.integers(0, 256, 3)) + (255,) for _ in range(2))
+    ink, paper = ((*(int(v) for v in generator.integers(0, 256, 3)), 255) for _ in range(2))
     image = Image.new("RGBA", (SIDE, SIDE), paper if generator.random() < 0.5 else (0, 0, 0, 0))
     font = ImageFont.load_default(int(generator.integers(9, 24)))
     at = int(generator.integers(-20, 3)), int(generator.integers(-3, 8))
@@ -86,7 +101,9 @@ def main(directory: Path, packages: Path) -> None:
     write(own, "tiles")
     write([image[:, ::-1] for image in own], "tiles-mirrored")
     for package in ICONS + GAMES:
-        paths = sorted(path for path in (packages / package).resolve().rglob("*.png") if path.is_file() and not path.is_symlink())
+        paths = sorted(
+            path for path in (packages / package).resolve().rglob("*.png") if path.is_file() and not path.is_symlink()
+        )
         found = [rgba(path) for path in paths[:: EVERY if package in ICONS else 1]]
         write([piece for image in found if image is not None for piece in pieces(image)], package)
     generator = np.random.default_rng(0)

@@ -35,10 +35,10 @@ def _no_parent(self: PriorNetwork, codes: Tensor, exact: bool) -> Mixture:
 
 
 def _no_pixels(
-    self: GatedPixelCNN, planes: Tensor, values: Tensor, centres: Tensor, z: Tensor, exact: bool
+    self: GatedPixelCNN, planes: Tensor, values: Tensor, centres: Tensor, told: list[Tensor], z: Tensor, exact: bool
 ) -> list[Distribution]:
     """What the latent alone says of the pixels: a decoder that sees none of them."""
-    return _decoder(self, planes * 0, values, centres, z, exact)
+    return _decoder(self, planes * 0, values, centres, told, z, exact)
 
 
 def _own_code_too(codes: Tensor, indices: Tensor, picks: Tensor) -> Tensor:

@@ -207,7 +207,7 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture
 def free_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a network can code is coded, as if it cost nothing: else tiny models would lose to WebP."""
-    monkeypatch.setattr(codings, "plane_bits", lambda model, samples, tile, most=0: np.zeros(len(samples)))
+    monkeypatch.setattr(codings, "plane_bits", lambda model, samples, tile, most=0, others=None: np.zeros(len(samples)))
     monkeypatch.setattr("acncodec.codec.pricing.FILES_HOPE", 0.0)
 
 

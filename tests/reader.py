@@ -14,6 +14,7 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
+from reader_candidates import CANDIDATES, Copies, Memory
 from reader_coders import Fields, Stack, check, names, permutation, sections, seed, sequence, unpacked, words_of
 from reader_models import Model, unpacked_model
 
@@ -38,15 +39,31 @@ def steps(count: int, lanes: int) -> list[int]:
     return ramp + [width] * full + sorted([*ramp, *([rest] if rest else [])], reverse=True)
 
 
-def pop_group(stack: Stack, model: Model, shape: tuple[int, int], count: int, lanes: int, conditional: bool) -> np.ndarray:
-    """[7] A group's elements, uint8 [count, height, width, C]."""
+def pop_group(
+    stack: Stack,
+    model: Model,
+    shape: tuple[int, int],
+    count: int,
+    lanes: int,
+    conditional: bool,
+    memories: dict[int, Memory],
+) -> np.ndarray:
+    """[7] A group's elements, uint8 [count, height, width, C]; `memories` of copy candidates [7.5] by colours."""
     found, codes = [], None
+    before: list[Copies] = []
     for size in steps(count, lanes):
-        parents = None
+        parents, copies = None, []
         if conditional and codes is not None:
             parents = codes[np.arange(size) * len(codes) // size]
+        if model.arch.get("candidates"):
+            memory = memories[model.arch["colours"]]
+            of = [before[i * len(before) // size] if before else None for i in range(size)]
+            copies = memory.begin(shape, of)
         z = model.pop_latents(stack, size, parents)
-        x = model.pop_samples(stack, z, *shape)
+        x = model.pop_samples(stack, z, *shape, copies)
+        for each in copies:
+            each.complete()
+        before = copies
         codes = model.encode(x)
         model.push_latents(stack, z, codes)
         found.append(x.astype(np.uint8))
@@ -287,11 +304,17 @@ def read_block(data: bytes, archive: "Archive") -> list[Content]:
         for group, _ in each.cells():
             sizes[group] = sizes.get(group, 0) + n
     stack = Stack(words_of(fields.rest()))
-    elements = {}
+    elements, pixels = {}, dict.fromkeys(range(5), 0)
+    for (model, height, width), n in sizes.items():
+        pixels[archive.models[model].arch["colours"]] += (
+            n * height * width * archive.models[model].arch.get("candidates", 0)
+        )
+    memories = {colours: Memory(colours, n // CANDIDATES) for colours, n in pixels.items()}
     for group, each_lanes in zip(sorted(sizes), lanes, strict=True):
         model, *shape = group
+        size = shape[0], shape[1]
         elements[group] = iter(
-            pop_group(stack, archive.models[model], (shape[0], shape[1]), sizes[group], each_lanes, conditional)
+            pop_group(stack, archive.models[model], size, sizes[group], each_lanes, conditional, memories)
         )
     check(stack.words() == seed(seed_words), "the seed was not met")
     found, hashes = [], b""
@@ -299,7 +322,7 @@ def read_block(data: bytes, archive: "Archive") -> list[Content]:
         each = used[kind]
         samples = np.zeros((each.height, each.width, CHANNELS[each.picture().layout]), np.uint8)
         for group, part in each.cells():
-            samples[part] = next(elements[group])
+            samples[part] = next(elements[group])[..., : samples[part].shape[-1]]  # alpha of a model for more is left
         hashes += hashlib.sha256(samples.tobytes()).digest()
         found.append(Content(each, each.picture().write(samples), places[where[i]][0] if places else 0))
     check(hashlib.sha256(hashes).digest()[:16] == digest, "the pixels are not those that were encoded")

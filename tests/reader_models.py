@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from reader_candidates import Copies, evidence
 from reader_coders import Fields, Range, Stack, check, intervals, uniform
 
 # [8] Tables
@@ -235,10 +236,10 @@ class Model:
     def centres(self, x: np.ndarray) -> np.ndarray:
         return centres(x)[..., : self.arch["centres"]]
 
-    def planes(self, x: np.ndarray) -> np.ndarray:
+    def planes(self, x: np.ndarray, near: np.ndarray | None = None) -> np.ndarray:
         inside = np.full_like(x[..., :1], 128)
         if self.arch["logistics"]:
-            return np.concatenate([inside, told(x, self.centres(x))], -1)
+            return np.concatenate([inside, told(x, self.centres(x) if near is None else near)], -1)
         if self.arch["levels"] == 2:
             return np.concatenate([inside, 128 * x], -1)
         return np.concatenate([inside, x, 128 * (x == 0), 128 * (x == 255)], -1)
@@ -288,9 +289,9 @@ class Model:
         x = interleave(self.map("map.out", (5, 7), -1024, 1024, around(x, -1, 1, -1, 1)))
         return x[:, :height, :width]
 
-    def stream(self, x: np.ndarray, condition: np.ndarray) -> np.ndarray:
-        """The horizontal stream after the last block, [n, H, W, channels]."""
-        v = h = self.planes(x)
+    def stream(self, x: np.ndarray, near: np.ndarray, condition: np.ndarray) -> np.ndarray:
+        """The horizontal stream after the last block, [n, H, W, channels]; `near` are all centres."""
+        v = h = self.planes(x, near)
         for number in range(self.arch["blocks"]):
             name, r = f"decoder.blocks.{number}", self.arch["kernel" if number else "first"] // 2
             last = 0 if number else -1
@@ -301,8 +302,13 @@ class Model:
             h = np.clip(h + dh, -1024, 1024) if number else dh
         return h
 
-    def pop_value(self, stack: Stack, h: np.ndarray, known: np.ndarray, near: np.ndarray, colour: int) -> np.ndarray:
-        """One colour of one pixel of every lane: stream [n, channels], values [n, C], their centres [n, C, K] -> [n]."""
+    def pop_value(
+        self, stack: Stack, h: np.ndarray, known: np.ndarray, near: np.ndarray, facts: list[np.ndarray], colour: int
+    ) -> np.ndarray:
+        """One colour of one pixel of every lane: stream [n, channels], values [n, C], their centres [n, C, K] -> [n].
+
+        `facts` are those of copy candidates, [n, planes], if the model has these.
+        """
         if not self.arch["logistics"]:
             features = self.map("decoder.head.features", (7, 5), 0, 255, h)
             logits = self.map("decoder.head.logits", (5, 5), -512, 512, features)
@@ -313,26 +319,35 @@ class Model:
             high = stack.pops(grouped.sum(-1))
             return 16 * high + stack.pops(grouped[np.arange(len(high)), high])
         before = [told(known[:, :colour], near[:, :colour])] if colour else []
-        features = self.map(f"decoder.head.features.{colour}", (7, 5), 0, 255, h, *before)
+        features = self.map(f"decoder.head.features.{colour}", (7, 5), 0, 255, h, *before, *facts)
         out = self.map(f"decoder.head.outputs.{colour}", (5, 5), -512, 512, features, *before)
         logits, means, spreads = np.split(out, 3, -1)
-        middles = near[:, colour, np.arange(means.shape[1]) % self.arch["centres"]]
+        middles = near[:, colour, np.arange(means.shape[1]) % near.shape[-1]]
         parameters = logits, means + 4 * middles, np.clip(spreads, -128, 192)
         digits = np.broadcast_to(np.arange(17), (len(h), 17))
         high = stack.pops(logistics(*parameters, 16 * digits))
         return 16 * high + stack.pops(logistics(*parameters, 16 * high[:, None] + digits))
 
-    def pop_samples(self, stack: Stack, z: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Samples int64 [n, height, width, C]."""
+    def pop_samples(self, stack: Stack, z: np.ndarray, height: int, width: int, copies: list[Copies]) -> np.ndarray:
+        """Samples int64 [n, height, width, C]; `copies` of each image in models with copy candidates."""
         condition = self.latent_map(z, height, width)
         x = np.zeros((len(z), height, width, self.arch["colours"]), np.int64)
+        candidates = np.zeros((len(z), height, width, self.arch.get("candidates", 0), x.shape[-1] + 1), np.int64)
         for row in range(height):
             for column in range(width):
+                for image, each in enumerate(copies):
+                    candidates[image, row, column] = each.candidates(row, column)
                 part = slice(0, row + 1)
-                h = self.stream(x[:, part], condition[:, part])[:, row, column]
-                near = self.centres(x[:, part])[:, row, column]
+                near = self.centres(x[:, part])
+                facts = [evidence(candidates[:, row, column], near[:, row, column])] if copies else []
+                if copies:
+                    near = np.concatenate([near, np.moveaxis(candidates[:, part, ..., :-1], -1, -2)], -1)
+                h = self.stream(x[:, part], near, condition[:, part])[:, row, column]
                 for colour in range(x.shape[-1]):
-                    x[:, row, column, colour] = self.pop_value(stack, h, x[:, row, column], near, colour)
+                    values = x[:, row, column], near[:, row, column]
+                    x[:, row, column, colour] = self.pop_value(stack, h, *values, facts, colour)
+                for image, each in enumerate(copies):
+                    each.learn(row, column, x[image, row, column].tolist())
         return x
 
     def push_latents(self, stack: Stack, z: np.ndarray, codes: np.ndarray) -> None:

@@ -52,7 +52,7 @@ def archive(source: Path, options: list[str], tmp_path_factory: pytest.TempPathF
     """Of `source`, in three blocks; the network codes every image."""
     path = tmp_path_factory.mktemp("archive") / "a.acn"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(codings, "plane_bits", lambda model, samples, tile, most=0: np.zeros(len(samples)))
+        patch.setattr(codings, "plane_bits", lambda model, samples, tile, most=0, others=None: np.zeros(len(samples)))
         good("compress", source, path, "--block-size", BLOCK, *options)
     return path
 

@@ -13,6 +13,7 @@ from acncodec.codec.plan import Way
 from acncodec.codec.reader import Archive
 from acncodec.errors import DamagedError
 from acncodec.images.picture import read_picture
+from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model
 
 
@@ -60,7 +61,7 @@ def test_join_undoes_cut(classes: list[Class]) -> None:
     sequence = random.permutation(np.repeat(np.arange(4), 3))
     sizes = [(each.height, each.width, channels(each.form)) for each in classes]
     pictures = [random.integers(0, 256, sizes[i], np.uint8) for i in sequence]
-    elements, owners = cut(classes, sequence, pictures)
+    elements, owners = cut(classes, sequence, pictures, [Architecture(256), Architecture(256, 3, 2)])
     assert list(elements) == sorted(elements)
     assert {group: len(found) for group, found in elements.items()} == count(classes, [3, 3, 3, 3])
     assert list(count(classes, [3, 3, 3, 3])) == list(elements)

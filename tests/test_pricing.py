@@ -214,9 +214,11 @@ def test_a_model_plainly_dearer_on_a_few_tiles_is_not_tried_on_all(
 ) -> None:
     tried: list[tuple[str, int]] = []
 
-    def noted(model: Model, samples: np.ndarray, tile: int, most: int = codings.SAMPLE_TILES) -> np.ndarray:
+    def noted(
+        model: Model, samples: np.ndarray, tile: int, most: int = codings.SAMPLE_TILES, others: np.ndarray | None = None
+    ) -> np.ndarray:
         tried.append((model.name, most))
-        return plane_bits(model, samples, tile, most)
+        return plane_bits(model, samples, tile, most, others)
 
     monkeypatch.setattr(codings, "plane_bits", noted)
     rough, fitting = tiny_model(256, colours=3), models[2]

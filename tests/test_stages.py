@@ -45,7 +45,9 @@ def test_time_within_a_stage_is_not_its_callers(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_command_is_timed_whole(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pngs(tmp_path / "in", 40, 4, 3, "1")
-    monkeypatch.setattr("acncodec.codec.codings.plane_bits", lambda model, samples, tile, most=0: 0.0 * samples[:, 0, 0, 0])
+    monkeypatch.setattr(
+        "acncodec.codec.codings.plane_bits", lambda model, samples, tile, most=0, others=None: 0.0 * samples[:, 0, 0, 0]
+    )
     start = time.perf_counter()
     with watched(ENCODING) as watch:
         compress(tmp_path / "in", tmp_path / "archive", [tiny_model(2)], Options(), no_progress)

@@ -60,7 +60,7 @@ def costs(model: Model, images: np.ndarray, effort: int = DEFAULT_EFFORT) -> Cos
     """The costs of images uint8 [N, H, W, colours], N at least 2; `effort` is the improved tour's."""
     codes = encode(model, images)
     z = (codes + posterior_offsets(torch.Size(codes.shape)).numpy()).astype(np.int16)
-    residual = float(element_residuals(model, images, z).sum())
+    residual = float(element_residuals(model, images, codes, z).sum())
     unconditional = unconditional_kl_bits(torch.from_numpy(codes), torch.from_numpy(z), model.unconditional)
     return Costs(
         images=len(images),

@@ -68,7 +68,7 @@ def _along(model: Model, names: list[str], images: np.ndarray, whole: bool) -> T
     names, images, codes = [names[i] for i in tour], images[tour], codes[tour]
     held = torch.from_numpy(codes)
     z = held + posterior_offsets(held.shape)
-    residual = element_residuals(model, images, z.numpy())
+    residual = element_residuals(model, images, codes, z.numpy())
     alone = residual + unconditional_kl_bits(held, z, model.unconditional).numpy()
     latent = parent_bits(model.networks, held[1:], held[:-1])
     centred = codes - codes.mean(0, dtype=np.float64)

@@ -14,8 +14,9 @@ from acncodec.archive.wire import Reader, Writer
 from acncodec.codec.elements import Group, count, cut, join
 from acncodec.codec.plan import BlockPlan, PlanOptions, plan_block
 from acncodec.codec.progress import Advance, Portion
+from acncodec.coding.candidates import History
 from acncodec.coding.order import order_bits, pack_order, unpack_order
-from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, bob
+from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, all_candidates, bob
 from acncodec.coding.stack import Stack
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
@@ -57,10 +58,10 @@ def encode_block(
     """
     used, local = np.unique(sequence, return_inverse=True)
     own = [classes[i] for i in used]
-    elements, owners = cut(own, local, pictures)
+    elements, owners = cut(own, local, pictures, [model.arch for model in models])
     price = order_bits([], [len(pictures)]) if keep else order_bits([_counts(folders)], []) if folders is not None else 0.0
     plan = plan_block(models, elements, owners, price, options)
-    words, seed, tally = _push(plan, elements, advance)
+    words, seed, tally = _push(plan, elements, models, advance)
     order = Order(local[plan.order], None if folders is None else folders[plan.order], plan.order if keep else None)
     block = Block(
         classes=list(zip(used.tolist(), np.bincount(local).tolist(), strict=True)),
@@ -88,12 +89,14 @@ def decode_block(
     if len(block.lanes) != len(counts):
         raise DamagedError("a block's lanes do not fit its images; the archive is damaged")
     tasks, pixels = [], sum(n * group.height * group.width for group, n in counts.items())
+    histories = _histories(counts, models)
     for (group, n), lanes in zip(counts.items(), block.lanes, strict=True):
         if lanes > n or (lanes > 1 and lanes * group.height * group.width > MAX_STEP_PIXELS):
             raise DamagedError("a block's lanes do not fit its images; the archive is damaged")
         size = group.height, group.width
         share = partial(_advance_share, advance, group.height * group.width / pixels)
-        tasks.append(Task(models[group.model], Schedule(n, lanes), *size, block.conditional, share))
+        schedule = Schedule(n, lanes)
+        tasks.append(Task(models[group.model], schedule, *size, block.conditional, share, histories[group]))
     stack = Stack(np.frombuffer(block.bits, dtype="<u4"), seal=False)
     elements = {group: bob(stack, task) for group, task in zip(counts, tasks, strict=True)}
     stack.check_seed(block.seed_words)
@@ -104,27 +107,45 @@ def decode_block(
     return pictures
 
 
+def _histories(counts: dict[Group, int], models: list[Model]) -> dict[Group, History | None]:
+    """For each group that of copy candidates, one for all groups of a number of colours; None for models without them."""
+    sizes: dict[int, list[tuple[int, int, int]]] = {}
+    for group, n in counts.items():
+        if models[group.model].arch.candidates:
+            sizes.setdefault(models[group.model].arch.colours, []).append((n, group.height, group.width))
+    histories = {colours: History(found, colours) for colours, found in sizes.items()}
+    return {g: histories[models[g.model].arch.colours] if models[g.model].arch.candidates else None for g in counts}
+
+
 def _advance_share(advance: Advance, share: float, elements: float) -> None:
     """Of elements done, of which each is such a share of the whole."""
     advance(share * elements)
 
 
-def _push(plan: BlockPlan, elements: dict[Group, np.ndarray], advance: Advance) -> tuple[np.ndarray, int, Tally]:
+def _push(
+    plan: BlockPlan, elements: dict[Group, np.ndarray], models: list[Model], advance: Advance
+) -> tuple[np.ndarray, int, Tally]:
     """All groups on one stack: the words to store, the words of seed they need, and the tally."""
-    schedules = {group: each.schedule(plan.way) for group, each in plan.groups.items()}
-    widest = max(schedules[group].lanes * each.model.arch.code for group, each in plan.groups.items())
-    seed = 64 + widest // 4  # 8 bits a latent of the widest step: rarely too little
     count = sum(map(len, elements.values()))
     portion = Portion(advance, count)
+    histories = _histories({group: len(each) for group, each in elements.items()}, models)
+    tasks, pixels, candidates = {}, {}, {}
+    for group, each in plan.groups.items():
+        size = group.height, group.width
+        share = partial(_advance_share, portion.advance, 1 / count)
+        schedule = each.schedule(plan.way)
+        tasks[group] = Task(each.model, schedule, *size, plan.way.conditional, share, histories[group])
+        pixels[group] = elements[group][each.order(plan.way)]
+        candidates[group] = all_candidates(pixels[group], tasks[group])
+    widest = max(task.schedule.lanes * task.model.arch.code for task in tasks.values())
+    seed = 64 + widest // 4  # 8 bits a latent of the widest step: rarely too little
     while True:
         stack, tally = Stack.seeded(seed), Tally()
         portion.restart()
         try:
             for group, each in reversed(plan.groups.items()):
-                order = each.order(plan.way)
-                schedule, size = schedules[group], (group.height, group.width)
-                task = Task(each.model, schedule, *size, plan.way.conditional, lambda done: portion.advance(done / count))
-                tally += alice(stack, elements[group][order], each.codes[order], task)
+                codes = each.codes[each.order(plan.way)]
+                tally += alice(stack, pixels[group], codes, tasks[group], candidates[group])
         except SeedExhaustedError:
             seed *= 4
             continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from acncodec.archive.classes import METHOD_CODED, Class, PlaneCoding
-from acncodec.codec.elements import PLANES, fits, planes
+from acncodec.codec.elements import PLANES, fill, fits, planes
 from acncodec.coding.prices import element_bits
 from acncodec.exact.precision import full_precision
 from acncodec.images.picture import Picture, layout
@@ -55,33 +55,40 @@ class Coding:
         height, width, _ = picture.samples.shape
         for plane, count in zip(self.planes, planes(picture.form, len(self.planes)), strict=True):
             for rows, columns in tiles(height, width, plane.tile):
-                yield plane.model, picture.samples[rows, columns, start : start + count]
+                samples = picture.samples[rows, columns, start : start + count]
+                yield plane.model, fill(samples, self.models[plane.model].arch)
             start += count
 
-    def bits(self, kind: Sequence[Forms]) -> np.ndarray:
-        """What each picture of a kind costs: float64 [N], bits."""
-        samples = np.stack([self.picture(each).samples for each in kind])
+    def bits(self, kind: Sequence[Forms], others: Sequence[Forms] = ()) -> np.ndarray:
+        """What each picture of a kind costs in a set with others of that kind: float64 [N], bits."""
+        samples = np.stack([self.picture(each).samples for each in (*kind, *others)])
         total, start = np.zeros(len(kind)), 0
         for plane, width in zip(self.planes, planes(self.picture(kind[0]).form, len(self.planes)), strict=True):
-            total += plane_bits(self.models[plane.model], samples[..., start : start + width], plane.tile)
+            part = samples[..., start : start + width]
+            total += plane_bits(self.models[plane.model], part[: len(kind)], plane.tile, others=part[len(kind) :])
             start += width
         return total
 
 
-def best_coding(sample: Sequence[Forms], models: list[Model]) -> tuple[Coding, np.ndarray] | None:
-    """The coding under which the sample of a kind is smallest, if there is any, and its prices: float64 [N], bits."""
-    return min(_codings(sample, models), key=lambda found: found[1].sum(), default=None)
+def best_coding(
+    sample: Sequence[Forms], models: list[Model], others: Sequence[Forms] = ()
+) -> tuple[Coding, np.ndarray] | None:
+    """The coding under which the sample of a kind is smallest, if there is any, and its prices: float64 [N], bits.
+
+    `others` of the kind come with the sample, and are not priced.
+    """
+    return min(_codings(sample, others, models), key=lambda found: found[1].sum(), default=None)
 
 
-def _codings(sample: Sequence[Forms], models: list[Model]) -> Iterator[tuple[Coding, np.ndarray]]:
+def _codings(sample: Sequence[Forms], others: Sequence[Forms], models: list[Model]) -> Iterator[tuple[Coding, np.ndarray]]:
     """The best codings of the pictures as they are and expanded, in every way to make planes of their channels.
 
-    Each with the pictures' prices: float64 [N], bits.
+    Each with the prices of the sample: float64 [N], bits.
     """
     for expanded in (False, True):
-        found = [each.expanded if expanded else each.picture for each in sample]
+        found = [each.expanded if expanded else each.picture for each in (*sample, *others)]
         pictures = [picture for picture in found if picture is not None]
-        if len(pictures) < len(sample):
+        if len(pictures) < len(found):
             continue
         samples = np.stack([picture.samples for picture in pictures])
         tile = 0 if samples.shape[1] * samples.shape[2] <= MAX_WHOLE else TILE
@@ -92,14 +99,16 @@ def _codings(sample: Sequence[Forms], models: list[Model]) -> Iterator[tuple[Cod
                 start += width
                 fitting = [i for i, model in enumerate(models) if fits(model.arch, pictures[0].form, width)]
                 if fitting:
-                    index, prices = _best_model(models, fitting, part, tile)
+                    index, prices = _best_model(models, fitting, part[: len(sample)], part[len(sample) :], tile)
                     best.append(PlaneCoding(index, tile))
                     bits += prices
             if len(best) == len(way):
                 yield Coding(models, expanded, tuple(best)), bits
 
 
-def _best_model(models: list[Model], fitting: list[int], samples: np.ndarray, tile: int) -> tuple[int, np.ndarray]:
+def _best_model(
+    models: list[Model], fitting: list[int], samples: np.ndarray, others: np.ndarray, tile: int
+) -> tuple[int, np.ndarray]:
     """Which model of those in `fitting` is cheapest for planes uint8 [N, H, W, C], and its prices: float64 [N], bits.
 
     What is plainly dearer on a few tiles is not tried on more.
@@ -107,21 +116,25 @@ def _best_model(models: list[Model], fitting: list[int], samples: np.ndarray, ti
     if tile and len(fitting) > 1:
         hints = [plane_bits(models[i], samples, tile, FEW_TILES).sum() for i in fitting]
         fitting = [i for i, hint in zip(fitting, hints, strict=True) if hint <= PLAINLY * min(hints)]
-    prices = [plane_bits(models[i], samples, tile) for i in fitting]
+    prices = [plane_bits(models[i], samples, tile, others=others) for i in fitting]
     best = min(range(len(fitting)), key=lambda n: prices[n].sum())
     return fitting[best], prices[best]
 
 
 @full_precision()
-def plane_bits(model: Model, samples: np.ndarray, tile: int, most: int = SAMPLE_TILES) -> np.ndarray:
+def plane_bits(
+    model: Model, samples: np.ndarray, tile: int, most: int = SAMPLE_TILES, others: np.ndarray | None = None
+) -> np.ndarray:
     """What each plane uint8 [N, H, W, C] costs under a model, tiles unconditionally: float64 [N], bits.
 
-    Of a plane in tiles at most `most` windows are priced, the others by their share of the pixels. Windows have the side of
-    the largest tiles: were each picture's own sizes priced, making the kernel's programs for them would take longest.
+    Whole planes may be copied from `others`, uint8 [M, H, W, C]. Of a plane in tiles at most `most` windows are priced, the
+    others by their share of the pixels. Windows have the side of the largest tiles: were each picture's own sizes priced,
+    making the kernel's programs for them would take longest.
     """
-    count, height, width, _ = samples.shape
+    samples = fill(samples, model.arch)
     if not tile:
-        return element_bits(model, np.ascontiguousarray(samples))
+        return element_bits(model, np.ascontiguousarray(samples), None if others is None else fill(others, model.arch))
+    count, height, width, _ = samples.shape
     cells = tiles(height, width, tile)
     side = min(tile, height), min(tile, width)
     corners = [(min(y.start, height - side[0]), min(x.start, width - side[1])) for y, x in cells[:: -(-len(cells) // most)]]

@@ -15,6 +15,7 @@ from acncodec.images.raster import Layout
 from acncodec.images.tiles import tiles
 from acncodec.nets.architecture import Architecture
 
+OPAQUE = 255
 PLANES = {  # the ways to make planes of a picture's channels, no two with as many planes
     Layout.BILEVEL: ((1,),),
     Layout.GREY: ((1,),),
@@ -48,8 +49,20 @@ def planes(form: bytes, count: int) -> tuple[int, ...]:
 
 
 def fits(arch: Architecture, form: bytes, colours: int) -> bool:
-    """Whether a model of this architecture can code planes of so many channels of pictures of this form."""
+    """Whether a model of this architecture can code planes of so many channels of pictures of this form.
+
+    Three colours may be coded by a model of four that looks for copies, with full alpha.
+    """
+    if (colours, arch.colours) == (3, 4) and arch.candidates:
+        return True
     return (arch.levels, arch.colours) == (2 if layout(form) == Layout.BILEVEL else 256, colours)
+
+
+def fill(samples: np.ndarray, arch: Architecture) -> np.ndarray:
+    """Samples uint8 [..., C] with as many channels as the model has colours: full alpha is added where it lacks."""
+    if samples.shape[-1] == arch.colours:
+        return samples
+    return np.concatenate([samples, np.full_like(samples[..., :1], OPAQUE)], -1)
 
 
 def cells(each: Class) -> list[tuple[Group, slice, slice, slice]]:
@@ -65,18 +78,19 @@ def cells(each: Class) -> list[tuple[Group, slice, slice, slice]]:
 
 
 def cut(
-    classes: list[Class], sequence: np.ndarray, pictures: list[np.ndarray]
+    classes: list[Class], sequence: np.ndarray, pictures: list[np.ndarray], architectures: list[Architecture]
 ) -> tuple[dict[Group, np.ndarray], dict[Group, np.ndarray]]:
     """Samples uint8 [H, W, C] of every picture, whose class is classes[sequence[i]], as elements by group.
 
-    Returns the elements uint8 [N, h, w, c] and the indices of their pictures, int64 [N].
+    `architectures` are those of all models. Returns the elements uint8 [N, h, w, c] and the indices of their pictures,
+    int64 [N].
     """
     found: dict[Group, list[np.ndarray]] = {}
     owners: dict[Group, list[int]] = {}
     layouts = [cells(each) for each in classes]
     for index, (number, samples) in enumerate(zip(sequence.tolist(), pictures, strict=True)):
         for group, rows, columns, part in layouts[number]:
-            found.setdefault(group, []).append(samples[rows, columns, part])
+            found.setdefault(group, []).append(fill(samples[rows, columns, part], architectures[group.model]))
             owners.setdefault(group, []).append(index)
     groups = sorted(found)
     return {group: np.stack(found.pop(group)) for group in groups}, {group: np.array(owners[group]) for group in groups}
@@ -100,7 +114,7 @@ def join(classes: list[Class], sequence: np.ndarray, elements: dict[Group, np.nd
         each = classes[number]
         samples = np.empty((each.height, each.width, channels(each.form)), dtype=np.uint8)
         for group, rows, columns, part in layouts[number]:
-            samples[rows, columns, part] = elements[group][taken[group]]
+            samples[rows, columns, part] = elements[group][taken[group]][..., : part.stop - part.start]
             taken[group] += 1
         pictures.append(samples)
     return pictures

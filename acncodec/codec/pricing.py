@@ -25,6 +25,7 @@ from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
 
 SAMPLE = 32  # pictures of a kind that are priced first
+OTHERS = 480  # at most, from which these may be copied in models that look for copies
 BATCH = 256  # pictures that are priced at a time
 PIXELS_AT_ONCE = 1 << 24  # where pictures are large: values of all of them
 RUN_BYTES = 1 << 20  # raw samples of a kind on which a general compressor is tried
@@ -125,7 +126,7 @@ class Pricing:
         stride = max(1, -(-total // limit))
         found: dict[tuple[int, int, int], list[np.ndarray]] = {}
         for kind in self._kinds:
-            best = best_coding(_sample(kind), models)
+            best = best_coding(*_sample(kind, models))
             for each in kind[::stride]:
                 for model, element in best[0].elements(each) if best else ():
                     found.setdefault((model, *element.shape[:2]), []).append(element)
@@ -179,8 +180,14 @@ def smaller_as_files(found: Collection, choices: list[Choice], size: int) -> boo
     return len(pack_blob(data)) < FILES_GAIN * size
 
 
-def _sample(kind: Kind) -> Kind:
-    return kind[:: -(-len(kind) // _at_most(kind, SAMPLE))]
+def _sample(kind: Kind, models: list[Model]) -> tuple[Kind, list[Model], Kind]:
+    """Some pictures of a kind to price, models, and others of the kind to copy from, where a model does that."""
+    sample = kind[:: -(-len(kind) // _at_most(kind, SAMPLE))]
+    if not any(model.arch.candidates for model in models):
+        return sample, models, []
+    taken = set(map(id, sample))
+    rest = [each for each in kind if id(each) not in taken]
+    return sample, models, rest[:: max(1, -(-len(rest) // _at_most(kind, OTHERS)))]
 
 
 def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[Kind, Coding | None]:
@@ -189,8 +196,8 @@ def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[K
     The others follow them if all are best coded, and else are returned with the coding to try; until then they count as
     what the sample costs on average.
     """
-    sample = _sample(kind)
-    coding, prices = best_coding(sample, models) or (None, None)
+    sample, _, others = _sample(kind, models)
+    coding, prices = best_coding(sample, models, others) or (None, None)
     _offer(sample, coding, forms, prices)
     taken = set(map(id, sample))
     rest = [each for each in kind if id(each) not in taken]
@@ -208,7 +215,8 @@ def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], coded: np.ndarr
         each.begin()
     if coding is not None and coded is None and kind:
         batch = _at_most(kind, BATCH)
-        coded = np.concatenate([coding.bits(kind[i : i + batch]) for i in range(0, len(kind), batch)])
+        parts = [(kind[i : i + batch], kind[max(0, i - batch) : i]) for i in range(0, len(kind), batch)]
+        coded = np.concatenate([coding.bits(part, before) for part, before in parts])
     _make_webps(kind, [each.file_bits if coded is None else min(each.file_bits, coded[i]) for i, each in enumerate(kind)])
     for i, each in enumerate(kind):
         height, width, _ = each.picture.samples.shape

@@ -6,12 +6,13 @@ pixels of the same image, so that Bob has them too. The numpy version here defin
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
-from acncodec.kernel.candidates import CONTEXTS, SHARED, CompiledImages, CompiledMemory
+from acncodec.kernel.candidates import CompiledImages, CompiledMemory
 from acncodec.kernel.compiled import native
+from acncodec.kernel.copies import CONTEXTS, SHARED
 from acncodec.nets.architecture import CANDIDATES
 from acncodec.planning.schedule import Schedule
 
@@ -28,23 +29,7 @@ FACTORS = np.array(
 )
 RECENT = 16  # distinct pixels of an image that are remembered
 LONGER = 5  # spots that are judged by how many neighbours agree
-LEAST_BITS, MOST_BITS, MOST_OWN_BITS = 8, 22, 14  # of tables
-
-
-class Images(Protocol):
-    """The images of a step, n of them, of one size."""
-
-    def find(self, row: int, column: int) -> np.ndarray:
-        """Candidates of a pixel of every image, uint8 [n, CANDIDATES, colours + 1]; the pixels before it are known."""
-
-    def learn(self, row: int, column: int, last: bool) -> None:
-        """Take note of that pixel, which is in memory now; `last` says whether it is its row's last."""
-
-    def whole(self, height: int, width: int) -> np.ndarray:
-        """Candidates of all pixels of images in memory: uint8 [n, height, width, CANDIDATES, colours + 1]."""
-
-    def complete(self, height: int, width: int) -> None:
-        """Enter all of the images' pixels into the tables of all images."""
+LEAST_BITS, MOST_BITS, LEAST_OWN_BITS, MOST_OWN_BITS = 8, 22, 4, 14  # of tables' numbers of slots
 
 
 class NumpyMemory:
@@ -55,9 +40,13 @@ class NumpyMemory:
         self.tables = np.zeros((SHARED, 1 << bits, 2), np.int64)
         self.bits, self.complete = bits, 0
 
+    def begin(self, complete: int) -> None:
+        """Images up to this index are complete, those of the next step come after it."""
+        self.complete = complete
+
 
 class NumpyImages:
-    """`Images` by numpy, all images at a time."""
+    """The images of a step, n of them, of one size; methods as those of `CompiledImages`."""
 
     def __init__(
         self, memory: NumpyMemory, first: np.ndarray, parents: np.ndarray, stride: int, bits: int, colours: int
@@ -66,7 +55,6 @@ class NumpyImages:
         n = len(first)
         self._memory, self._first, self._parents, self._stride = memory, first, parents, stride
         self._bits, self._colours = bits, colours
-        memory.complete = int(first[0])
         self._tables = np.zeros((n, CONTEXTS, 1 << bits, 2), np.int64)
         self._next, self._best = np.zeros((n, 2), np.int64), np.zeros((n, 2), np.int64)
         self._contexts = np.zeros((CONTEXTS, n), np.int64)
@@ -113,7 +101,7 @@ class NumpyImages:
         pixels = memory.pixels[at]
         goes_on = (best[:, 0] > 0) & (memory.pixels[best[:, 0]] == pixels) & (not last)
         goes_on &= (best[:, 0] >= self._first) | (best[:, 0] + 1 < memory.complete)
-        self._next = np.where(goes_on[:, None], best + (1, 0), 0)
+        self._next = np.where(goes_on[:, None], best + np.array([1, 0]), 0)
         for k, hashes in enumerate(self._contexts):
             self._tables[self._lanes, k, hashes >> 32 - self._bits] = np.stack([at, np.full(len(at), self._stride)], 1)
         for recent, pixel in zip(self._recent, pixels.tolist(), strict=True):
@@ -144,7 +132,9 @@ class NumpyImages:
     def _agreement(self, spots: np.ndarray, near: np.ndarray) -> np.ndarray:
         places = np.where(spots[:, 0] > 0, spots[:, 0], ABOVE * spots[:, 1].max(initial=0) + LEFT)
         pixels = self._memory.pixels
-        return np.stack([pixels[places + y * spots[:, 1] + x] == own for (y, x), own in zip(NEAR, near, strict=True)]).sum(0)
+        return np.stack([pixels[places + y * spots[:, 1] + x] == own for (y, x), own in zip(NEAR, near, strict=True)]).sum(
+            0
+        )
 
     def _bytes(self, pixels: np.ndarray) -> np.ndarray:
         return (pixels[..., None].astype(np.int64) >> 8 * np.arange(self._colours)) & 255
@@ -157,7 +147,7 @@ def _hashes(near: np.ndarray) -> np.ndarray:
 
 
 class History:
-    """The images of a block of one number of colours, in the order in which they are coded: groups, steps, lanes."""
+    """All images of a block of one number of colours, in the order in which they are coded: groups, steps, lanes."""
 
     def __init__(self, sizes: Sequence[tuple[int, int, int]], colours: int, compiled: bool = native is not None) -> None:
         """For groups of (count, height, width) images."""
@@ -168,54 +158,72 @@ class History:
         self._memory: CompiledMemory | NumpyMemory = (CompiledMemory if compiled else NumpyMemory)(size + RIGHT, bits)
         self._end = 0
 
-    def begin(self, count: int, height: int, width: int, parents: np.ndarray | None) -> "Step":
-        """So many images to be coded side by side; `parents` are the places of their parents, as `Step.places` gives."""
+    def begin(self, count: int, height: int, width: int, parents: np.ndarray | None) -> "Images":
+        """So many images to be coded side by side; `parents` are the places of their parents, as `Images.places` gives."""
         apart, stride = _padded(height, width), width + LEFT + RIGHT
         places = self._end + ABOVE * stride + LEFT + apart * np.arange(count)
+        self._memory.begin(self._end)
         self._end += count * apart
         parents = np.zeros(count, np.int64) if parents is None else parents
-        bits = max(4, min(MOST_OWN_BITS, (height * width - 1).bit_length()))
-        make = CompiledImages if self._compiled else NumpyImages
-        images = make(self._memory, places, parents, stride, bits, self._colours)  # type: ignore[arg-type]
-        return Step(self._memory.pixels, images, places, height, width, self._colours)
+        return Images(self._memory, places, parents, height, width, self._colours)
 
 
-class Step:
+class Images:
     """Images that are coded side by side: their pixels go in, candidates come out."""
 
     def __init__(
-        self, pixels: np.ndarray, images: CompiledImages | NumpyImages, places: np.ndarray, height: int, width: int, colours: int
+        self,
+        memory: CompiledMemory | NumpyMemory,
+        places: np.ndarray,
+        parents: np.ndarray,
+        height: int,
+        width: int,
+        colours: int,
     ) -> None:
-        self._pixels, self.images, self.places, self._colours = pixels, images, places, colours
-        self._height, self._width = height, width
+        self.places, self._parents, self._memory = places, parents, memory
+        self._height, self._width, self._colours = height, width, colours
         stride = width + LEFT + RIGHT
         self._at = places[:, None, None] + stride * np.arange(height)[:, None] + np.arange(width)
+        bits = max(LEAST_OWN_BITS, min(MOST_OWN_BITS, (height * width - 1).bit_length()))
+        make: type[Any] = CompiledImages if isinstance(memory, CompiledMemory) else NumpyImages
+        self._images: CompiledImages | NumpyImages = make(memory, places, parents, stride, bits, colours)
+        self._now = 0, 0
+
+    @property
+    def compiled(self) -> CompiledImages | None:
+        """They as the compiled decoder takes them, if they are."""
+        return self._images if isinstance(self._images, CompiledImages) else None
+
+    def part(self, lanes: slice) -> "Images":
+        """Some of the images by themselves, before the first pixel."""
+        size = self._height, self._width
+        return Images(self._memory, self.places[lanes], self._parents[lanes], *size, self._colours)
 
     def whole(self, pixels: np.ndarray) -> np.ndarray:
         """Candidates of all pixels of the images uint8 [n, H, W, colours], which are complete after that.
 
         Returns uint8 [n, H, W, CANDIDATES, colours + 1].
         """
-        self.put(pixels)
-        found = self.images.whole(self._height, self._width)
-        self.images.complete(self._height, self._width)
+        self._memory.pixels[self._at] = _packed(pixels)
+        found = self._images.whole(self._height, self._width)
+        self._images.complete(self._height, self._width)
         return found
 
-    def put(self, pixels: np.ndarray) -> None:
-        """Set all pixels."""
-        self._pixels[self._at] = _packed(pixels)
-
     def find(self, row: int, column: int) -> np.ndarray:
-        return self.images.find(row, column)
+        """Candidates of a pixel of every image, uint8 [n, CANDIDATES, colours + 1]; the pixels before it are known."""
+        self._now = row, column
+        return self._images.find(row, column)
 
-    def learn(self, row: int, column: int, values: np.ndarray) -> None:
+    def learn(self, values: np.ndarray) -> None:
         """Set the pixel that candidates were found for last: uint8 [n, colours]."""
-        self._pixels[self._at[:, row, column]] = _packed(values)
-        self.images.learn(row, column, column == self._width - 1)
+        row, column = self._now
+        self._memory.pixels[self._at[:, row, column]] = _packed(values)
+        self._images.learn(row, column, column == self._width - 1)
 
-    def complete(self) -> None:
-        """After all pixels are known: candidates for the images of later steps."""
-        self.images.complete(self._height, self._width)
+    def complete(self, pixels: np.ndarray) -> None:
+        """All pixels are known, uint8 [n, H, W, colours]: from now on they are candidates for later steps."""
+        self._memory.pixels[self._at] = _packed(pixels)
+        self._images.complete(self._height, self._width)
 
 
 def along(images: np.ndarray, schedule: Schedule) -> np.ndarray:

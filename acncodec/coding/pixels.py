@@ -10,6 +10,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 
+from acncodec.coding.candidates import Images
 from acncodec.coding.frequencies import digits, table
 from acncodec.coding.stack import Stack, Symbols
 from acncodec.coding.steps import Steps, compiled, steps
@@ -26,12 +27,14 @@ REPORT_COLUMNS = 64  # at most, between two progress reports
 PUSH_ROWS = 1 << 16  # symbols per call of the coder
 
 
-def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -> float:
+def push_pixels(
+    stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model, candidates: np.ndarray | None = None
+) -> float:
     """Alice: pixels uint8 [n, H, W, colours] given latents int16 [n, D]; Bob's first pixel is pushed last.
 
-    Returns the theoretical cost, in bits.
+    `candidates` as for `residual_prices`. Returns the theoretical cost, in bits.
     """
-    frequencies, theory = _all_frequencies(pixels, z, model)
+    frequencies, theory = _all_frequencies(pixels, z, model, candidates)
     flat = frequencies.reshape(-1, frequencies.shape[-1])
     symbols = np.stack(np.divmod(pixels, BASE) if model.arch.levels > 2 else [pixels])  # [digits, n, H, W, colours]
     symbols = symbols.transpose(2, 3, 4, 0, 1).reshape(-1).astype(np.int32)  # Bob's order: pixel, colour, digit, lane
@@ -41,12 +44,14 @@ def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model) -
     return theory
 
 
-def _all_frequencies(pixels: np.ndarray, z: np.ndarray, model: Model) -> tuple[np.ndarray, float]:
+def _all_frequencies(
+    pixels: np.ndarray, z: np.ndarray, model: Model, candidates: np.ndarray | None
+) -> tuple[np.ndarray, float]:
     """Frequencies float64 [H, W, colours, digits, n, base] of pixels uint8 [n, H, W, colours], and their cost, bits."""
     n, height, width, colours = pixels.shape
     if available(model.networks):
         with compiled(model.networks, z, height, width) as decoder:
-            frequencies, bits = decoder.whole(pixels)
+            frequencies, bits = decoder.whole(pixels, candidates)
             return frequencies, float(bits.sum())
     bases = digits(model.arch.levels)
     found = np.empty((height, width, colours, len(bases), n, bases[0]))
@@ -55,7 +60,8 @@ def _all_frequencies(pixels: np.ndarray, z: np.ndarray, model: Model) -> tuple[n
     for start in range(0, n, size):
         part = slice(start, start + size)
         batch = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(model.networks.device)
-        distributions = model.networks.distributions(batch, model.networks.tensor(z[part]))
+        offered = None if candidates is None else torch.from_numpy(candidates[part]).to(model.networks.device)
+        distributions = model.networks.distributions(batch, model.networks.tensor(z[part]), offered)
         theory += float(residual_bits(distributions, batch).sum())
         for colour, distribution in enumerate(distributions):
             of_value = table(distribution)
@@ -91,15 +97,17 @@ def pop_pixels(
     width: int,
     model: Model,
     advance: Callable[[float], None] = lambda elements: None,
+    images: Images | None = None,
 ) -> np.ndarray:
     """Bob: pixels uint8 [n, height, width, colours] given latents int16 [n, D], first pixel first.
 
-    `advance` is called with the number of images done since the last call, a fraction. Raises DamagedError.
+    `advance` is called with the number of images done since the last call, a fraction; `images` are the source of copy
+    candidates. Raises DamagedError.
     """
     if isinstance(stack, Stack) and stack.compiled is not None and available(model.networks):
-        return _pop_rows(stack, stack.compiled, z, height, width, model, advance)
+        return _pop_rows(stack, stack.compiled, z, height, width, model, advance, images)
     pixels = np.empty((height, width, len(z), model.arch.colours), dtype=np.uint8)
-    with steps(model.networks, z, height, width) as groups:
+    with steps(model.networks, z, height, width, images) as groups:
         # One symbol of each lane per round, group after group: the order of lanes.
         for _ in zip_longest(*(_pop_group(stack, group, pixels[:, :, lanes], model, advance) for lanes, group in groups)):
             _check(stack)
@@ -119,9 +127,10 @@ def _pop_rows(
     width: int,
     model: Model,
     advance: Callable[[float], None],
+    images: Images | None,
 ) -> np.ndarray:
     """The same with decoder and coder both compiled, a row or a part of one at a time."""
-    with compiled(model.networks, z, height, width) as decoder:
+    with compiled(model.networks, z, height, width, images) as decoder:
         for row in range(height):
             for first in range(0, width, REPORT_COLUMNS):
                 last = min(width, first + REPORT_COLUMNS)

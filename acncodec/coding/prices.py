@@ -3,12 +3,15 @@
 import numpy as np
 import torch
 
+from acncodec.coding.candidates import along
 from acncodec.coding.pixels import residual_prices
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import kl_bits, unconditional_kl_bits
 from acncodec.exact.grids import LATENT_BITS, OFFSET_MAX
 from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
+from acncodec.planning.schedule import Schedule, choose_lanes
+from acncodec.planning.tour import plan_tour
 
 BATCH = 1024  # codes per KL computation
 PIXELS = 128 * 28 * 28  # of elements per pricing pass: some 500 MB without the kernel
@@ -22,19 +25,47 @@ def posterior_offsets(shape: torch.Size) -> torch.Tensor:
     return torch.round(noise).clamp_(-OFFSET_MAX, OFFSET_MAX).to(torch.int16)
 
 
-def element_bits(model: Model, elements: np.ndarray) -> np.ndarray:
-    """Residual plus unconditional KL of elements uint8 [n, H, W, C], one posterior sample each: float64 [n], bits."""
+def element_bits(model: Model, elements: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+    """Residual plus unconditional KL of elements uint8 [n, H, W, C], one posterior sample each: float64 [n], bits.
+
+    Copy candidates, in models that have them, are as in a block of these elements and `others`, uint8 [m, H, W, C].
+    """
+    count = len(elements)
+    if model.arch.candidates and others is not None:
+        elements = np.concatenate([elements, others])
     codes = torch.from_numpy(encode(model, elements))
     z = codes + posterior_offsets(codes.shape)
-    latents = unconditional_kl_bits(codes, z, model.unconditional).numpy()
-    return element_residuals(model, elements, z.numpy()) + latents
+    candidates = set_candidates(model, elements, codes.numpy())
+    latents = unconditional_kl_bits(codes[:count], z[:count], model.unconditional).numpy()
+    return _residuals(model, elements[:count], z.numpy(), candidates) + latents
 
 
-def element_residuals(model: Model, elements: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Theoretical residual of elements uint8 [n, H, W, C] given latents int16 [n, D], in batches: float64 [n], bits."""
+def element_residuals(model: Model, elements: np.ndarray, codes: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Theoretical residual of elements uint8 [n, H, W, C] given codes and latents int16 [n, D]: float64 [n], bits."""
+    return _residuals(model, elements, z, set_candidates(model, elements, codes))
+
+
+def set_candidates(model: Model, elements: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
+    """Copy candidates of elements uint8 [n, H, W, C] as in a block of them along a tour of their codes int16 [n, D].
+
+    Returns uint8 [n, H, W, CANDIDATES, C + 1], None for models without them.
+    """
+    if not model.arch.candidates:
+        return None
+    count, height, width, colours = elements.shape
+    schedule = Schedule(count, choose_lanes(count, height * width, colours, conditional=True))
+    tour = plan_tour(codes, schedule)
+    return along(elements[tour], schedule)[np.argsort(tour)]
+
+
+def _residuals(model: Model, elements: np.ndarray, z: np.ndarray, candidates: np.ndarray | None) -> np.ndarray:
+    """In batches."""
     size = max(1, PIXELS // (elements.shape[1] * elements.shape[2]))
     parts = [slice(start, start + size) for start in range(0, len(elements), size)]
-    return np.concatenate([residual_prices(elements[part], z[part], model.networks) for part in parts])
+    offered = [None if candidates is None else candidates[part] for part in parts]
+    return np.concatenate(
+        [residual_prices(elements[p], z[p], model.networks, of) for p, of in zip(parts, offered, strict=True)]
+    )
 
 
 def parent_bits(networks: Networks, codes: torch.Tensor, parents: torch.Tensor) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
+from acncodec.coding.candidates import History, Images
 from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
 from acncodec.coding.pixels import pop_pixels, push_pixels
 from acncodec.coding.stack import Stack
@@ -54,7 +55,8 @@ class Task:
     """One group of elements, height x width, coded by `schedule` with `model`.
 
     `conditional` says whether latents are coded given the parent's code or under the unconditional prior; `advance` is
-    called with the number of elements done since the last call, possibly a fraction.
+    called with the number of elements done since the last call, possibly a fraction. Models with copy candidates need the
+    block's `history`, and Bob's order of groups.
     """
 
     model: Model
@@ -63,17 +65,46 @@ class Task:
     width: int
     conditional: bool
     advance: Callable[[float], None]
+    history: History | None = None
+
+    def images(self, step: Step, places: np.ndarray) -> Images | None:
+        """The step's images as sources and users of copy candidates, if the model has these.
+
+        `places` int64 [N] are those of all images so far, to which the step's are added.
+        """
+        if self.history is None:
+            return None
+        parents = places[step.parents] if step.start else None
+        images = self.history.begin(step.size, self.height, self.width, parents)
+        places[step.start : step.start + step.size] = images.places
+        return images
 
     def parents(self, step: Step, codes: np.ndarray) -> np.ndarray | None:
         """Codes of the step's parents, int16 [n, D], or None where there are none."""
         return codes[step.parents] if self.conditional and step.start > 0 else None
 
 
+def all_candidates(pixels: np.ndarray, task: Task) -> np.ndarray | None:
+    """Copy candidates of pixels uint8 [N, H, W, colours] in the schedule's order, None for models without them.
+
+    Alice calls it for all groups in Bob's order before she encodes any: uint8 [N, H, W, CANDIDATES, colours + 1].
+    """
+    places, found = np.zeros(len(pixels), np.int64), None
+    for step in task.schedule:
+        images = task.images(step, places)
+        if images is not None:
+            now = slice(step.start, step.start + step.size)
+            of_step = images.whole(pixels[now])
+            found = np.empty((len(pixels), *of_step.shape[1:]), np.uint8) if found is None else found
+            found[now] = of_step
+    return found
+
+
 @full_precision()
-def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Tally:
+def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task, candidates: np.ndarray | None = None) -> Tally:
     """Encode pixels uint8 [N, H, W, colours] with codes int16 [N, D], both in the schedule's order.
 
-    Raises SeedExhaustedError.
+    `candidates` are those of `all_candidates`. Raises SeedExhaustedError.
     """
     tally = Tally()
     for step in reversed(task.schedule):
@@ -81,7 +112,8 @@ def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Ta
         marks = [stack.bits]
         z = pop_posterior(stack, codes[now])
         marks.append(stack.bits)
-        tally.residual_theory += push_pixels(stack, pixels[now], z, task.model)
+        offered = None if candidates is None else candidates[now]
+        tally.residual_theory += push_pixels(stack, pixels[now], z, task.model, offered)
         marks.append(stack.bits)
         tally.latent_theory += push_prior(stack, z, codes[now], task.model, task.parents(step, codes))
         marks.append(stack.bits)
@@ -99,12 +131,16 @@ def bob(stack: Stack, task: Task) -> np.ndarray:
     """Decode a group: pixels uint8 [N, H, W, colours] in the schedule's order. Raises DamagedError."""
     pixels = np.empty((task.schedule.count, task.height, task.width, task.model.arch.colours), dtype=np.uint8)
     codes = np.empty((task.schedule.count, task.model.arch.code), dtype=np.int16)
+    places = np.zeros(task.schedule.count, np.int64)
     for step in task.schedule:
         now = slice(step.start, step.start + step.size)
         z = pop_prior(stack, step.size, task.model, task.parents(step, codes))
+        images = task.images(step, places)
         pixels[now] = pop_pixels(
-            stack, z, task.height, task.width, task.model, lambda done: task.advance(done * PIXELS_SHARE)
+            stack, z, task.height, task.width, task.model, lambda done: task.advance(done * PIXELS_SHARE), images
         )
+        if images is not None:
+            images.complete(pixels[now])
         codes[now] = encode(task.model, pixels[now])
         push_posterior(stack, z, codes[now])
         task.advance(step.size * (1 - PIXELS_SHARE))

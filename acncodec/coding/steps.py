@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar, cast
 import numpy as np
 import torch
 
+from acncodec.coding.candidates import Images
 from acncodec.coding.frequencies import LogisticsTable, SoftmaxTable, digits, table
 from acncodec.kernel.decoder import CompiledDecoder, available
 from acncodec.nets.graphs import Recorder, Shared, recorder
@@ -67,7 +68,9 @@ class TensorSteps:
         self._digits = Shared((lanes,), torch.int32, device)
         self._values = Shared((lanes,), torch.uint8, device)
         self._tables: dict[int, SoftmaxTable | LogisticsTable] = {}
-        self._colour = 0
+        self._images: Images | None = None
+        self._known = np.empty((lanes, arch.colours), np.uint8)  # colours of the current pixel
+        self._at = self._colour = 0
         # Recorded in decoding order: a step reads what those before it have written.
         self._row, self._pixel = by.record(decoder.row_step), by.record(decoder.pixel_step)
         self._first, self._second, self._put = [], [], []
@@ -77,18 +80,23 @@ class TensorSteps:
                 self._second.append(by.record(partial(self._second_step, colour)))
             self._put.append(by.record(partial(self._put_step, colour)))
 
-    def load(self, z: np.ndarray) -> None:
-        """Start decoding images of the latents int16 [n, D]."""
+    def load(self, z: np.ndarray, images: Images | None = None) -> None:
+        """Start decoding images of the latents int16 [n, D]; `images` are their source of copy candidates."""
         self._by.wait()
         self._decoder.load(self._networks.latent_map(self._networks.tensor(z), *self._size))
+        self._images = images
+        self._decoder.candidates.array[:] = 0
         self._by.follow()
 
     def start_row(self, row: int) -> None:
+        self._at = row
         self._decoder.move_row(row)
         self._row()
 
     def start_pixel(self, column: int) -> None:
         self._decoder.move_column(column)
+        if self._images is not None:
+            self._decoder.candidates.array[:] = self._images.find(self._at, column)
         self._pixel()
 
     def first(self, colour: int) -> np.ndarray:
@@ -104,6 +112,9 @@ class TensorSteps:
     def put(self, colour: int, values: np.ndarray) -> None:
         self._values.array[:] = values
         self._put[colour]()
+        self._known[:, colour] = values
+        if self._images is not None and colour == self._known.shape[1] - 1:
+            self._images.learn(self._known)
 
     def wait(self) -> None:
         self._by.wait()
@@ -128,26 +139,28 @@ Groups = Sequence[tuple[slice, Steps]]
 
 
 @contextmanager
-def steps(networks: Networks, z: np.ndarray, height: int, width: int) -> Iterator[Groups]:
+def steps(networks: Networks, z: np.ndarray, height: int, width: int, images: Images | None = None) -> Iterator[Groups]:
     """Decoders for images height x width of the latents int16 [n, D]: groups of lanes, in order.
 
-    Decoders from the thread's previous call become invalid.
+    `images` are their source of copy candidates. Decoders from the thread's previous call become invalid.
     """
     if available(networks):
-        with compiled(networks, z, height, width) as decoder:
+        with compiled(networks, z, height, width, images) as decoder:
             yield [(slice(0, len(z)), decoder)]
         return
     groups = _kept.of(_split, networks, len(z), height, width)
     for part, group in groups:
-        group.load(z[part])
+        group.load(z[part], images.part(part) if images else None)
     yield groups
 
 
 @contextmanager
-def compiled(networks: Networks, z: np.ndarray, height: int, width: int) -> Iterator[CompiledDecoder]:
+def compiled(
+    networks: Networks, z: np.ndarray, height: int, width: int, images: Images | None = None
+) -> Iterator[CompiledDecoder]:
     """The kernel's decoder for images of these latents; requires `available(networks)`."""
     decoder = _kept.of(CompiledDecoder, networks, len(z), height, width)
-    decoder.load(z)
+    decoder.load(z, images.compiled if images else None)
     with decoder.team:
         yield decoder
 

@@ -9,6 +9,7 @@ from acncodec.kernel.compiled import native
 from acncodec.kernel.copies import CONTEXTS, IMAGE, MEMORY, SHARED, SPOT
 from acncodec.nets.architecture import CANDIDATES
 
+
 class CompiledMemory:
     """Pixels of a block's images, as uint32 [size], and where contexts were last."""
 
@@ -18,6 +19,15 @@ class CompiledMemory:
         self.words = np.zeros(1, MEMORY)
         self.words["pixels"], self.words["tables"] = self.pixels.ctypes.data, self._tables.ctypes.data
         self.words["bits"] = bits
+
+    def begin(self, complete: int) -> None:
+        """Images up to this index are complete, those of the next step come after it."""
+        self.words["complete"] = complete
+
+    @property
+    def address(self) -> int:
+        """Of a `memory_t`."""
+        return self.words.ctypes.data
 
 
 class CompiledImages:
@@ -29,26 +39,26 @@ class CompiledImages:
     def __init__(
         self, memory: CompiledMemory, first: np.ndarray, parents: np.ndarray, stride: int, bits: int, colours: int
     ) -> None:
-        self._memory, self._first, self._stride, self._colours = memory, first, stride, colours
+        self.memory, self._colours = memory, colours
         self._tables = np.zeros((len(first), CONTEXTS, 1 << bits), SPOT)
         self.words = np.zeros(len(first), IMAGE)
         self.words["first"], self.words["parent"], self.words["stride"] = first, parents, stride
         self.words["tables"] = self._tables.ctypes.data + self._tables.strides[0] * np.arange(len(first))
-        memory.words["own_bits"], memory.words["complete"] = bits, first[0]
+        memory.words["own_bits"] = bits
 
     def find(self, row: int, column: int) -> np.ndarray:
         """Candidates of a pixel of every image, uint8 [n, CANDIDATES, colours + 1]; those before it are known."""
-        found = np.empty((len(self._first), CANDIDATES, self._colours + 1), np.uint8)
-        native.find_candidates(self._memory.words, self.words, row, column, self._colours, found)
+        found = np.empty((len(self.words), CANDIDATES, self._colours + 1), np.uint8)
+        native.find_candidates(self.memory.words, self.words, row, column, self._colours, found)
         return found
 
     def learn(self, row: int, column: int, last: bool) -> None:
         """Take note of that pixel, which is in the memory now; `last` says whether it is the row's last."""
-        native.learn_pixels(self._memory.words, self.words, row, column, last)
+        native.learn_pixels(self.memory.words, self.words, row, column, last)
 
     def whole(self, height: int, width: int) -> np.ndarray:
         """Candidates of all pixels of complete images: uint8 [n, height, width, CANDIDATES, colours + 1]."""
-        found = np.empty((len(self._first), height, width, CANDIDATES, self._colours + 1), np.uint8)
+        found = np.empty((len(self.words), height, width, CANDIDATES, self._colours + 1), np.uint8)
         threads = max(1, min(torch.get_num_threads(), len(found)))
         bounds = [len(found) * i // threads for i in range(threads + 1)]
         with ThreadPoolExecutor(threads) as pool:
@@ -57,8 +67,9 @@ class CompiledImages:
         return found
 
     def _whole(self, words: np.ndarray, found: np.ndarray) -> None:
-        native.whole_candidates(self._memory.words, words, *found.shape[1:3], self._colours, found)
+        height, width = found.shape[1:3]
+        native.whole_candidates(self.memory.words, words, height, width, self._colours, found)
 
     def complete(self, height: int, width: int) -> None:
         """Enter all of the images' pixels into the memory's tables."""
-        native.learn_images(self._memory.words, self.words, height, width)
+        native.learn_images(self.memory.words, self.words, height, width)

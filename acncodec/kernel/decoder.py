@@ -10,8 +10,10 @@ import torch
 
 from acncodec.exact.grids import BASE
 from acncodec.kernel.buffers import MAX_OUTS, PADDED, DecoderBuffers
+from acncodec.kernel.candidates import CompiledImages
 from acncodec.kernel.coder import CompiledCoder
 from acncodec.kernel.compiled import native
+from acncodec.kernel.copies import IMAGE_BYTES
 from acncodec.kernel.layout import DecoderLayout
 from acncodec.kernel.programs import MAX_TAPS, Program
 from acncodec.kernel.team import Team, instruction_set, instructions
@@ -21,7 +23,7 @@ from acncodec.nets.product import Product
 
 def available(networks: Networks) -> bool:
     """Whether the kernel can run these networks' encoder and decoder here."""
-    if not instructions() or networks.device.type != "cpu" or not networks.exact or networks.arch.candidates:
+    if not instructions() or networks.device.type != "cpu" or not networks.exact:
         return False
     return all(_fits(product) for name, product in networks.products() if name.startswith(("encoder.", "decoder.")))
 
@@ -52,14 +54,18 @@ class CompiledDecoder:
         self._row = self._column = self._colour = 0
 
     @torch.no_grad()
-    def load(self, z: np.ndarray) -> None:
-        """Start new images with the latents int16 [n, D]."""
+    def load(self, z: np.ndarray, images: CompiledImages | None = None) -> None:
+        """Start new images with the latents int16 [n, D]; `images` are they as Bob's source of copy candidates."""
         buffers = self._buffers
         latent_map = self._networks.latent_map(self._networks.tensor(z), buffers.height, buffers.width)
         planes = latent_map.to(torch.int16).permute(1, 2, 0, 3).numpy()
         for group, part in enumerate(np.split(planes, range(buffers.size, self._lanes, buffers.size), axis=2)):
             buffers.latents.array[group, :, :, : part.shape[2], : part.shape[3]] = part
         buffers.clear()
+        self._images = images  # alive as long as their addresses are in use
+        buffers.memory[0] = 0 if images is None else images.memory.address
+        if images is not None:
+            buffers.images.shared[: self._lanes] = images.words.view(np.uint8).reshape(self._lanes, IMAGE_BYTES)
 
     # Bob
 
@@ -129,22 +135,27 @@ class CompiledDecoder:
 
     # Alice
 
-    def whole(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def whole(self, pixels: np.ndarray, candidates: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """For pixels uint8 [n, H, W, colours] the frequencies, float64 [H, W, colours, digits, n, base], and `price`.
 
-        The frequencies are overwritten by the next call.
+        `candidates` as for `price`. The frequencies are overwritten by the next call.
         """
         buffers = self._buffers
         digits = buffers.all_digits.shared[..., : self._lanes]
         np.floor_divide(pixels.transpose(3, 1, 2, 0), BASE, out=digits, casting="unsafe")
-        return buffers.all_frequencies.shared, self._cost(self._layout.whole, pixels)
+        return buffers.all_frequencies.shared, self._cost(self._layout.whole, pixels, candidates)
 
-    def price(self, pixels: np.ndarray) -> np.ndarray:
-        """Theoretical cost of pixels uint8 [n, H, W, colours]: float64 [n], bits, as `coding.theory.residual_bits`."""
-        return self._cost(self._layout.price, pixels)
+    def price(self, pixels: np.ndarray, candidates: np.ndarray | None = None) -> np.ndarray:
+        """Theoretical cost of pixels uint8 [n, H, W, colours]: float64 [n], bits, as `coding.theory.residual_bits`.
 
-    def _cost(self, program: Program, pixels: np.ndarray) -> np.ndarray:
+        `candidates` uint8 [n, H, W, CANDIDATES, colours + 1] are those of models that have them, by default none.
+        """
+        return self._cost(self._layout.price, pixels, candidates)
+
+    def _cost(self, program: Program, pixels: np.ndarray, candidates: np.ndarray | None) -> np.ndarray:
         buffers = self._buffers
+        offered = buffers.candidates.shared[:, :, : self._lanes]
+        offered[:] = 0 if candidates is None else candidates.transpose(1, 2, 0, 3, 4)
         self._values[:] = pixels.transpose(1, 2, 0, 3)
         buffers.bits.shared[:] = 0
         self._run(program, 0, buffers.height, 0, buffers.width)

@@ -16,10 +16,12 @@ from acncodec.kernel.buffers import NOWHERE, PADDED, Address, DecoderBuffers, up
 from acncodec.kernel.operations import Operation, Operations, Row
 from acncodec.kernel.programs import (
     AROUND,
+    FIND,
     GATE,
     GREY,
     LOGISTICS,
     LOGISTICS_BITS,
+    OFFER,
     PREDICT,
     RAW,
     REQUANTISE,
@@ -30,6 +32,7 @@ from acncodec.kernel.programs import (
     Tap,
     Word,
 )
+from acncodec.nets.candidates import evidence_planes
 from acncodec.nets.heads import ColourHead, SoftmaxHead
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
 from acncodec.nets.planes import known_planes, plane_count
@@ -45,7 +48,7 @@ class DecoderLayout(Operations):
         super().__init__(buffers)
         self._decoder, self._buffers = decoder, buffers
         self._blocks = [cast(Block, block) for block in decoder.blocks]
-        channels, planes = self._arch.channels, plane_count(self._arch)
+        channels, planes = self._arch.channels, plane_count(self._arch, buffers.centres)
         lefts = [-block.horizontal.sources[0].window.left for block in self._blocks]
         aboves = [-block.vertical.sources[0].window.left for block in self._blocks]
         # The streams before each block and after the last; before the first block both are the planes.
@@ -55,6 +58,7 @@ class DecoderLayout(Operations):
         self._h = [self._v[0], *self._h[1:], Row(buffers.last_h, channels)]
         self._gated = Row(buffers.gated, channels)
         self._partial = [Row(each, up_to(2 * channels, PADDED)) for each in buffers.partial]
+        self._evidence = Row(buffers.evidence, evidence_planes(self._arch))
         self._features, self._parameters = Row(buffers.features, self._arch.features), Row(buffers.parameters, 0)
 
     @cached_property
@@ -116,6 +120,7 @@ class DecoderLayout(Operations):
                 taps, start = self._left(number, block, phase), self._partial[number].at(0)
                 found.append(self.product(block.horizontal, taps, GATE, self._gated.at(0), part=window, start=start))
                 found.append(self._residual(number, block))
+            found += [self._offer(FIND)] if self._arch.candidates else []
             found += self._predict()
         return [*found, *self._head(colour), self._digit(colour, 0)]
 
@@ -163,7 +168,23 @@ class DecoderLayout(Operations):
         return Tap(z.at(), z.step(0), z.step(1), z.step(2), self._arch.map_planes)
 
     def _predict(self) -> list[Operation]:
-        return [self.pixels(PREDICT, (NOWHERE, 0, 0), 0, 0)] if self._arch.logistics else []
+        if not self._arch.logistics:
+            return []
+        predict = self.pixels(PREDICT, (NOWHERE, 0, 0), 0, 0)
+        return [predict, self._offer(OFFER)] if self._arch.candidates else [predict]
+
+    def _offer(self, kind: int) -> Operation:
+        """Find copy candidates of pixels, or make them centres and evidence."""
+        buffers, colours = self._buffers, self._arch.colours
+        candidates, values, predicted = buffers.candidates, buffers.values, buffers.predicted
+        return [
+            *(kind, colours, buffers.width, Address(buffers.lanes, -buffers.size)),
+            *(candidates.at(), candidates.step(0), candidates.step(1)),
+            *(Address(buffers.memory.ctypes.data), buffers.images.at()),
+            *(values.at(), values.step(0), values.step(1)),
+            *(predicted.at(), predicted.step(0), predicted.step(1), buffers.centres),
+            *self._evidence.at(0),
+        ]
 
     def _head(self, colour: int) -> list[Operation]:
         """Parameters of a colour's distribution, given the colours before it."""
@@ -175,11 +196,12 @@ class DecoderLayout(Operations):
                 self.product(head.logits, [features.tap(0)], REQUANTISE, parameters.at(0)),
             ]
         assert isinstance(head, ColourHead)
-        told = Row(self._buffers.told, known_planes(self._arch, colour))
+        told = Row(self._buffers.told, known_planes(colour, self._buffers.centres))
         known = [told.tap(0)] if colour else []
         first, last = cast(Product, head.features[colour]), cast(Product, head.outputs[colour])
         found = [self.pixels(TELL, told.at(0), colour, 0)] if colour else []
-        found.append(self.product(first, [h, *known], REQUANTISE, features.at(0)))
+        evidence = [self._evidence.tap(0)] if self._arch.candidates else []
+        found.append(self.product(first, [h, *known, *evidence], REQUANTISE, features.at(0)))
         found.append(self.product(last, [features.tap(0), *known], REQUANTISE, parameters.at(0)))
         return [*found, self._of_value(AROUND, colour)]
 
@@ -210,7 +232,7 @@ class DecoderLayout(Operations):
         return [
             *(kind, arch.logistics, arch.levels),
             *self._parameters.at(0),
-            *(predicted.at(0, 0, 0, colour), predicted.step(0), predicted.step(1), arch.colours, arch.centres),
+            *(predicted.at(0, 0, 0, colour), predicted.step(0), predicted.step(1), arch.colours, buffers.centres),
             *first,
             *frequencies,
             Address(buffers.lanes, -buffers.size),  # lanes from this group's first on: `size` fewer for each next group

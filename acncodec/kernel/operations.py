@@ -11,6 +11,7 @@ from acncodec.kernel.buffers import NOWHERE, PADDED, Address, Buffer, Lanes, up_
 from acncodec.kernel.programs import (
     GATE,
     LARGEST,
+    PREDICT,
     PRODUCT,
     REQUANTISE,
     Program,
@@ -95,8 +96,9 @@ class Operations:
         self, kind: int, planes: tuple[Word, int, int], known: int, inside: int, row: int = 0, column: int = 0
     ) -> Operation:
         arch, values, predicted = self._arch, self._lanes.values, self._lanes.predicted
+        centres = arch.centres if kind == PREDICT else self._lanes.centres
         return [
-            *(kind, arch.colours, arch.centres, self._lanes.width, arch.levels),
+            *(kind, arch.colours, centres, self._lanes.width, arch.levels),
             *(values.at(row, column), values.step(0), values.step(1)),
             *(predicted.at(column), predicted.step(0), predicted.step(1)),
             *planes,

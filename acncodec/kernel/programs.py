@@ -12,7 +12,8 @@ import numpy as np
 from acncodec.kernel.buffers import OUTS, PADDED, Address, Buffer, up_to
 
 WORDS = 32
-PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST = range(10)  # opcodes
+PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST = range(10)  # opcodes,
+FIND, OFFER = 10, 11  # and those of copy candidates
 REQUANTISE, GATE, RAW = range(3)  # output stage of a product
 MAX_TAPS = 256  # of a product
 

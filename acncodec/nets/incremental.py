@@ -13,6 +13,7 @@ from torch import Tensor
 
 from acncodec.exact.grids import PRE_MAX
 from acncodec.exact.rounding import requantise
+from acncodec.nets.candidates import evidence, evidence_planes, join_centres
 from acncodec.nets.graphs import Indices, Place, Shared, Slices
 from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
@@ -26,6 +27,8 @@ class IncrementalDecoder:
 
     Call `start_row` for each row, then for each column `start_pixel`, then for each colour `distribution` followed by
     `put`. Gives the same integers as the whole-image pass.
+
+    Before `start_pixel`, `candidates` are set in models that have them.
 
     `start_row`, `start_pixel` and `put` each set a position or values (`move_row`, `move_column`, `values`) and run a step
     (`row_step`, `pixel_step`, `put_step`). A recorder may record the steps and `distribution`.
@@ -53,7 +56,9 @@ class IncrementalDecoder:
         self._near = self._map.new_full((2 * self._width, lanes, arch.colours), MIDDLE)
         self._above, self._current = self._near.split(self._width)
         self._neighbours = Shared((4,), torch.int64, device)
-        self._centres = self._map.new_zeros(lanes, arch.colours, arch.centres)
+        self._centres = self._map.new_zeros(lanes, arch.colours, arch.all_centres)
+        self.candidates = Shared((lanes, arch.candidates, arch.colours + 1), torch.uint8, device)  # input of `pixel_step`
+        self._told = [self._map.new_zeros(lanes, evidence_planes(arch))] if arch.candidates else []
         self._at_top = True
 
     def load(self, latent_map: Tensor) -> None:
@@ -103,11 +108,16 @@ class IncrementalDecoder:
         if self._arch.logistics:
             self._neighbours.upload()
             left, above, left_above, right_above = self._near.index_select(0, self._neighbours.tensor).unbind()
-            self._centres.copy_(stack_centres(left, above, left_above, right_above, self._arch.centres))
+            centres = stack_centres(left, above, left_above, right_above, self._arch.centres)
+            if self._arch.candidates:
+                self.candidates.upload()
+                self._told[0].copy_(evidence(self.candidates.tensor, centres))
+                centres = join_centres(centres, self.candidates.tensor)
+            self._centres.copy_(centres)
 
     def distribution(self, colour: int) -> Distribution:
         """The distribution [n, ...] of one colour of the current pixel; its earlier colours must be known."""
-        return self._decoder.head(colour, self._h, self._pixel, self._centres)
+        return self._decoder.head(colour, self._h, self._pixel, self._centres, *self._told)
 
     def put(self, values: Tensor, colour: int) -> None:
         """Set the values uint8 [n] of one colour of the current pixel."""

@@ -82,15 +82,34 @@ def tell_colours(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return np.concatenate([values, errors, UNIT * (values[..., None] == centres[..., 1:]).all(-2)], -1)
 
 
-def planes_of(pixels: np.ndarray, arch: Architecture) -> np.ndarray:
+def join_centres(centres: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Copy candidates [..., CANDIDATES, colours + 1] as more centres [..., colours, K], in models that have them."""
+    return np.concatenate([centres, np.moveaxis(candidates[..., :-1], -1, -2)], -1)
+
+
+def evidence(candidates: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Which candidates there are, 16 times their strengths, what the first two equal and how they differ."""
+    strength = candidates[..., -1]
+    first, second = candidates[..., 0, :-1], candidates[..., 1, :-1]
+    planes = [UNIT * (strength > 0), 16 * strength]
+    for each in (first, second):
+        planes += [UNIT * (each == centres[..., k]).all(-1, keepdims=True) for k in range(1, 5)]
+    planes += [each - centres[..., 0] for each in (first, second)]
+    return np.concatenate([*planes, UNIT * (first == second).all(-1, keepdims=True)], -1)
+
+
+def planes_of(pixels: np.ndarray, arch: Architecture, centres: np.ndarray | None = None) -> np.ndarray:
     """uint8 [N, H, W, colours] -> [N, H, W, planes].
 
-    Inside flag and value; for grey images flags for the least and the largest; for colours inside and `tell_colours`.
+    Inside flag and value; for grey images flags for the least and the largest; for colours inside and `tell_colours`, by
+    default of the centres of `predict`.
     """
     values = pixels.astype(np.int64)
     inside = np.full_like(values[..., :1], UNIT)
     if arch.logistics:
-        return np.concatenate([inside, tell_colours(values, predict(values, arch.centres))], -1)
+        return np.concatenate(
+            [inside, tell_colours(values, predict(values, arch.centres) if centres is None else centres)], -1
+        )
     if arch.levels == 2:
         return np.concatenate([inside, UNIT * values], -1)
     return np.concatenate([inside, values, UNIT * (values == 0), UNIT * (values == arch.levels - 1)], -1)
@@ -191,12 +210,22 @@ class Reference:
         x = interleave(self._apply("map.out", [taps_of(x, AROUND)], -STREAM_MAX, STREAM_MAX))
         return x[:, :height, :width]
 
-    def stream(self, pixels: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def _centres(self, pixels: np.ndarray, candidates: np.ndarray | None) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Centres [N, H, W, colours, K], and the evidence of copy candidates in models that have them."""
+        centres = predict(pixels.astype(np.int64), self.arch.centres)
+        if not self.arch.candidates:
+            return centres, []
+        shape = *pixels.shape[:3], self.arch.candidates, self.arch.colours + 1
+        offered = np.zeros(shape, np.int64) if candidates is None else candidates.astype(np.int64)
+        return join_centres(centres, offered), [evidence(offered, centres)]
+
+    def stream(self, pixels: np.ndarray, z: np.ndarray, candidates: np.ndarray | None = None) -> np.ndarray:
         """Pixels uint8 [N, H, W, colours] and latents [N, code] -> the decoder's last stream [N, H, W, channels].
 
-        At every pixel it depends on earlier pixels alone.
+        `candidates` uint8 [N, H, W, CANDIDATES, colours + 1] are those of models that have them, by default none. At every
+        pixel the stream depends on earlier pixels and candidates alone.
         """
-        planes = planes_of(pixels, self.arch)
+        planes = planes_of(pixels, self.arch, self._centres(pixels, candidates)[0] if self.arch.logistics else None)
         condition = self.latent_map(z, *pixels.shape[1:3])
         v = h = planes
         for block in range(self.arch.blocks):
@@ -216,15 +245,18 @@ class Reference:
         features = self._apply("decoder.head.features", [self.stream(pixels, z)], 0, RELU_MAX)
         return self._apply("decoder.head.logits", [features], -LOGIT_MAX, LOGIT_MAX)
 
-    def logistics(self, pixels: np.ndarray, z: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def logistics(
+        self, pixels: np.ndarray, z: np.ndarray, colour: int, candidates: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For models with logistics: logits, means (1/4 level) and spreads [N, H, W, logistics] of one colour's mixture."""
         values = pixels.astype(np.int64)
-        centres = predict(values, self.arch.centres)
+        centres, told = self._centres(pixels, candidates)
         known = [tell_colours(values[..., :colour], centres[..., :colour, :])] if colour else []
-        features = self._apply(f"decoder.head.features.{colour}", [self.stream(pixels, z), *known], 0, RELU_MAX)
+        inputs = [self.stream(pixels, z, candidates), *known, *told]
+        features = self._apply(f"decoder.head.features.{colour}", inputs, 0, RELU_MAX)
         out = self._apply(f"decoder.head.outputs.{colour}", [features, *known], -LOGIT_MAX, LOGIT_MAX)
         logits, means, spreads = np.split(out, 3, axis=-1)
-        around = centres[..., colour, np.arange(self.arch.logistics) % self.arch.centres]
+        around = centres[..., colour, np.arange(self.arch.logistics) % centres.shape[-1]]
         return logits, means + 4 * around, np.clip(spreads, SPREAD_MIN, SPREAD_MAX)
 
 

@@ -117,7 +117,7 @@ def make(name: str, root: Path, target: Path) -> None:
     build(root)
     with pytest.MonkeyPatch.context() as patch:
         if name not in UNCODED:
-            patch.setattr(codings, "plane_bits", lambda model, samples, tile, most=0: np.zeros(len(samples)))
+            patch.setattr(codings, "plane_bits", lambda model, samples, tile, most=0, others=None: np.zeros(len(samples)))
         patch.setattr(codings, "MAX_WHOLE", 24 if name == "colours" else codings.MAX_WHOLE)
         patch.setattr(codings, "TILE", 4)
         patch.setattr(schedule, "MIN_STEPS_OF_MANY", schedule.MIN_STEPS)  # lanes for few pictures

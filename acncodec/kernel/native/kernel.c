@@ -147,6 +147,8 @@ static void execute(const int64_t *program, int64_t count, int64_t set, const wh
         case LOGISTICS_BITS: logistics_bits((const head_t *)word, at); break;
         case SOFTMAX_BITS: softmax_bits((const head_t *)word, at); break;
         case LARGEST: largest((const largest_t *)word, at); break;
+        case FIND: find_all((const offer_t *)word, at); break;
+        case OFFER: offer((const offer_t *)word, at); break;
         }
 }
 
@@ -331,7 +333,7 @@ static const struct {
     long value;
 } NUMBERS[] = {
     NUMBER(WORDS), NUMBER(PRODUCT), NUMBER(PREDICT), NUMBER(TELL), NUMBER(GREY), NUMBER(AROUND), NUMBER(LOGISTICS),
-    NUMBER(SOFTMAX), NUMBER(LOGISTICS_BITS), NUMBER(SOFTMAX_BITS), NUMBER(LARGEST), NUMBER(REQUANTISE), NUMBER(GATE),
+    NUMBER(SOFTMAX), NUMBER(LOGISTICS_BITS), NUMBER(SOFTMAX_BITS), NUMBER(LARGEST), NUMBER(FIND), NUMBER(OFFER), NUMBER(REQUANTISE), NUMBER(GATE),
     NUMBER(RAW), NUMBER(ROWS), NUMBER(GROUP_MAX), NUMBER(MAX_TAPS), NUMBER(MAX_OUTS), NUMBER(UNIT), NUMBER(GATE_SHIFT),
     NUMBER(STREAM_MAX), NUMBER(PLANE_MAX), NUMBER(ERROR_SCALE), NUMBER(MIDDLE), NUMBER(TONE_BITS), NUMBER(SPREAD_MIN),
     NUMBER(SPREAD_MAX), NUMBER(STEEPNESS_BITS), NUMBER(SLOPE_MAX), NUMBER(BASE), NUMBER(CUMULATIVE_BITS),

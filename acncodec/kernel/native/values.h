@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "candidates.h"
 #include "operations.h"
 
 /* The median edge detector's prediction and, with more than one centre, the neighbours: all colours of the pixels. */
@@ -62,6 +63,56 @@ static void grey(const pixels_t *p, const where_t *at) {
                 planes[2] = value == 0 ? UNIT : 0;
                 planes[3] = value == p->levels - 1 ? UNIT : 0;
             }
+        }
+}
+
+/* Candidates of the pixels of a column, once the pixels before it are known: those enter the memory first. */
+static void find_all(const offer_t *o, const where_t *at) {
+    const memory_t *memory = (const memory_t *)(intptr_t)*o->memory;
+    const int64_t high = at->high < o->lanes ? at->high : o->lanes, size = CANDIDATES * (o->colours + 1);
+    const int64_t row = at->first ? at->row : at->row - 1, before = at->first ? at->first - 1 : o->width - 1;
+    uint8_t *out = o->candidates + at->row * o->row + at->first * o->column;
+    if (!memory) memset(out, 0, high * size);
+    for (int64_t lane = 0; memory && lane < high; lane++, out += size) {
+        image_t *image = (image_t *)o->images + lane;
+        if (row >= 0) {
+            const uint8_t *values = o->values + row * o->values_row + before * o->values_column + lane * o->colours;
+            const int64_t last = image->first + row * image->stride + before;
+            memory->pixels[last] = 0;
+            for (int64_t c = 0; c < o->colours; c++) memory->pixels[last] |= (uint32_t)values[c] << 8 * c;
+            learn_pixel(memory, image, last, before == o->width - 1);
+        }
+        find_candidates(memory, image, image->first + at->row * image->stride + at->first, o->colours, out);
+    }
+}
+
+/* Candidates as centres, and planes of evidence for them. */
+static void offer(const offer_t *o, const where_t *at) {
+    enum { COMPARED = 2, NEIGHBOURS = 4, STRENGTH_UNIT = 16 };
+    const int64_t colours = o->colours;
+    for (int64_t column = at->first; column < at->last; column++)
+        for (int64_t lane = 0; lane < at->high; lane++) {
+            const uint8_t *candidate = o->candidates + at->row * o->row + column * o->column + lane * CANDIDATES * (colours + 1);
+            int16_t *predicted = o->predicted + column * o->predicted_column + lane * colours;
+            int16_t *planes = o->planes + column * o->planes_column + lane * o->planes_lane;
+            for (int64_t k = 0; k < CANDIDATES; k++) {
+                const uint8_t *own = candidate + k * (colours + 1);
+                int16_t *centre = predicted + (o->centres - CANDIDATES + k) * o->predicted_centre;
+                for (int64_t c = 0; c < colours; c++) centre[c] = own[c];
+                planes[k] = own[colours] ? UNIT : 0;
+                planes[CANDIDATES + k] = own[colours] * STRENGTH_UNIT;
+            }
+            planes += 2 * CANDIDATES;
+            for (int64_t k = 0; k < COMPARED; k++)
+                for (int64_t n = 1; n <= NEIGHBOURS; n++) {
+                    int same = 1;
+                    for (int64_t c = 0; c < colours; c++)
+                        same &= predicted[n * o->predicted_centre + c] == candidate[k * (colours + 1) + c];
+                    *planes++ = same ? UNIT : 0;
+                }
+            for (int64_t k = 0; k < COMPARED; k++)
+                for (int64_t c = 0; c < colours; c++) *planes++ = candidate[k * (colours + 1) + c] - predicted[c];
+            *planes = memcmp(candidate, candidate + colours + 1, colours) ? 0 : UNIT;
         }
 }
 
