@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from acncodec import errors
+from acncodec.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from acncodec.access import AcnDataset, AcnStream, Images
     from acncodec.access import open_images as open
     from acncodec.api import Compressed, Model, compress, decompress
 
-__version__ = "0.1.0"
 _PLACES = dict.fromkeys(("AcnDataset", "AcnStream", "Images", "open"), "access") | dict.fromkeys(
     ("Compressed", "Model", "compress", "decompress"), "api"
 )

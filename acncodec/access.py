@@ -14,11 +14,11 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from acncodec.archive.remote import place
-from acncodec.codec.parts import Parts, Pictures
-from acncodec.codec.reader import CACHE_BYTES
-from acncodec.codec.shuffle import shuffled
 from acncodec.coding.selftest import device_of
 from acncodec.errors import DamagedError, InputError
+from acncodec.reading.parts import Parts, Pictures
+from acncodec.reading.reader import CACHE_BYTES
+from acncodec.reading.shuffle import shuffled
 
 OPEN_PARTS = 2  # kept open at once, each with a cache of its own
 BUFFER_BLOCKS = 4  # in whose images a shuffled stream draws

@@ -13,11 +13,6 @@ import torch
 from acncodec import bundled
 from acncodec.analysis.samples import Dice, reconstruct, sample
 from acncodec.archive.atomic import refuse_occupied
-from acncodec.codec import compress as codec
-from acncodec.codec import decompress as restoring
-from acncodec.codec.info import NAMES, describe
-from acncodec.codec.parts import Parts
-from acncodec.codec.progress import Progress, unwatched
 from acncodec.coding.prices import element_bits
 from acncodec.coding.protocol import encode
 from acncodec.coding.selftest import device_of
@@ -26,7 +21,12 @@ from acncodec.exact.grids import LATENT_BITS
 from acncodec.images.scan import Collisions, collisions
 from acncodec.images.source import Folder, Images, Source
 from acncodec.nets import model as nets
+from acncodec.packing import compress as packing
 from acncodec.planning.tour import DEFAULT_EFFORT
+from acncodec.progress import Progress, unwatched
+from acncodec.reading import decompress as restoring
+from acncodec.reading.info import NAMES, describe
+from acncodec.reading.parts import Parts
 from acncodec.scale import engines
 from acncodec.scale.engines import LOCAL
 from acncodec.scale.pipeline import compress_parts
@@ -114,7 +114,7 @@ def compress(
         raise InputError(f"names are kept by one of {', '.join(numbers)}, not '{names}'")
     if access not in ACCESS:
         raise InputError(f"access is one of {', '.join(ACCESS)}, not '{access}'")
-    options = codec.Options(
+    options = packing.Options(
         names=numbers[names],
         exact_files=exact_files,
         block=block_size,
@@ -152,7 +152,9 @@ def compress(
         restoring.verifier(files, on, progress)(path)
         verified.append(time.monotonic() - begin)
 
-    done = codec.compress(as_source(images), target, models_of(wanted, on), options, progress, inspect if verify else None)
+    done = packing.compress(
+        as_source(images), target, models_of(wanted, on), options, progress, inspect if verify else None
+    )
     found = done.collection
     with Parts(target) as opened:
         info = describe(opened, files)

@@ -22,7 +22,7 @@ from PIL import Image
 
 from acncodec.analysis import peers
 from acncodec.archive.limits import MAX_ENTRIES
-from acncodec.codec.progress import unwatched
+from acncodec.progress import unwatched
 from benchmarks.commands import acncodec
 from benchmarks.compare import content, differences, paths
 from benchmarks.directory_sets import SETS, make

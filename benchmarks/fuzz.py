@@ -34,11 +34,11 @@ from acncodec.archive import block as blocks
 from acncodec.archive.block import Block
 from acncodec.archive.classes import Class
 from acncodec.archive.container import FEATURE_MODELS, FEATURE_PARTS, write_container
-from acncodec.codec import reader
-from acncodec.codec.block import Order
-from acncodec.codec.progress import Advance
+from acncodec.block.codec import Order
 from acncodec.errors import AcnError
 from acncodec.nets.model import Model
+from acncodec.progress import Advance
+from acncodec.reading import reader
 from benchmarks.fuzz_cases import Material, make_material, mutate, read_all
 from benchmarks.provenance import provenance, write_result
 
@@ -146,7 +146,7 @@ def work(connection: Connection, folder: Path, seed: int, numbers: list[int]) ->
     torch.set_num_threads(1)
     signal.signal(signal.SIGPROF, late)
     watch = Watch()
-    with mock.patch("acncodec.codec.reader.decode_block", watch):
+    with mock.patch("acncodec.reading.reader.decode_block", watch):
         material = make_material(folder)
         connection.send(None)
         for number in numbers:

@@ -16,12 +16,7 @@ from acncodec.archive.container import FEATURE_PARTS, read_container, write_cont
 from acncodec.archive.manifest import Manifest, Part
 from acncodec.archive.store import PLAIN, unpack_blob
 from acncodec.archive.wire import MAX_VARINT, Reader, Writer
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.parts import Parts, sha256_of
-from acncodec.codec.plan import Way
-from acncodec.codec.pricing import FILE, Choice
-from acncodec.codec.progress import Advance, unwatched
-from acncodec.codec.reader import Archive
+from acncodec.block.plan import Way
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.errors import DamagedError
 from acncodec.exact.grids import FREQUENCY_BITS, WIDTHS
@@ -30,6 +25,11 @@ from acncodec.images.raster import Layout
 from acncodec.images.webp import pack_webp
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, UnconditionalPrior, dump_model, parse_model
+from acncodec.packing.compress import Options, compress
+from acncodec.packing.pricing import FILE, Choice
+from acncodec.progress import Advance, unwatched
+from acncodec.reading.parts import Parts, sha256_of
+from acncodec.reading.reader import Archive
 
 KINDS = ({"levels": 2}, {"levels": 256}, {"levels": 256, "colours": 3, "logistics": 2})
 PLANE_MODELS = {  # indices of KINDS
@@ -159,8 +159,8 @@ def make_material(folder: Path) -> list[Material]:
 
 def _compress(source: Path, target: Path, models: list[Model], options: Options) -> None:
     """By every method, whatever would be smallest."""
-    chosen = mock.patch("acncodec.codec.compress.Pricing", Pricing)
-    with chosen, mock.patch("acncodec.codec.compress.smaller_as_files", return_value=False):
+    chosen = mock.patch("acncodec.packing.compress.Pricing", Pricing)
+    with chosen, mock.patch("acncodec.packing.compress.smaller_as_files", return_value=False):
         compress(source, target, models, options, unwatched)
 
 

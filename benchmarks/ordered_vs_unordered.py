@@ -22,14 +22,14 @@ from acncodec import bundled
 from acncodec.analysis import classical
 from acncodec.analysis.costs import NATS, NEIGHBOURS, kl_to_neighbours
 from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.decompress import decompress
-from acncodec.codec.elements import Group
-from acncodec.codec.info import describe
-from acncodec.codec.parts import Parts
-from acncodec.codec.plan import GroupPlan, PlanOptions, Way, latent_bits, plan_block
-from acncodec.codec.progress import unwatched
+from acncodec.block.elements import Group
+from acncodec.block.plan import GroupPlan, PlanOptions, Way, latent_bits, plan_block
 from acncodec.nets.model import Model
+from acncodec.packing.compress import Options, compress
+from acncodec.progress import unwatched
+from acncodec.reading.decompress import decompress
+from acncodec.reading.info import describe
+from acncodec.reading.parts import Parts
 from benchmarks.data import BINARISE_SEEDS, DATA_VARIABLE, binarise, mnist, mnist_labels, write_pngs
 from benchmarks.directory_sets import cifar10
 from benchmarks.floor import matmul_rate, operations

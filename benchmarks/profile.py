@@ -14,9 +14,9 @@ import click
 import numpy as np
 
 from acncodec import bundled
-from acncodec.codec.codings import plane_bits
 from acncodec.coding.protocol import Task, alice, bob, encode
 from acncodec.coding.stack import Stack
+from acncodec.packing.model_choice import plane_bits
 from acncodec.planning.schedule import Schedule, choose_lanes
 from acncodec.planning.tour import plan_tour
 from acncodec.training.data import split

@@ -28,10 +28,10 @@ from PIL import Image
 
 from acncodec import api
 from acncodec.archive.header import NAMES_DROP
-from acncodec.codec.decompress import check
-from acncodec.codec.parts import Parts
-from acncodec.codec.progress import Advance, ignore, unwatched
 from acncodec.planning.partition import Partition
+from acncodec.progress import Advance, ignore, unwatched
+from acncodec.reading.decompress import check
+from acncodec.reading.parts import Parts
 from acncodec.scale.engines import engine
 from acncodec.scale.pipeline import Options, compress_parts
 from acncodec.scale.work import FOLDER

@@ -32,10 +32,6 @@ import torch
 
 from acncodec import bundled
 from acncodec.archive.header import NAMES_DROP
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.decompress import decompress
-from acncodec.codec.parts import Parts
-from acncodec.codec.progress import unwatched
 from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
 from acncodec.coding.pixels import pop_pixels, push_pixels
 from acncodec.coding.protocol import encode
@@ -43,6 +39,10 @@ from acncodec.coding.selftest import quick_selftest
 from acncodec.coding.stack import Stack
 from acncodec.exact.precision import full_precision
 from acncodec.nets.model import Model
+from acncodec.packing.compress import Options, compress
+from acncodec.progress import unwatched
+from acncodec.reading.decompress import decompress
+from acncodec.reading.parts import Parts
 from acncodec.training.data import split
 from acncodec.training.trainer import Budget, Trainer
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist, write_pngs

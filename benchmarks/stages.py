@@ -13,16 +13,16 @@ _KERNEL, _TENSORS = "acncodec.kernel.decoder.CompiledDecoder", "acncodec.coding.
 _INCREMENTAL = ("load", "start_row", "start_pixel", "first", "second", "put", "wait")
 # What is called in each stage, by the name that its caller knows it under.
 ENCODING = {
-    "read": ["acncodec.codec.compress.collect"],
-    "price": ["acncodec.codec.pricing.Pricing.choose"],
-    "encode to codes": ["acncodec.codec.plan.encode"],
+    "read": ["acncodec.packing.compress.collect"],
+    "price": ["acncodec.packing.pricing.Pricing.choose"],
+    "encode to codes": ["acncodec.block.plan.encode"],
     "neighbours": ["acncodec.planning.tour.neighbour_graph", "acncodec.planning.fragments.neighbour_graph"],
-    "tour": ["acncodec.codec.plan.plan_tour"],
-    "cost of each way": ["acncodec.codec.plan.latent_bits"],
+    "tour": ["acncodec.block.plan.plan_tour"],
+    "cost of each way": ["acncodec.block.plan.latent_bits"],
     "whole-image pass": ["acncodec.coding.pixels._all_frequencies"],
     "ANS push": ["acncodec.coding.stack.Stack.push"],
     "latents": ["acncodec.coding.protocol.pop_posterior", "acncodec.coding.protocol.push_prior"],
-    "write": ["acncodec.codec.compress.write_atomically"],
+    "write": ["acncodec.packing.compress.write_atomically"],
 }
 DECODING = {
     "latents": ["acncodec.coding.protocol.pop_prior", "acncodec.coding.protocol.push_posterior"],
@@ -33,8 +33,8 @@ DECODING = {
     ],
     "ANS pop": ["acncodec.coding.stack.Stack.pop"],
     "re-encode": ["acncodec.coding.protocol.encode"],
-    "check": ["acncodec.codec.block.digest"],
-    "write": ["acncodec.codec.reader.write_picture", "acncodec.archive.atomic.DirectoryWriter.add"],
+    "check": ["acncodec.block.codec.digest"],
+    "write": ["acncodec.reading.reader.write_picture", "acncodec.archive.atomic.DirectoryWriter.add"],
 }
 
 

@@ -163,8 +163,8 @@ def command(
 
     from acncodec.api import AUTO, compress
     from acncodec.archive.atomic import refuse_occupied
-    from acncodec.codec.datasets import open_dataset
     from acncodec.images.source import Folder
+    from acncodec.packing.datasets import open_dataset
     from acncodec.planning.tour import DEFAULT_EFFORT
 
     if archive != STREAM and parts is None:

@@ -55,8 +55,8 @@ def restore(
     as_json: bool,
 ) -> int:
     """What `decompress` and `extract` do: restore what `patterns` select, or all. Returns the exit code."""
-    from acncodec.codec.decompress import decompress
-    from acncodec.codec.parts import Parts
+    from acncodec.reading.decompress import decompress
+    from acncodec.reading.parts import Parts
 
     with (
         readable(archive) as path,

@@ -22,8 +22,8 @@ def command(archive: "Place", models: tuple[Path, ...], as_json: bool) -> None:
 
     ARCHIVE may be a URL that fsspec reads, as https://HOST/NAME; only what is needed is fetched.
     """
-    from acncodec.codec.info import describe
-    from acncodec.codec.parts import Parts
+    from acncodec.reading.info import describe
+    from acncodec.reading.parts import Parts
 
     from .report import show
 

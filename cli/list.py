@@ -10,8 +10,8 @@ from .streams import readable
 
 if TYPE_CHECKING:
     from acncodec.archive.remote import Place
-    from acncodec.codec.directory import Entry
-    from acncodec.codec.reader import Archive
+    from acncodec.block.directory import Entry
+    from acncodec.reading.reader import Archive
 
 
 @click.command("list")
@@ -30,7 +30,7 @@ def command(archive: "Place", long: bool, as_json: bool, null: bool) -> None:
     if null and (long or as_json):
         raise click.UsageError("--null prints names alone; leave out -l and --json")
 
-    from acncodec.codec.parts import Parts
+    from acncodec.reading.parts import Parts
 
     with readable(archive) as path, Parts(path) as parts:
         for number in range(len(parts)):
@@ -44,8 +44,8 @@ def command(archive: "Place", long: bool, as_json: bool, null: bool) -> None:
 
 def _line(archive: "Archive", part: int, entry: "Entry", long: bool, as_json: bool) -> str:
     """One file, for people or programs."""
-    from acncodec.codec.info import METHODS, mode
     from acncodec.images.escapes import escape
+    from acncodec.reading.info import METHODS, mode
 
     if not (long or as_json):
         return escape(entry.name)

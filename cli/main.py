@@ -10,8 +10,8 @@ from types import FrameType
 
 import click
 
-from acncodec import __version__
 from acncodec.errors import EXIT_INTERRUPTED, EXIT_USAGE, AcnError, InputError
+from acncodec.version import __version__
 
 from .streams import keep_standard_streams
 

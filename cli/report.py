@@ -10,7 +10,7 @@ from acncodec.errors import EXIT_DAMAGED
 from .console import warn
 
 if TYPE_CHECKING:
-    from acncodec.codec.decompress import Outcome
+    from acncodec.reading.decompress import Outcome
 
 ORDERS = {
     "tour": "sent along a tour, each given its parent",

@@ -19,7 +19,7 @@ def command(device: str, as_json: bool) -> None:
     instruction sets and on every CUDA device; each result must hash to the same constant. Then images of noise are coded
     with every model that is found.
     """
-    from acncodec.codec.timing import timings
+    from acncodec.analysis.timing import timings
     from acncodec.coding.selftest import checks
     from acncodec.errors import ExactnessError
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @work_options
 def command(archive: "Place", keep_going: bool, models: tuple[Path, ...], device: str, as_json: bool) -> int:
     """Decode ARCHIVE, a path or a URL that fsspec reads, and check every hash, writing nothing."""
-    from acncodec.codec.decompress import check
-    from acncodec.codec.parts import Parts
+    from acncodec.reading.decompress import check
+    from acncodec.reading.parts import Parts
 
     with (
         readable(archive) as path,

@@ -10,7 +10,7 @@ from .console import say, shows_progress, write
 from .options import FILE, choose_device, device_option, force_option, json_option, work_options
 
 if TYPE_CHECKING:
-    from acncodec.codec.worth import Worth
+    from acncodec.analysis.worth import Worth
     from acncodec.nets.model import Model
     from acncodec.training.trainer import Report
 
@@ -61,8 +61,8 @@ def command(
     --no-python --nproc-per-node 2 acncodec train ...
     """
     from acncodec import bundled
+    from acncodec.analysis.worth import worth
     from acncodec.api import wish_for
-    from acncodec.codec.worth import worth
     from acncodec.images.source import Folder
     from acncodec.training.session import train
     from acncodec.training.world import World

@@ -14,18 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
-from acncodec.codec import codings
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.decompress import decompress
-from acncodec.codec.directory import Entry
-from acncodec.codec.ledger import ledger
-from acncodec.codec.parts import Parts
-from acncodec.codec.reader import Archive
+from acncodec.block.directory import Entry
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.errors import DamagedError
 from acncodec.exact.grids import FREQUENCY_BITS, LATENT_MAX, SPREAD_BITS, WIDTHS
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, UnconditionalPrior, dump_model, parse_model
+from acncodec.packing import model_choice
+from acncodec.packing.compress import Options, compress
+from acncodec.reading.decompress import decompress
+from acncodec.reading.ledger import ledger
+from acncodec.reading.parts import Parts
+from acncodec.reading.reader import Archive
 from acncodec.scale import shards as sharding
 from acncodec.scale.engines import Local
 from acncodec.scale.pipeline import compress_parts

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 import acncodec
 from acncodec import bundled
-from acncodec.codec.compress import Options, compress
 from acncodec.errors import InputError
+from acncodec.packing.compress import Options, compress
 
 
 @pytest.fixture(scope="module")

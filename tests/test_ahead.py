@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from conftest import files_of, make_pngs, packed
 
-from acncodec.codec import ahead as ahead_module
-from acncodec.codec import reader
-from acncodec.codec.ahead import Ahead
-from acncodec.codec.progress import Advance, ignore
-from acncodec.codec.reader import Archive
 from acncodec.coding import pixels, protocol, steps
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
+from acncodec.progress import Advance, ignore
+from acncodec.reading import ahead as ahead_module
+from acncodec.reading import reader
+from acncodec.reading.ahead import Ahead
+from acncodec.reading.reader import Archive
 
 BLOCK = 12
 

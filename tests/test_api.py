@@ -12,9 +12,9 @@ from PIL import Image
 import acncodec
 from acncodec import bundled
 from acncodec.cli.main import main
-from acncodec.codec.datasets import open_dataset
 from acncodec.errors import InputError, OutputError
 from acncodec.images.source import Images
+from acncodec.packing.datasets import open_dataset
 
 
 @pytest.fixture(scope="module")

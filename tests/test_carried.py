@@ -9,18 +9,18 @@ from conftest import no_progress, save_image, snapshot, tiny_model, tiny_model_b
 from trainings import stripes
 
 from acncodec.archive.container import FEATURE_MODELS, read_container, write_container
-from acncodec.codec import adapting, pricing
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.decompress import decompress
-from acncodec.codec.info import describe
-from acncodec.codec.parts import Parts
-from acncodec.codec.pricing import Pricing
 from acncodec.coding.pixels import residual_prices
 from acncodec.coding.weights import names_of, pack_model, unpack_model
 from acncodec.errors import DamagedError, ModelMissingError, UnsupportedError
 from acncodec.images.picture import read_picture
 from acncodec.nets.model import parse_model
 from acncodec.nets.networks import Networks
+from acncodec.packing import adapting, pricing
+from acncodec.packing.compress import Options, compress
+from acncodec.packing.pricing import Pricing
+from acncodec.reading.decompress import decompress
+from acncodec.reading.info import describe
+from acncodec.reading.parts import Parts
 from acncodec.training.adapt import Adapted, _moved, adapt, smallest, steps_of
 from acncodec.training.data import TrainingSet
 from acncodec.training.trainer import Budget, Trainer, take_weights

@@ -9,9 +9,9 @@ import pytest
 from conftest import make_pngs, no_progress, unpacked
 from PIL import Image
 
-from acncodec.codec.compress import Options, compress
 from acncodec.images import scan
 from acncodec.nets.model import Model
+from acncodec.packing.compress import Options, compress
 
 OLD, NEW, LONGER = b"old " * 300, b"new " * 300, b"longer " * 400
 EVENTS = 12  # more than there are from the first file read to the last block

@@ -14,10 +14,11 @@ from commands import acncodec, good, sentence
 from conftest import folders, make_pngs, random_pixels, save_image, snapshot
 
 from acncodec import bundled
-from acncodec.codec import codings, reader
-from acncodec.codec.reader import Archive
 from acncodec.errors import InputError
 from acncodec.images import source as source_module
+from acncodec.packing import model_choice
+from acncodec.reading import reader
+from acncodec.reading.reader import Archive
 
 BLOCK = 4  # images of a block in most archives here
 BILEVEL = [*(f"1-5x4/{i}.png" for i in range(6)), "1-5x4/5 again.png"]  # as `fill` makes them
@@ -404,7 +405,7 @@ def interrupted(*_: object, **__: object) -> None:
 def test_interrupt_leaves_nothing(
     source: Path, archive: Path, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codings, "plane_bits", interrupted)
+    monkeypatch.setattr(model_choice, "plane_bits", interrupted)
     monkeypatch.setattr(reader, "decode_block", interrupted)
     monkeypatch.setattr(reader, "SMALL_BLOCK", 0)  # decode in this thread, which alone may set handlers
     for arguments in (["compress", source, tmp_path / "a"], ["decompress", archive, tmp_path / "b"]):

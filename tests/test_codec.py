@@ -14,18 +14,18 @@ from PIL import Image, PngImagePlugin
 
 from acncodec.archive import header as head
 from acncodec.archive.classes import METHOD_CODED
-from acncodec.codec import block as block_module
-from acncodec.codec import compress as compressing
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.info import describe
-from acncodec.codec.parts import Parts
-from acncodec.codec.plan import Way
-from acncodec.codec.reader import Archive
+from acncodec.block import codec as block_module
+from acncodec.block.plan import Way
 from acncodec.coding.stack import Stack
 from acncodec.errors import InputError, OutputError
 from acncodec.images.picture import layout
 from acncodec.images.raster import Layout
 from acncodec.nets.model import Model
+from acncodec.packing import compress as compressing
+from acncodec.packing.compress import Options, compress
+from acncodec.reading.info import describe
+from acncodec.reading.parts import Parts
+from acncodec.reading.reader import Archive
 
 KEEP, DROP, FOLDERS = head.NAMES_KEEP, head.NAMES_DROP, head.NAMES_FOLDERS
 

@@ -13,11 +13,11 @@ from PIL import features
 from acncodec.archive import block as blocks
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP
 from acncodec.archive.container import FEATURE_MODELS, read_container, write_container
-from acncodec.codec.decompress import check, decompress
-from acncodec.codec.parts import Parts
-from acncodec.codec.reader import Archive
 from acncodec.errors import AcnError, DamagedError, ModelMissingError, UnsupportedError
 from acncodec.nets.model import Model
+from acncodec.reading.decompress import check, decompress
+from acncodec.reading.parts import Parts
+from acncodec.reading.reader import Archive
 
 LIBWEBP = "1.6.0"  # whose bytes the golden archive holds; another may pack a picture otherwise
 Files = dict[bytes, bytes]

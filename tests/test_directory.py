@@ -10,10 +10,8 @@ from conftest import files_of, folders, make_pngs, no_progress, packed, random_p
 
 from acncodec.archive import header as head
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP
-from acncodec.codec import reader as reader_module
-from acncodec.codec.block import decode_block
-from acncodec.codec.decompress import check, decompress
-from acncodec.codec.directory import (
+from acncodec.block.codec import decode_block
+from acncodec.block.directory import (
     DUPLICATE,
     Directory,
     Entry,
@@ -23,11 +21,13 @@ from acncodec.codec.directory import (
     pack_directory,
     unpack_directory,
 )
-from acncodec.codec.parts import Parts
-from acncodec.codec.plan import Way
-from acncodec.codec.reader import Archive
+from acncodec.block.plan import Way
 from acncodec.errors import DamagedError, InputError
 from acncodec.nets.model import Model
+from acncodec.reading import reader as reader_module
+from acncodec.reading.decompress import check, decompress
+from acncodec.reading.parts import Parts
+from acncodec.reading.reader import Archive
 
 KEEP, DROP, FOLDERS = head.NAMES_KEEP, head.NAMES_DROP, head.NAMES_FOLDERS
 FILES = {b"notes": b"text", b"a/notes": b"more text", b"0.png": b"no image"}

@@ -166,8 +166,8 @@ def test_every_command_prints_the_keys_that_are_documented(small: tuple[Path, Pa
 
 
 def test_selftest_prints_the_keys_that_are_documented(monkeypatch: pytest.MonkeyPatch) -> None:
-    from acncodec.codec import timing
-    from acncodec.codec.timing import Timing
+    from acncodec.analysis import timing
+    from acncodec.analysis.timing import Timing
     from acncodec.coding import selftest
 
     monkeypatch.setattr(selftest, "checks", lambda device: iter([("tables", True)]))

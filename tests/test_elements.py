@@ -7,14 +7,14 @@ import pytest
 from conftest import KINDS, architecture, packed, random_pixels, save_colours, snapshot, unpacked
 
 from acncodec.archive.classes import METHOD_CODED, Class, PlaneCoding
-from acncodec.codec import codings
-from acncodec.codec.elements import Group, cells, channels, check, count, cut, fits, join, planes
-from acncodec.codec.plan import Way
-from acncodec.codec.reader import Archive
+from acncodec.block.elements import Group, cells, channels, check, count, cut, fits, join, planes
+from acncodec.block.plan import Way
 from acncodec.errors import DamagedError
 from acncodec.images.picture import read_picture
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model
+from acncodec.packing import model_choice
+from acncodec.reading.reader import Archive
 
 
 def form_of(path: Path, width: int) -> bytes:
@@ -91,8 +91,8 @@ def test_models_fit_planes_of_their_kind(classes: list[Class]) -> None:
 def test_pictures_in_tiles_come_back(
     way: Way | None, tmp_path: Path, models: list[Model], model_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codings, "MAX_WHOLE", 6)
-    monkeypatch.setattr(codings, "TILE", 3)
+    monkeypatch.setattr(model_choice, "MAX_WHOLE", 6)
+    monkeypatch.setattr(model_choice, "TILE", 3)
     root = tmp_path / "in"
     for width in (1, 2, 3, 4):
         for number, pixels in enumerate(random_pixels(width, 2, 3, 5, 256, width)):
@@ -108,6 +108,6 @@ def test_pictures_in_tiles_come_back(
 
 def test_many_tiles_are_priced_by_some(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
     samples = random_pixels(0, 2, 20, 30, 256)
-    every = codings.plane_bits(models[1], samples, 4)
-    monkeypatch.setattr(codings, "SAMPLE_TILES", 10)
-    assert codings.plane_bits(models[1], samples, 4) == pytest.approx(every, rel=0.1)
+    every = model_choice.plane_bits(models[1], samples, 4)
+    monkeypatch.setattr(model_choice, "SAMPLE_TILES", 10)
+    assert model_choice.plane_bits(models[1], samples, 4) == pytest.approx(every, rel=0.1)

@@ -7,12 +7,12 @@ import pytest
 from conftest import make_pngs, no_progress, packed, snapshot
 
 from acncodec.archive import header as head
-from acncodec.codec import reader
-from acncodec.codec.decompress import Outcome, check, decompress, matching, normalised
-from acncodec.codec.parts import Parts
-from acncodec.codec.reader import Archive
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
+from acncodec.reading import reader
+from acncodec.reading.decompress import Outcome, check, decompress, matching, normalised
+from acncodec.reading.parts import Parts
+from acncodec.reading.reader import Archive
 
 KEEP, DROP, FOLDERS = head.NAMES_KEEP, head.NAMES_DROP, head.NAMES_FOLDERS
 BLOCK = 4

@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 import acncodec as package
 from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP
 from acncodec.archive.manifest import BUCKET_KEYS
-from acncodec.codec.decompress import check, decompress
-from acncodec.codec.parts import MANIFEST, Parts
 from acncodec.errors import AcnError, DamagedError, InputError
+from acncodec.reading.decompress import check, decompress
+from acncodec.reading.parts import MANIFEST, Parts
 
 
 def test_another_reader_agrees(mixed_source: Path, make_parts: Make, model_files: list[Path]) -> None:

@@ -10,14 +10,14 @@ from conftest import make_pngs, packed, ramps, random_pixels, save_colours, smoo
 from PIL import Image
 
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
-from acncodec.codec import codings, pricing
-from acncodec.codec.codings import Forms, best_coding, plane_bits
-from acncodec.codec.pricing import FILE, Choice, Pricing
-from acncodec.codec.reader import Archive, restore
 from acncodec.errors import DamagedError
 from acncodec.images.picture import Picture, read_picture
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
+from acncodec.packing import model_choice, pricing
+from acncodec.packing.model_choice import Forms, best_coding, plane_bits
+from acncodec.packing.pricing import FILE, Choice, Pricing
+from acncodec.reading.reader import Archive, restore
 
 Content = tuple[int, Picture | None]
 
@@ -220,12 +220,12 @@ def test_a_model_plainly_dearer_on_a_few_tiles_is_not_tried_on_all(
         tried.append((model.name, most))
         return plane_bits(model, samples, tile, most, others)
 
-    monkeypatch.setattr(codings, "plane_bits", noted)
+    monkeypatch.setattr(model_choice, "plane_bits", noted)
     rough, fitting = tiny_model(256, colours=3), models[2]
     _, picture = content(smooth_pixels(0, 1, 260, 260, 3)[0])
     assert picture is not None
     found = best_coding([Forms(picture, None)], [rough, fitting])
     assert found is not None
     assert found[0].planes[0].model == 1
-    few, all_tiles = codings.FEW_TILES, codings.SAMPLE_TILES
+    few, all_tiles = model_choice.FEW_TILES, model_choice.SAMPLE_TILES
     assert tried == [(rough.name, few), (fitting.name, few), (fitting.name, all_tiles)]

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from conftest import make_pngs, packed, save_image
 
-from acncodec.codec import block as blocks
-from acncodec.codec import reader
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.decompress import check, decompress
-from acncodec.codec.parts import Parts
-from acncodec.codec.progress import Portion
+from acncodec.block import codec as blocks
 from acncodec.coding.protocol import SeedExhaustedError, Tally, Task
 from acncodec.coding.stack import Stack
 from acncodec.nets.model import Model
+from acncodec.packing.compress import Options, compress
+from acncodec.progress import Portion
+from acncodec.reading import reader
+from acncodec.reading.decompress import check, decompress
+from acncodec.reading.parts import Parts
 
 pytestmark = pytest.mark.usefixtures("free_networks")
 

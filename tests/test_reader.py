@@ -25,16 +25,16 @@ from reader_models import unpacked_model
 
 from acncodec import bundled
 from acncodec.archive import header as head
-from acncodec.codec import codings, pricing
-from acncodec.codec import compress as compressing
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.decompress import decompress
-from acncodec.codec.parts import Parts
-from acncodec.codec.plan import Way
-from acncodec.codec.pricing import Pricing
-from acncodec.codec.reader import Archive
+from acncodec.block.plan import Way
 from acncodec.coding.weights import pack_model
 from acncodec.images.png import Png
+from acncodec.packing import compress as compressing
+from acncodec.packing import model_choice, pricing
+from acncodec.packing.compress import Options, compress
+from acncodec.packing.pricing import Pricing
+from acncodec.reading.decompress import decompress
+from acncodec.reading.parts import Parts
+from acncodec.reading.reader import Archive
 
 Kind = dict[str, int]  # a model's levels and colours, and what else `tiny_model` may be told
 BITS, GREYS, COLOURS, FOUR = {"levels": 2}, {"levels": 256}, {"levels": 256, "colours": 3}, {"levels": 256, "colours": 4}
@@ -243,8 +243,8 @@ def test_pictures_without_a_model(
 def test_tiles_and_conditional_latents(
     kinds: list[Kind], planes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codings, "MAX_WHOLE", 12)
-    monkeypatch.setattr(codings, "TILE", 4)
+    monkeypatch.setattr(model_choice, "MAX_WHOLE", 12)
+    monkeypatch.setattr(model_choice, "TILE", 4)
     make_pngs(tmp_path / "in", 40, 4, 3, "1")  # enough for two lanes
     for number, samples in enumerate(smooth_pixels(0, 2, 5, 7, 4)):
         Image.fromarray(samples, "RGBA").save(tmp_path / "in" / f"{number}.png")

@@ -8,10 +8,10 @@ import pytest
 from conftest import make_pngs, packed
 
 from acncodec.access import open_images
-from acncodec.codec import reader
-from acncodec.codec.reader import Archive
-from acncodec.codec.recent import Recent
 from acncodec.nets.model import Model
+from acncodec.reading import reader
+from acncodec.reading.reader import Archive
+from acncodec.reading.recent import Recent
 
 
 def test_the_result_used_longest_ago_makes_room() -> None:

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 import acncodec as package
 from acncodec.archive.container import CRC_BYTES
 from acncodec.archive.remote import Remote, place
-from acncodec.codec.info import describe
-from acncodec.codec.parts import Parts
 from acncodec.errors import DamagedError, InputError
 from acncodec.nets.model import Model
+from acncodec.reading.info import describe
+from acncodec.reading.parts import Parts
 
 FILES, BLOCK = 60, 6
 

@@ -14,13 +14,13 @@ from conftest import PARTS, Make, make_pngs, no_progress, restored_parts, snapsh
 import acncodec as package
 from acncodec.archive import atomic
 from acncodec.archive.header import NAMES_FOLDERS
-from acncodec.codec.compress import Options
-from acncodec.codec.decompress import check
-from acncodec.codec.info import describe
-from acncodec.codec.parts import MANIFEST, Parts
 from acncodec.errors import InputError, OutputError
 from acncodec.images.scan import Listing
+from acncodec.packing.compress import Options
 from acncodec.planning import partition
+from acncodec.reading.decompress import check
+from acncodec.reading.info import describe
+from acncodec.reading.parts import MANIFEST, Parts
 from acncodec.scale import names, pipeline, stages
 from acncodec.scale import shards as sharding
 from acncodec.scale.engines import engine

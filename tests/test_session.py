@@ -13,7 +13,7 @@ from conftest import architecture, save_image, tiny_model
 from trainings import SMALL_ARCH, run, stripes
 
 from acncodec import bundled
-from acncodec.codec.worth import Worth, worth
+from acncodec.analysis.worth import Worth, worth
 from acncodec.errors import InputError, OutputError
 from acncodec.images.raster import Layout
 from acncodec.images.source import Folder

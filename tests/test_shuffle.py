@@ -14,9 +14,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import acncodec
-from acncodec.codec.shuffle import shuffled
 from acncodec.errors import InputError
 from acncodec.nets.model import Model
+from acncodec.reading.shuffle import shuffled
 
 COUNT, BLOCK = 40, 6
 

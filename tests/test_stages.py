@@ -6,7 +6,8 @@ from pkgutil import resolve_name
 import pytest
 from conftest import make_pngs, no_progress, tiny_model
 
-from acncodec.codec.compress import Options, compress
+from acncodec.packing import model_choice
+from acncodec.packing.compress import Options, compress
 from benchmarks import stages
 from benchmarks.commands import acncodec
 from benchmarks.cuda_estimate import Counter

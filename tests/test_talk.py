@@ -15,10 +15,10 @@ from conftest import make_pngs, snapshot
 
 from acncodec import bundled
 from acncodec.archive.block import DIGEST_BYTES
+from acncodec.block import codec as block
 from acncodec.cli import compress as compress_command
 from acncodec.cli import console
 from acncodec.cli.main import COMMANDS
-from acncodec.codec import block
 
 
 @pytest.fixture(scope="module")

@@ -161,7 +161,7 @@ def test_memory_that_torch_cannot_have_is_one_sentence(words: str, archive: Path
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(words)
 
-    monkeypatch.setattr("acncodec.codec.decompress.check", fail)
+    monkeypatch.setattr("acncodec.reading.decompress.check", fail)
     if words == "other":
         with pytest.raises(RuntimeError, match="other"):
             acncodec("test", archive)

@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from acncodec import __version__
 from acncodec.analysis.peers import peers
 from acncodec.analysis.sheets import as_rgb
 from acncodec.analysis.tours import Toured, toured
 from acncodec.archive import header as head
-from acncodec.codec.compress import Compressed, Options, compress
-from acncodec.codec.decompress import check
-from acncodec.codec.info import describe
-from acncodec.codec.parts import Parts
-from acncodec.codec.plan import Way
-from acncodec.codec.progress import Progress
+from acncodec.block.plan import Way
 from acncodec.coding.order import order_bits
 from acncodec.nets.model import Model
+from acncodec.packing.compress import Compressed, Options, compress
+from acncodec.progress import Progress
+from acncodec.reading.decompress import check
+from acncodec.reading.info import describe
+from acncodec.reading.parts import Parts
+from acncodec.version import __version__
 
 SHOWN = 2500  # images of a group on the map and the sheet, evenly spaced along the tour
 THUMBNAIL = 48  # pixels of a thumbnail's side, at most

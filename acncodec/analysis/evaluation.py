@@ -9,12 +9,12 @@ from PIL import Image
 
 from acncodec.analysis.costs import Costs, costs
 from acncodec.archive import header as head
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.progress import Progress
 from acncodec.errors import InputError
 from acncodec.images.source import Folder, Images
 from acncodec.nets.model import Model
+from acncodec.packing.compress import Options, compress
 from acncodec.planning.tour import DEFAULT_EFFORT
+from acncodec.progress import Progress
 from acncodec.training.pictures import KINDS, read_pictures
 
 

@@ -22,9 +22,9 @@ from acncodec.analysis.classical import (
     stream_codecs,
     timed,
 )
-from acncodec.codec.progress import Progress
 from acncodec.errors import InputError
 from acncodec.images.scan import read_file, scan
+from acncodec.progress import Progress
 
 SAMPLE = 1000  # images that image codecs are measured on, evenly spaced
 XZ = 9 | lzma.PRESET_EXTREME

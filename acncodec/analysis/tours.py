@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from acncodec.codec.elements import Group, cells
-from acncodec.codec.reader import Archive
+from acncodec.block.elements import Group, cells
 from acncodec.coding.prices import element_residuals, parent_bits, posterior_offsets
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import unconditional_kl_bits
@@ -15,6 +14,7 @@ from acncodec.exact.precision import full_precision
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
+from acncodec.reading.reader import Archive
 
 PLANE = 2  # axes
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import torch
 
-from acncodec.codec.progress import Advance
 from acncodec.errors import AcnError, InputError
+from acncodec.progress import Advance
 
 LOCAL, RAY = "local", "ray"
 CLUSTER = re.compile(r"ray://(.+):(\d+)")

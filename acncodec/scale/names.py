@@ -11,10 +11,10 @@ import numpy as np
 
 from acncodec.archive import manifest as manifests
 from acncodec.archive.manifest import BUCKET_KEYS, hashes
-from acncodec.codec.directory import ROOT, Directory, folder_of
-from acncodec.codec.reader import Archive
+from acncodec.block.directory import ROOT, Directory, folder_of
 from acncodec.errors import InputError
 from acncodec.images.scan import EXAMPLES, Collisions, collisions, folded
+from acncodec.reading.reader import Archive
 from acncodec.scale.work import Work
 
 BUCKETS_A_TASK = 64

@@ -19,12 +19,12 @@ from acncodec.archive.limits import MAX_PARTS
 from acncodec.archive.manifest import Manifest, Part
 from acncodec.archive.partial import remove_left_over
 from acncodec.bundled import SUFFIX
-from acncodec.codec.compress import Options
-from acncodec.codec.info import join
-from acncodec.codec.parts import MANIFEST, Parts
-from acncodec.codec.progress import Progress
 from acncodec.errors import AcnError, InputError, OutputError
 from acncodec.images.scan import Collisions, Listing
+from acncodec.packing.compress import Options
+from acncodec.progress import Progress
+from acncodec.reading.info import join
+from acncodec.reading.parts import MANIFEST, Parts
 from acncodec.scale import names, stages
 from acncodec.scale.engines import Engine
 from acncodec.scale.shards import absolute, shards

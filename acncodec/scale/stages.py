@@ -21,21 +21,21 @@ import numpy as np
 
 from acncodec import bundled
 from acncodec.archive.header import NAMES_KEEP
-from acncodec.codec.codings import Forms, best_coding
-from acncodec.codec.collection import taken_apart
-from acncodec.codec.compress import BLOCK_SAMPLES, Options, compress
-from acncodec.codec.decompress import verifier
-from acncodec.codec.info import describe_part
-from acncodec.codec.parts import Pictures, sha256_of
-from acncodec.codec.progress import unwatched
-from acncodec.codec.reader import Archive
 from acncodec.coding.protocol import encode
 from acncodec.coding.selftest import device_of
 from acncodec.errors import InputError
 from acncodec.images.picture import Picture, expand
 from acncodec.images.source import Files
 from acncodec.nets.model import Model
+from acncodec.packing.collection import taken_apart
+from acncodec.packing.compress import BLOCK_SAMPLES, Options, compress
+from acncodec.packing.model_choice import Forms, best_coding
 from acncodec.planning import partition
+from acncodec.progress import unwatched
+from acncodec.reading.decompress import verifier
+from acncodec.reading.info import describe_part
+from acncodec.reading.parts import Pictures, sha256_of
+from acncodec.reading.reader import Archive
 from acncodec.scale import names
 from acncodec.scale.shards import File, read_shard
 from acncodec.scale.work import Work

@@ -9,13 +9,13 @@ import numpy as np
 
 from acncodec.analysis.costs import kl_along
 from acncodec.archive import header as head
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.plan import Way
-from acncodec.codec.progress import unwatched
+from acncodec.block.plan import Way
 from acncodec.coding.protocol import encode
 from acncodec.nets.model import Model
+from acncodec.packing.compress import Options, compress
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
+from acncodec.progress import unwatched
 from benchmarks.data import write_pngs
 
 

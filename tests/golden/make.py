@@ -27,10 +27,10 @@ from conftest import (
 )
 
 from acncodec.archive import header as head
-from acncodec.codec import codings
-from acncodec.codec.compress import Options, compress
-from acncodec.codec.plan import Way
+from acncodec.block.plan import Way
 from acncodec.nets.model import Model, parse_model
+from acncodec.packing import model_choice
+from acncodec.packing.compress import Options, compress
 from acncodec.planning import schedule
 
 HERE = Path(__file__).parent

@@ -14,9 +14,9 @@ from acncodec.archive.classes import METHOD_FILE
 from acncodec.archive.container import FEATURE_PARTS, PIECE_BYTES, Container, read_container
 from acncodec.archive.manifest import Manifest
 from acncodec.archive.remote import Fetched, Place, Remote
-from acncodec.codec.directory import Entry
-from acncodec.codec.reader import CACHE_BYTES, Archive
+from acncodec.block.directory import Entry
 from acncodec.errors import DamagedError, InputError
+from acncodec.reading.reader import CACHE_BYTES, Archive
 
 MANIFEST = "manifest.acn"  # in the directory of an archive of many parts
 GLOB = frozenset("*?[")

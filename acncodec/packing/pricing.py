@@ -15,14 +15,14 @@ import torch
 
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.archive.store import pack_blob
-from acncodec.codec.codings import Coding, Forms, best_coding
-from acncodec.codec.collection import Collection
 from acncodec.images.picture import Picture, expand, layout
 from acncodec.images.raster import Layout
 from acncodec.images.strips import raw_bytes
 from acncodec.images.tiles import MAX_WHOLE
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
+from acncodec.packing.collection import Collection
+from acncodec.packing.model_choice import Coding, Forms, best_coding
 
 SAMPLE = 32  # pictures of a kind that are priced first
 OTHERS = 480  # at most, from which these may be copied in models that look for copies

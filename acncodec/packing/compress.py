@@ -16,21 +16,21 @@ from acncodec.archive.container import FEATURE_MODELS, write_container
 from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
 from acncodec.archive.partial import remove_left_over
 from acncodec.archive.store import pack_store
-from acncodec.codec.adapting import choose_adapted
-from acncodec.codec.block import encode_block
-from acncodec.codec.collection import Collection, collect
-from acncodec.codec.directory import Directory, folder_of, list_directory, pack_directory
-from acncodec.codec.elements import cells
-from acncodec.codec.plan import PlanOptions, Way
-from acncodec.codec.pricing import FILE, Choice, Pricing, smaller_as_files
-from acncodec.codec.progress import Advance, Progress
+from acncodec.block.codec import encode_block
+from acncodec.block.directory import Directory, folder_of, list_directory, pack_directory
+from acncodec.block.elements import cells
+from acncodec.block.plan import PlanOptions, Way
 from acncodec.coding.order import order_bits
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import pack_model
 from acncodec.errors import InputError
 from acncodec.images.source import Folder, Source
 from acncodec.nets.model import Model
+from acncodec.packing.adapting import choose_adapted
+from acncodec.packing.collection import Collection, collect
+from acncodec.packing.pricing import FILE, Choice, Pricing, smaller_as_files
 from acncodec.planning.tour import DEFAULT_EFFORT
+from acncodec.progress import Advance, Progress
 
 MAX_EFFORT = 9
 BLOCK_PICTURES = 16384  # of a block, unless told otherwise

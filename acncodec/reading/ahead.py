@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from acncodec.codec.progress import Advance
 from acncodec.errors import DamagedError
 from acncodec.exact.precision import full_precision
+from acncodec.progress import Advance
 
 REPORT_SECONDS = 0.5  # between two reports of progress
 Pictures = list[np.ndarray]

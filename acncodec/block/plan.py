@@ -6,7 +6,7 @@ from enum import Enum
 import numpy as np
 import torch
 
-from acncodec.codec.elements import Group
+from acncodec.block.elements import Group
 from acncodec.coding.prices import BATCH, parent_bits, posterior_offsets
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import unconditional_kl_bits

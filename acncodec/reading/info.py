@@ -8,12 +8,12 @@ from acncodec import bundled
 from acncodec.archive import header as head
 from acncodec.archive.classes import METHOD_FILE, Class
 from acncodec.archive.container import VERSION
-from acncodec.codec.elements import cells, channels
-from acncodec.codec.ledger import ledger
-from acncodec.codec.parts import Parts
-from acncodec.codec.reader import Archive
+from acncodec.block.elements import cells, channels
 from acncodec.errors import ModelMissingError
 from acncodec.images.picture import layout
+from acncodec.reading.ledger import ledger
+from acncodec.reading.parts import Parts
+from acncodec.reading.reader import Archive
 
 ORDERS = {(True, True): "tour", (False, True): "names", (False, False): "unordered", (True, False): "unordered tour"}
 NAMES = {head.NAMES_DROP: "drop", head.NAMES_KEEP: "keep", head.NAMES_FOLDERS: "folders"}

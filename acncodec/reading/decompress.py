@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from acncodec.archive.atomic import DirectoryWriter
-from acncodec.codec.directory import Entry
-from acncodec.codec.parts import Parts
-from acncodec.codec.progress import Advance, Progress
-from acncodec.codec.reader import Archive
+from acncodec.block.directory import Entry
 from acncodec.errors import DamagedError, ExactnessError, InputError
 from acncodec.images.escapes import unescape
+from acncodec.progress import Advance, Progress
+from acncodec.reading.parts import Parts
+from acncodec.reading.reader import Archive
 
 Files = Iterator[tuple[bytes, Iterator[bytes]]]
 

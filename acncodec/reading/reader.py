@@ -22,12 +22,9 @@ from acncodec.archive.container import FEATURE_MODELS, Container, read_container
 from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_CARRIED_BYTES, MAX_MODELS, MAX_STORED_BYTES
 from acncodec.archive.remote import Place
 from acncodec.archive.store import WHOLE_BYTES, Store
-from acncodec.codec.ahead import Ahead
-from acncodec.codec.block import Order, decode_block, read_order
-from acncodec.codec.directory import Directory, Entry, entries, unpack_directory
-from acncodec.codec.elements import cells, channels, check
-from acncodec.codec.progress import Advance, Portion, ignore
-from acncodec.codec.recent import Recent
+from acncodec.block.codec import Order, decode_block, read_order
+from acncodec.block.directory import Directory, Entry, entries, unpack_directory
+from acncodec.block.elements import cells, channels, check
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import names_of
 from acncodec.errors import DamagedError, InputError, ModelError, UnsupportedError
@@ -36,6 +33,9 @@ from acncodec.images.raster import Layout
 from acncodec.images.strips import strips_size, unpack_strips
 from acncodec.images.webp import unpack_webp
 from acncodec.nets.model import Model
+from acncodec.progress import Advance, Portion, ignore
+from acncodec.reading.ahead import Ahead
+from acncodec.reading.recent import Recent
 
 ONCE = ("HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT")
 MANY = ("BLCK", "FILE")
@@ -136,7 +136,7 @@ class Archive:
 
     @property
     def contents(self) -> int:
-        """Distinct contents; numbered as in `directory.py`."""
+        """Distinct contents; numbered as in `block/directory.py`."""
         return sum(self.header.blocks) + sum(self.header.stores)
 
     @cached_property

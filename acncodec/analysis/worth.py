@@ -6,10 +6,10 @@ import numpy as np
 from torch import Tensor
 
 from acncodec.archive.store import pack_blob
-from acncodec.codec.pricing import RAW_MAX
 from acncodec.images.strips import raw_bytes
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
+from acncodec.packing.pricing import RAW_MAX
 from acncodec.training.data import TrainingSet
 from acncodec.training.start import bits_of
 

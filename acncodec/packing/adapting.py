@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from acncodec.codec.pricing import Choice, Pricing
-from acncodec.codec.progress import Advance, Progress
 from acncodec.nets.model import Model
+from acncodec.packing.pricing import Choice, Pricing
+from acncodec.progress import Advance, Progress
 from acncodec.training.adapt import Adapted, adapt
 from acncodec.training.trainer import Report
 

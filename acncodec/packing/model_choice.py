@@ -1,4 +1,4 @@
-"""How networks can code pictures of one kind: as they are or expanded, in planes, whole or in tiles, under which model."""
+"""Which models code pictures of one kind in fewest bits, and how: as they are or expanded, in planes, whole or in tiles."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

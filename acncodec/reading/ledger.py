@@ -11,8 +11,8 @@ import numpy as np
 
 from acncodec.archive import block as blocks
 from acncodec.archive.block import Block
-from acncodec.codec.reader import Archive
 from acncodec.coding.order import order_bits
+from acncodec.reading.reader import Archive
 
 WORD_BITS = 32
 SECTIONS = {  # the line to which a section belongs, blocks aside

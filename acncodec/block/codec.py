@@ -1,4 +1,4 @@
-"""A block: pictures that are coded together and need nothing else of the archive but its header, classes and models."""
+"""A block coded and decoded: pictures that need nothing else of the archive but its header, classes and models."""
 
 import hashlib
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from acncodec.coding.stack import Stack
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule
+from acncodec.progress import Advance, Portion
 
 
 @dataclass(frozen=True)

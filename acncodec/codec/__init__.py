@@ -1,1 +1,0 @@
-"""The whole path: directory in, one file, directory out; and the account of every bit."""

@@ -1,0 +1,1 @@
+"""Compression: a directory, or images at hand, to one file."""
