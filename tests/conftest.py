@@ -204,11 +204,16 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+def costs_nothing(model: Model, samples: np.ndarray, tile: int, most: int = 0, others: object = None) -> np.ndarray:
+    """In the place of `model_choice.plane_bits`."""
+    return np.zeros(len(samples))
+
+
 @pytest.fixture
 def free_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a network can code is coded, as if it cost nothing: else tiny models would lose to WebP."""
-    monkeypatch.setattr(codings, "plane_bits", lambda model, samples, tile, most=0, others=None: np.zeros(len(samples)))
-    monkeypatch.setattr("acncodec.codec.pricing.FILES_HOPE", 0.0)
+    monkeypatch.setattr(model_choice, "plane_bits", costs_nothing)
+    monkeypatch.setattr("acncodec.packing.pricing.FILES_HOPE", 0.0)
 
 
 @pytest.fixture(autouse=True)

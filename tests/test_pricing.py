@@ -215,7 +215,11 @@ def test_a_model_plainly_dearer_on_a_few_tiles_is_not_tried_on_all(
     tried: list[tuple[str, int]] = []
 
     def noted(
-        model: Model, samples: np.ndarray, tile: int, most: int = codings.SAMPLE_TILES, others: np.ndarray | None = None
+        model: Model,
+        samples: np.ndarray,
+        tile: int,
+        most: int = model_choice.SAMPLE_TILES,
+        others: np.ndarray | None = None,
     ) -> np.ndarray:
         tried.append((model.name, most))
         return plane_bits(model, samples, tile, most, others)

@@ -11,9 +11,8 @@ from acncodec.archive.block import DIGEST_BYTES, Block
 from acncodec.archive.classes import Class
 from acncodec.archive.limits import MAX_FOLDERS, MAX_STEP_PIXELS
 from acncodec.archive.wire import Reader, Writer
-from acncodec.codec.elements import Group, count, cut, join
-from acncodec.codec.plan import BlockPlan, PlanOptions, plan_block
-from acncodec.codec.progress import Advance, Portion
+from acncodec.block.elements import Group, count, cut, join
+from acncodec.block.plan import BlockPlan, PlanOptions, plan_block
 from acncodec.coding.candidates import History
 from acncodec.coding.order import order_bits, pack_order, unpack_order
 from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, all_candidates, bob

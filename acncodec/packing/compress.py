@@ -12,7 +12,7 @@ from acncodec.archive import classes as forms
 from acncodec.archive import header as head
 from acncodec.archive.atomic import refuse_occupied, write_atomically
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class, PlaneCoding
-from acncodec.archive.container import FEATURE_MODELS, write_container
+from acncodec.archive.container import FEATURE_COPIES, FEATURE_MODELS, write_container
 from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
 from acncodec.archive.partial import remove_left_over
 from acncodec.archive.store import pack_store
@@ -140,6 +140,8 @@ def compress(
     sections += names
     sections += [("BLCK", data) for data in archive.blocks] + [("FILE", data) for data in archive.stores]
     features = FEATURE_MODELS if carried else 0
+    if any(model.arch.candidates for model in archive.models):
+        features |= FEATURE_COPIES
     chunks = write_container([s for s in sections if s[1]], features)
     size = write_atomically(target, chunks, options.overwrite, inspect)
     stored = sum(choice.kind.method != METHOD_CODED for choice in archive.choices)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from acncodec.archive.classes import METHOD_CODED, Class, PlaneCoding
-from acncodec.codec.elements import PLANES, fill, fits, planes
+from acncodec.block.elements import PLANES, fill, fits, planes
 from acncodec.coding.prices import element_bits
 from acncodec.exact.precision import full_precision
 from acncodec.images.picture import Picture, layout

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import (
     KINDS,
+    costs_nothing,
     make_pngs,
     no_progress,
     ramps,
@@ -117,9 +117,9 @@ def make(name: str, root: Path, target: Path) -> None:
     build(root)
     with pytest.MonkeyPatch.context() as patch:
         if name not in UNCODED:
-            patch.setattr(codings, "plane_bits", lambda model, samples, tile, most=0, others=None: np.zeros(len(samples)))
-        patch.setattr(codings, "MAX_WHOLE", 24 if name == "colours" else codings.MAX_WHOLE)
-        patch.setattr(codings, "TILE", 4)
+            patch.setattr(model_choice, "plane_bits", costs_nothing)
+        patch.setattr(model_choice, "MAX_WHOLE", 24 if name == "colours" else model_choice.MAX_WHOLE)
+        patch.setattr(model_choice, "TILE", 4)
         patch.setattr(schedule, "MIN_STEPS_OF_MANY", schedule.MIN_STEPS)  # lanes for few pictures
         compress(root, target, models()[2:] if name in UNCODED else models(name == "fine"), options, no_progress)
 
