@@ -292,12 +292,16 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def figures() -> dict[str, str]:
     """Those within sentences."""
-    latents = ORDERED["sets"]["mnist-1bit"]["theory_bits_per_image"]
-    adapted, loaded = result("adapting")["omniglot_small"], result("loading")["rows"]
-    at_random = row_of(loaded, source="archive for random access, shuffled")["bytes"]
-    a_random_image = row_of(loaded, source="archive for random access, one image at random")["seconds_an_image"]
     restoring = sorted((time(name, "acncodec", "names: drop") for name in TEST_SETS), key=float)
     less = {name: 1 - photographs(name, name) / photographs(name, "JPEG XL effort 9") for name in PHOTOGRAPHS}
+    latents = ORDERED["sets"]["mnist-1bit"]["theory_bits_per_image"]
+    adapted, loading = result("adapting")["omniglot_small"], result("loading")["rows"]
+    whole = row_of(loading, source="archive")
+    in_small_blocks = row_of(loading, source="archive for random access, shuffled")
+    at_random = row_of(loading, source="archive for random access, one image at random")
+    busy = result("busy")["seconds"]["beside other work"]
+    passive, active = (busy[setting].values() for setting in ("as the command chooses", "OMP_WAIT_POLICY=active"))
+    spinning = [after / before for before, after in zip(passive, active, strict=True)]
     return {
         **{name: set_figure(name) for name in TEST_SETS},
         "least-time": restoring[0],
@@ -308,9 +312,12 @@ def figures() -> dict[str, str]:
         "latent-unconditional": f"{latents['KL unconditional']:.1f}",
         "before-adapting": f"{adapted['plain']['bytes']:,}",
         "adapted": f"{adapted['adapted']['bytes']:,}",
-        "random-access": f"{100 * (at_random / row_of(loaded, source='archive')['bytes'] - 1):.1f}",
-        "random-seconds": f"{a_random_image:.2f}",
         "adapted-model": f"{adapted['adapted']['model_bytes']:,}",
+        "random-access": f"{100 * (in_small_blocks['bytes'] / whole['bytes'] - 1):.1f}",
+        "random-seconds": f"{at_random['seconds_an_image']:.2f}",
+        "spinning-least": f"{min(spinning):.1f}",
+        "spinning-most": f"{max(spinning):.1f}",
+        "fuzz-cases": f"{result('fuzz')['cases']:,}",
     }
 
 
@@ -322,7 +329,7 @@ def written(text: str, known: dict[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """All pages that may have figures, each as it should be."""
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    paths = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
     known = figures()
     return {path: written(path.read_text(), known) for path in paths if path.name not in APART}
 
