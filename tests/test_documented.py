@@ -86,14 +86,65 @@ def test_commands_and_programs_run_as_printed(page: str, tmp_path: Path, monkeyp
         assert snapshot(restored) == snapshot(bundled.SAMPLE)
 
 
-def test_what_is_made_of_the_code_is_not_stale() -> None:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
+def script(name: str) -> Any:
+    """One of those in docs/ that write pages."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_made_of_the_code_is_not_stale() -> None:
+    reference = script("reference")
     for path, made in ((reference.PAGE, reference.page()), (reference.ARCHITECTURE, reference.architecture())):
         assert path.read_text() == made, f"{path.name} is stale: run python docs/reference.py"
+
+
+@pytest.fixture(scope="module")
+def figures() -> Any:
+    return script("figures")
+
+
+def test_figures_are_those_of_the_results_and_of_the_bundled_models(figures: Any) -> None:
+    for path, made in figures.pages().items():
+        assert path.read_text() == made, f"{path.name} is stale: run python docs/figures.py"
+
+
+def test_figures_of_an_earlier_run_are_replaced(figures: Any) -> None:
+    page = "9.99 (2020-01-01)<!-- cifar10 --> bits.\n\n<!-- sizes -->\n{}\n<!-- end of sizes -->\n"
+    now = figures.figures()["cifar10"]
+    assert figures.written(page, figures.figures()) == page.replace("9.99 (2020-01-01)", now).format(figures.sizes())
+    with pytest.raises(KeyError):
+        figures.written("1.0<!-- unknown -->", {})
+
+
+def test_every_figure_that_is_made_is_shown_and_every_mark_is_read(figures: Any) -> None:
+    text = "\n".join(figures.pages().values())
+    assert {found["name"] for found in figures.FIGURE.finditer(text)} == set(figures.figures())
+    assert {found[1] for found in figures.TABLE.finditer(text)} == set(figures.TABLES)
+    assert len(re.findall(r"\S<!-- ", text)) == len(figures.FIGURE.findall(text))  # none stands behind anything else
+
+
+def test_figures_of_a_model_that_is_no_longer_bundled_have_a_date(figures: Any) -> None:
+    run, size = {"date": "2026-01-02"}, figures.MODELS["photo-rgb"].size
+    assert figures.earlier("photo-rgb", size, run) == ""
+    assert figures.earlier("photo-rgb", size + 1, run) == figures.earlier("gone", size, run) == " (2026-01-02)"
+
+
+COUNTED = re.compile(r"(\w+) (?:bundled models|models (?:ship|are bundled|come))\b", re.IGNORECASE)
+NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def test_pages_count_the_bundled_models_right_and_list_them_all() -> None:
+    names = {path.stem for path in bundled.FOLDER.glob(f"*{bundled.SUFFIX}")}
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for word in COUNTED.findall(path.read_text()):
+            if path.name != "LOG.md" and (word.isdigit() or word.lower() in NUMBERS):
+                assert word.lower() in (str(len(names)), NUMBERS[len(names)]), f"{path.name} counts {word} bundled models"
+    listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "models.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(names)
 
 
 # JSON

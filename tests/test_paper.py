@@ -88,10 +88,11 @@ def test_tables_go_between_the_marks_of_the_page() -> None:
     assert paper.filled(done, {"steps": {"costs": step}}) == done
 
 
-def test_the_page_has_a_place_for_every_step() -> None:
+def test_the_page_has_a_place_for_every_step_and_its_latest_tables() -> None:
     page = paper.PAGE.read_text()
     assert all(page.count(f"<!-- {name} -->\n") == 1 for name in paper.STEPS)
     assert page.count("<!-- end -->") == len(paper.STEPS)
+    assert paper.filled(page, json.loads((paper.RESULTS / "state.json").read_text())) == page
 
 
 def test_a_model_without_pixels_sees_none() -> None:
