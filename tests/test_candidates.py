@@ -1,4 +1,4 @@
-"""Copy candidates: found alike by numpy, the compiled module and the second reader; told to networks alike by every pass."""
+"""Copy candidates: numpy, the compiled module and the second reader find the same; every pass tells networks the same."""
 
 import numpy as np
 import pytest
