@@ -80,10 +80,10 @@ def test_a_second_try_with_a_longer_seed_counts_once(
     make_pngs(tmp_path / "images", 24, 5, 4, "L")
     alice, tries = blocks.alice, []
 
-    def tired(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task) -> Tally:
+    def tired(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task, candidates: np.ndarray | None) -> Tally:
         tries.append(len(pixels))
         if len(tries) > 2:
-            return alice(stack, pixels, codes, task)
+            return alice(stack, pixels, codes, task, candidates)
         task.advance(7 * len(tries))
         raise SeedExhaustedError
 
