@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from acncodec.nets.candidates import Evidence
 from acncodec.nets.conditioning import LatentMap
 from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import GatedPixelCNN
@@ -35,7 +36,7 @@ def _no_parent(self: PriorNetwork, codes: Tensor, exact: bool) -> Mixture:
 
 
 def _no_pixels(
-    self: GatedPixelCNN, planes: Tensor, values: Tensor, centres: Tensor, told: list[Tensor], z: Tensor, exact: bool
+    self: GatedPixelCNN, planes: Tensor, values: Tensor, centres: Tensor, told: Evidence | None, z: Tensor, exact: bool
 ) -> list[Distribution]:
     """What the latent alone says of the pixels: a decoder that sees none of them."""
     return _decoder(self, planes * 0, values, centres, told, z, exact)

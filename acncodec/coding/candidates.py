@@ -1,7 +1,8 @@
 """Copy candidates: pixels that may follow, as the same neighbourhood was seen before, or the parent image has them.
 
 For each pixel CANDIDATES pixels are given to the decoder network, as uint8 [CANDIDATES, colours + 1]: their colours, and a
-strength from 0 (none) to 13. They come from complete images of a block, those of earlier steps and groups, and from earlier
+strength from 0 (none) to 13. For each colour but the first there are also COMPLETIONS: the values that came last after the
+same first colours of a pixel. All come from complete images of a block, those of earlier steps and groups, and from earlier
 pixels of the same image, so that Bob has them too. The numpy version here defines them; the compiled one is the same.
 """
 
@@ -12,8 +13,8 @@ import numpy as np
 
 from acncodec.kernel.candidates import CompiledImages, CompiledMemory
 from acncodec.kernel.compiled import native
-from acncodec.kernel.copies import CONTEXTS, SHARED
-from acncodec.nets.architecture import CANDIDATES
+from acncodec.kernel.copies import CONTEXTS, PREFIXES, SHARED
+from acncodec.nets.architecture import CANDIDATES, OFFERS
 from acncodec.planning.schedule import Schedule
 
 ABOVE, LEFT, RIGHT = 3, 3, 2  # border of zeros around an image in memory
@@ -37,7 +38,7 @@ class NumpyMemory:
 
     def __init__(self, size: int, bits: int) -> None:
         self.pixels = np.zeros(size, np.uint32)
-        self.tables = np.zeros((SHARED, 1 << bits, 2), np.int64)
+        self.tables = np.zeros((SHARED + PREFIXES, 1 << bits, 2), np.int64)
         self.bits, self.complete = bits, 0
 
     def begin(self, complete: int) -> None:
@@ -55,7 +56,7 @@ class NumpyImages:
         n = len(first)
         self._memory, self._first, self._parents, self._stride = memory, first, parents, stride
         self._bits, self._colours = bits, colours
-        self._tables = np.zeros((n, CONTEXTS, 1 << bits, 2), np.int64)
+        self._tables = np.zeros((n, CONTEXTS + PREFIXES, 1 << bits, 2), np.int64)
         self._next, self._best = np.zeros((n, 2), np.int64), np.zeros((n, 2), np.int64)
         self._contexts = np.zeros((CONTEXTS, n), np.int64)
         self._recent: list[list[int]] = [[] for _ in range(n)]
@@ -95,6 +96,14 @@ class NumpyImages:
                     written += 1
         return found
 
+    def completions(self, prefixes: np.ndarray, known: int) -> np.ndarray:
+        memory, hashes = self._memory, _hashes(prefixes[None])
+        own = self._tables[self._lanes, CONTEXTS + known - 1, hashes >> 32 - self._bits, 0]
+        places = np.stack([own, memory.tables[SHARED + known - 1, hashes >> 32 - memory.bits, 0]], 1)
+        pixels = memory.pixels[places]
+        found = (places > 0) & (_prefixes(pixels, known) == prefixes[:, None])
+        return np.stack([(pixels >> 8 * known & 255) * found, found], 1).astype(np.uint8)
+
     def learn(self, row: int, column: int, last: bool) -> None:
         memory, best = self._memory, self._best
         at = self._first + row * self._stride + column
@@ -104,6 +113,9 @@ class NumpyImages:
         self._next = np.where(goes_on[:, None], best + np.array([1, 0]), 0)
         for k, hashes in enumerate(self._contexts):
             self._tables[self._lanes, k, hashes >> 32 - self._bits] = np.stack([at, np.full(len(at), self._stride)], 1)
+        for known in range(1, self._colours):
+            slots = _hashes(_prefixes(pixels, known)[None]) >> 32 - self._bits
+            self._tables[self._lanes, CONTEXTS + known - 1, slots] = np.stack([at, np.full(len(at), self._stride)], 1)
         for recent, pixel in zip(self._recent, pixels.tolist(), strict=True):
             if pixel in recent:
                 recent.remove(pixel)
@@ -111,10 +123,14 @@ class NumpyImages:
             del recent[RECENT:]
 
     def whole(self, height: int, width: int) -> np.ndarray:
-        found = np.empty((len(self._first), height, width, CANDIDATES, self._colours + 1), np.uint8)
+        found = np.zeros((len(self._first), height, width, OFFERS, self._colours + 1), np.uint8)
         for row in range(height):
             for column in range(width):
-                found[:, row, column] = self.find(row, column)
+                now = found[:, row, column]
+                now[:, :CANDIDATES] = self.find(row, column)
+                pixels = self._memory.pixels[self._first + row * self._stride + column]
+                for known in range(1, self._colours):
+                    write_completions(now, self.completions(_prefixes(pixels, known), known), known)
                 self.learn(row, column, column == width - 1)
         return found
 
@@ -123,11 +139,12 @@ class NumpyImages:
         at = self._first[:, None, None] + np.arange(height)[:, None] * stride + np.arange(width)
         at = at.reshape(-1)
         near = np.stack([memory.pixels[at + y * stride + x] for y, x in NEAR[: LENGTHS[0]]])
-        for k in range(SHARED):
-            slots = _hashes(near[: LENGTHS[k]]) >> 32 - memory.bits
+        keys = [near[: LENGTHS[k]] for k in range(SHARED)]
+        keys += [_prefixes(memory.pixels[at], known)[None] for known in range(1, self._colours)]
+        for table, key in zip(memory.tables, keys, strict=False):
+            slots = _hashes(key) >> 32 - memory.bits
             latest = len(slots) - 1 - np.unique(slots[::-1], return_index=True)[1]  # the last one wins
-            memory.tables[k, slots[latest], 0] = at[latest]
-            memory.tables[k, slots[latest], 1] = stride
+            table[slots[latest]] = np.stack([at[latest], np.full(len(latest), stride)], 1)
 
     def _agreement(self, spots: np.ndarray, near: np.ndarray) -> np.ndarray:
         places = np.where(spots[:, 0] > 0, spots[:, 0], ABOVE * spots[:, 1].max(initial=0) + LEFT)
@@ -144,6 +161,17 @@ def _hashes(near: np.ndarray) -> np.ndarray:
     """32 bits of a hash of pixels uint32 [length, n]: int64 [n]."""
     total = ((near.astype(np.uint64) + np.uint64(1)) * FACTORS[: len(near), None]).sum(0, dtype=np.uint64)
     return (((total ^ total >> np.uint64(32)) * FACTORS[0]) >> np.uint64(32)).astype(np.int64)
+
+
+def _prefixes(pixels: np.ndarray, known: int) -> np.ndarray:
+    """The first colours of pixels uint32 [...], the others 0."""
+    return pixels & np.uint32((1 << 8 * known) - 1)
+
+
+def write_completions(offers: np.ndarray, found: np.ndarray, colour: int) -> None:
+    """Enter completions uint8 [n, 2, COMPLETIONS] of a colour into offers uint8 [n, OFFERS, colours + 1]."""
+    offers[:, CANDIDATES:, colour] = found[:, 0]
+    offers[:, CANDIDATES:, -1] |= found[:, 1] << colour
 
 
 class History:
@@ -200,9 +228,9 @@ class Images:
         return Images(self._memory, self.places[lanes], self._parents[lanes], *size, self._colours)
 
     def whole(self, pixels: np.ndarray) -> np.ndarray:
-        """Candidates of all pixels of the images uint8 [n, H, W, colours], which are complete after that.
+        """Offers for all pixels of the images uint8 [n, H, W, colours], which are complete after that.
 
-        Returns uint8 [n, H, W, CANDIDATES, colours + 1].
+        Returns uint8 [n, H, W, OFFERS, colours + 1].
         """
         self._memory.pixels[self._at] = _packed(pixels)
         found = self._images.whole(self._height, self._width)
@@ -213,6 +241,10 @@ class Images:
         """Candidates of a pixel of every image, uint8 [n, CANDIDATES, colours + 1]; the pixels before it are known."""
         self._now = row, column
         return self._images.find(row, column)
+
+    def completions(self, values: np.ndarray) -> np.ndarray:
+        """Of the pixels' next colour, their first ones uint8 [n, 1 to 3]: uint8 [n, 2, COMPLETIONS], values and flags."""
+        return self._images.completions(_packed(values), values.shape[1])
 
     def learn(self, values: np.ndarray) -> None:
         """Set the pixel that candidates were found for last: uint8 [n, colours]."""
@@ -227,13 +259,13 @@ class Images:
 
 
 def along(images: np.ndarray, schedule: Schedule) -> np.ndarray:
-    """Candidates of images uint8 [N, H, W, colours], coded in this order by `schedule`, after nothing else.
+    """Offers for images uint8 [N, H, W, colours], coded in this order by `schedule`, after nothing else.
 
-    Returns uint8 [N, H, W, CANDIDATES, colours + 1].
+    Returns uint8 [N, H, W, OFFERS, colours + 1].
     """
     count, height, width, colours = images.shape
     history = History([(count, height, width)], colours)
-    found = np.empty((count, height, width, CANDIDATES, colours + 1), np.uint8)
+    found = np.empty((count, height, width, OFFERS, colours + 1), np.uint8)
     places = np.zeros(count, np.int64)
     for start, size, parents in schedule:
         now = slice(start, start + size)

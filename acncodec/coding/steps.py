@@ -14,9 +14,10 @@ from typing import Protocol, TypeVar, cast
 import numpy as np
 import torch
 
-from acncodec.coding.candidates import Images
+from acncodec.coding.candidates import Images, write_completions
 from acncodec.coding.frequencies import LogisticsTable, SoftmaxTable, digits, table
 from acncodec.kernel.decoder import CompiledDecoder, available
+from acncodec.nets.architecture import CANDIDATES
 from acncodec.nets.graphs import Recorder, Shared, recorder
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.networks import Networks
@@ -85,7 +86,7 @@ class TensorSteps:
         self._by.wait()
         self._decoder.load(self._networks.latent_map(self._networks.tensor(z), *self._size))
         self._images = images
-        self._decoder.candidates.array[:] = 0
+        self._decoder.offers.array[:] = 0
         self._by.follow()
 
     def start_row(self, row: int) -> None:
@@ -96,11 +97,14 @@ class TensorSteps:
     def start_pixel(self, column: int) -> None:
         self._decoder.move_column(column)
         if self._images is not None:
-            self._decoder.candidates.array[:] = self._images.find(self._at, column)
+            self._decoder.offers.array[:] = 0
+            self._decoder.offers.array[:, :CANDIDATES] = self._images.find(self._at, column)
         self._pixel()
 
     def first(self, colour: int) -> np.ndarray:
         self._colour = colour
+        if self._images is not None and colour:
+            write_completions(self._decoder.offers.array, self._images.completions(self._known[:, :colour]), colour)
         self._first[colour]()
         return self._frequencies.array
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from acncodec.kernel.compiled import native
-from acncodec.kernel.copies import CONTEXTS, IMAGE, MEMORY, SHARED, SPOT
-from acncodec.nets.architecture import CANDIDATES
+from acncodec.kernel.copies import CONTEXTS, IMAGE, MEMORY, PREFIXES, SHARED, SPOT
+from acncodec.nets.architecture import CANDIDATES, COMPLETIONS, OFFERS
 
 
 class CompiledMemory:
@@ -15,7 +15,7 @@ class CompiledMemory:
 
     def __init__(self, size: int, bits: int) -> None:
         self.pixels = np.zeros(size, np.uint32)
-        self._tables = np.zeros((SHARED, 1 << bits), SPOT)
+        self._tables = np.zeros((SHARED + PREFIXES, 1 << bits), SPOT)
         self.words = np.zeros(1, MEMORY)
         self.words["pixels"], self.words["tables"] = self.pixels.ctypes.data, self._tables.ctypes.data
         self.words["bits"] = bits
@@ -40,7 +40,7 @@ class CompiledImages:
         self, memory: CompiledMemory, first: np.ndarray, parents: np.ndarray, stride: int, bits: int, colours: int
     ) -> None:
         self.memory, self._colours = memory, colours
-        self._tables = np.zeros((len(first), CONTEXTS, 1 << bits), SPOT)
+        self._tables = np.zeros((len(first), CONTEXTS + PREFIXES, 1 << bits), SPOT)
         self.words = np.zeros(len(first), IMAGE)
         self.words["first"], self.words["parent"], self.words["stride"] = first, parents, stride
         self.words["tables"] = self._tables.ctypes.data + self._tables.strides[0] * np.arange(len(first))
@@ -52,13 +52,19 @@ class CompiledImages:
         native.find_candidates(self.memory.words, self.words, row, column, self._colours, found)
         return found
 
+    def completions(self, prefixes: np.ndarray, known: int) -> np.ndarray:
+        """Of pixels uint32 [n] with `known` first colours: uint8 [n, 2, COMPLETIONS], values and whether there are any."""
+        found = np.empty((len(self.words), 2, COMPLETIONS), np.uint8)
+        native.find_completions(self.memory.words, self.words, prefixes, known, found)
+        return found
+
     def learn(self, row: int, column: int, last: bool) -> None:
         """Take note of that pixel, which is in the memory now; `last` says whether it is the row's last."""
-        native.learn_pixels(self.memory.words, self.words, row, column, last)
+        native.learn_pixels(self.memory.words, self.words, row, column, self._colours, last)
 
     def whole(self, height: int, width: int) -> np.ndarray:
-        """Candidates of all pixels of complete images: uint8 [n, height, width, CANDIDATES, colours + 1]."""
-        found = np.empty((len(self.words), height, width, CANDIDATES, self._colours + 1), np.uint8)
+        """Offers for all pixels of images that are in the memory: uint8 [n, height, width, OFFERS, colours + 1]."""
+        found = np.empty((len(self.words), height, width, OFFERS, self._colours + 1), np.uint8)
         threads = max(1, min(torch.get_num_threads(), len(found)))
         bounds = [len(found) * i // threads for i in range(threads + 1)]
         with ThreadPoolExecutor(threads) as pool:
@@ -72,4 +78,4 @@ class CompiledImages:
 
     def complete(self, height: int, width: int) -> None:
         """Enter all of the images' pixels into the memory's tables."""
-        native.learn_images(self.memory.words, self.words, height, width)
+        native.learn_images(self.memory.words, self.words, height, width, self._colours)

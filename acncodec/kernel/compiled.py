@@ -18,8 +18,8 @@ _NAMES = {
     ),
     buffers: ("ROWS", "GROUP_MAX", "MAX_OUTS"),
     operations: ("TANH_TABLE",),
-    architecture: ("CANDIDATES",),
-    copies: ("CONTEXTS", "SHARED", "IMAGE_BYTES", "MEMORY_BYTES"),
+    architecture: ("CANDIDATES", "COMPLETIONS"),
+    copies: ("CONTEXTS", "SHARED", "PREFIXES", "IMAGE_BYTES", "MEMORY_BYTES"),
     planes: ("PLANE_MAX", "ERROR_SCALE", "MIDDLE"),
     grids: (
         *("UNIT", "STREAM_MAX", "TONE_BITS", "SPREAD_MIN", "SPREAD_MAX", "STEEPNESS_BITS", "SLOPE_MAX"),

@@ -10,5 +10,5 @@ IMAGE = np.dtype(
         *(("contexts", "<u4", 4), ("recent", "<u4", 16), ("count", "<i8")),
     ]
 )
-CONTEXTS, SHARED = 4, 3  # tables of an image, and of all
+CONTEXTS, SHARED, PREFIXES = 4, 3, 3  # tables of an image, of all, and for first colours in both
 MEMORY_BYTES, IMAGE_BYTES = MEMORY.itemsize, IMAGE.itemsize

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from acncodec.errors import ModelError
 
 CANDIDATES = 6  # pixels that may be copied, in models that look for them
+COMPLETIONS = 2  # the same once a pixel's first colours are known
+OFFERS = CANDIDATES + COMPLETIONS
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Architecture:
     `levels` is 2 for 1-bit values and 256 for 8-bit ones; a pixel has `colours` values, coded one after the other. Each has
     a mixture of `logistics` discretised logistics as its distribution or, if that is 0, a softmax over all levels. The
     logistics are centred on a prediction or, with 5 `centres`, in turn on it and on four neighbouring pixels, and after
-    these on the copy `candidates`, of which there are CANDIDATES or none.
+    these on the copy `candidates`, of which there are CANDIDATES or none, and on COMPLETIONS with them.
     """
 
     levels: int
@@ -54,9 +56,14 @@ class Architecture:
             raise ModelError(f"the model's architecture needs 0 or {CANDIDATES} candidates, and these only with 5 centres")
 
     @property
-    def all_centres(self) -> int:
-        """Centres of mixtures, the candidates among them."""
+    def known_centres(self) -> int:
+        """Centres of all colours of a pixel: predictions, neighbours and candidates."""
         return self.centres + self.candidates
+
+    @property
+    def all_centres(self) -> int:
+        """The same and completions, which depend on the colours before."""
+        return self.known_centres + (COMPLETIONS if self.candidates else 0)
 
     def to_dict(self) -> dict[str, int]:
         """All fields; without `candidates` if there are none, as models have it that do not know of them."""

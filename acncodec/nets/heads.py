@@ -24,7 +24,7 @@ from acncodec.exact.grids import (
     TONE_UNIT,
 )
 from acncodec.nets.architecture import Architecture
-from acncodec.nets.candidates import evidence_planes
+from acncodec.nets.candidates import COMPLETION_PLANES, Evidence, evidence_planes
 from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, known_planes, tell_colours
 from acncodec.nets.product import Product, Source
 
@@ -57,7 +57,7 @@ class SoftmaxHead(nn.Module):
         self.features = Product([Source(arch.channels, STREAM_MAX)], arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
         self.logits = Product([Source(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
 
-    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor, *told: Tensor) -> Softmax:
+    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor, told: Evidence | None = None) -> Softmax:
         """As `ColourHead`; all but `h` is unused."""
         return Softmax(self.logits(self.features(h)))
 
@@ -71,10 +71,10 @@ class ColourHead(nn.Module):
         super().__init__()
         m = arch.logistics
         self.components = m
-        told = [Source(evidence_planes(arch), PLANE_MAX)] if arch.candidates else []
+        told = [Source(planes, PLANE_MAX) for planes in (evidence_planes(arch), COMPLETION_PLANES) if arch.candidates]
 
         def known(colour: int) -> list[Source]:
-            return [Source(known_planes(colour, arch.all_centres), PLANE_MAX)] if colour else []
+            return [Source(known_planes(colour, arch.known_centres), PLANE_MAX)] if colour else []
 
         def features(colour: int) -> Product:
             sources = [Source(arch.channels, STREAM_MAX), *known(colour), *told]
@@ -100,7 +100,7 @@ class ColourHead(nn.Module):
                     together = 0.75 * 2**RELU_BITS / (ERROR_SCALE * TONE_UNIT)
                     weight[arch.features + 2 * colour - 1, means] = together * ~copies
 
-    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor, *told: Tensor) -> Logistics:
+    def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor, told: Evidence | None = None) -> Logistics:
         """The distribution of one colour at every position.
 
         `h` [N, H, W, channels] is the decoder's stream; `values` float32 [N, H, W, colours] are the pixels, of which only
@@ -108,9 +108,12 @@ class ColourHead(nn.Module):
         need what `evidence` tells of them.
         """
         known = [tell_colours(values[..., :colour], centres[..., :colour, :])] if colour else []
-        out = _at(self.outputs, colour)(_at(self.features, colour)(h, *known, *told), *known)
+        more = [] if told is None else [told.candidates, told.completions[..., colour, :]]
+        out = _at(self.outputs, colour)(_at(self.features, colour)(h, *known, *more), *known)
         logits, means, spreads = out.split(self.components, -1)
-        around = centres[..., colour, :].index_select(-1, self.centre)
+        own = centres[..., colour, :]
+        own = own if told is None else torch.cat([own, told.values[..., colour, :]], -1)
+        around = own.index_select(-1, self.centre)
         return Logistics(logits, means + around * 2**TONE_BITS, spreads.clamp(SPREAD_MIN, SPREAD_MAX))
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from acncodec.exact.grids import PRE_MAX
 from acncodec.exact.rounding import requantise
-from acncodec.nets.candidates import evidence, evidence_planes, join_centres
+from acncodec.nets.architecture import OFFERS
+from acncodec.nets.candidates import Evidence, completions, evidence, evidence_planes, join_centres
 from acncodec.nets.graphs import Indices, Place, Shared, Slices
 from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
@@ -28,7 +29,8 @@ class IncrementalDecoder:
     Call `start_row` for each row, then for each column `start_pixel`, then for each colour `distribution` followed by
     `put`. Gives the same integers as the whole-image pass.
 
-    Before `start_pixel`, `candidates` are set in models that have them.
+    In models with copy candidates `offers` are set before: candidates before `start_pixel`, completions before
+    `distribution`.
 
     `start_row`, `start_pixel` and `put` each set a position or values (`move_row`, `move_column`, `values`) and run a step
     (`row_step`, `pixel_step`, `put_step`). A recorder may record the steps and `distribution`.
@@ -56,9 +58,10 @@ class IncrementalDecoder:
         self._near = self._map.new_full((2 * self._width, lanes, arch.colours), MIDDLE)
         self._above, self._current = self._near.split(self._width)
         self._neighbours = Shared((4,), torch.int64, device)
-        self._centres = self._map.new_zeros(lanes, arch.colours, arch.all_centres)
-        self.candidates = Shared((lanes, arch.candidates, arch.colours + 1), torch.uint8, device)  # input of `pixel_step`
-        self._told = [self._map.new_zeros(lanes, evidence_planes(arch))] if arch.candidates else []
+        self._centres = self._map.new_zeros(lanes, arch.colours, arch.known_centres)
+        # Input of `pixel_step` and `distribution`, in models with copy candidates.
+        self.offers = Shared((lanes, OFFERS if arch.candidates else 0, arch.colours + 1), torch.uint8, device)
+        self._evidence = self._map.new_zeros(lanes, evidence_planes(arch))
         self._at_top = True
 
     def load(self, latent_map: Tensor) -> None:
@@ -110,14 +113,19 @@ class IncrementalDecoder:
             left, above, left_above, right_above = self._near.index_select(0, self._neighbours.tensor).unbind()
             centres = stack_centres(left, above, left_above, right_above, self._arch.centres)
             if self._arch.candidates:
-                self.candidates.upload()
-                self._told[0].copy_(evidence(self.candidates.tensor, centres))
-                centres = join_centres(centres, self.candidates.tensor)
+                self.offers.upload()
+                self._evidence.copy_(evidence(self.offers.tensor, centres).candidates)
+                centres = join_centres(centres, self.offers.tensor)
             self._centres.copy_(centres)
 
     def distribution(self, colour: int) -> Distribution:
         """The distribution [n, ...] of one colour of the current pixel; its earlier colours must be known."""
-        return self._decoder.head(colour, self._h, self._pixel, self._centres, *self._told)
+        told = None
+        if self._arch.candidates:
+            if colour:
+                self.offers.upload()
+            told = Evidence(self._evidence, *completions(self.offers.tensor))
+        return self._decoder.head(colour, self._h, self._pixel, self._centres, told)
 
     def put(self, values: Tensor, colour: int) -> None:
         """Set the values uint8 [n] of one colour of the current pixel."""

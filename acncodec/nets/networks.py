@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from acncodec.nets.architecture import Architecture
-from acncodec.nets.candidates import evidence, join_centres, no_candidates
+from acncodec.nets.candidates import evidence, join_centres, no_offers
 from acncodec.nets.conditioning import LatentMap
 from acncodec.nets.encoder import Encoder
 from acncodec.nets.heads import Distribution
@@ -64,23 +64,22 @@ class Networks(nn.Module):
         return self.encoder(to_planes(pixels, self.arch))
 
     @torch.no_grad()
-    def distributions(self, pixels: Tensor, z: Tensor, candidates: Tensor | None = None) -> list[Distribution]:
+    def distributions(self, pixels: Tensor, z: Tensor, offers: Tensor | None = None) -> list[Distribution]:
         """Pixels uint8 [N, H, W, colours], latents [N, code] -> a distribution [N, H, W, ...] for each colour.
 
-        The whole-image pass. Models with copy candidates take them, uint8 [N, H, W, CANDIDATES, colours + 1]; without,
+        The whole-image pass. Models with copy candidates take offers, uint8 [N, H, W, OFFERS, colours + 1]; by default
         there are none.
         """
-        return self.decode(pixels, self.latent_map(z, *pixels.shape[1:3]), candidates)
+        return self.decode(pixels, self.latent_map(z, *pixels.shape[1:3]), offers)
 
-    def decode(self, pixels: Tensor, latent_map: Tensor, candidates: Tensor | None = None) -> list[Distribution]:
+    def decode(self, pixels: Tensor, latent_map: Tensor, offers: Tensor | None = None) -> list[Distribution]:
         """As `distributions`, given the latent map; trainable."""
         values = pixels.float()
-        centres, told = predict(values, self.arch.centres), []
+        centres, told = predict(values, self.arch.centres), None
         if self.arch.candidates:
-            if candidates is None:
-                candidates = no_candidates(self.arch, *pixels.shape[:3], device=pixels.device)
-            told = [evidence(candidates, centres)]
-            centres = join_centres(centres, candidates)
+            offers = no_offers(self.arch, *pixels.shape[:3], device=pixels.device) if offers is None else offers
+            told = evidence(offers, centres)
+            centres = join_centres(centres, offers)
         return self.decoder(to_planes(pixels, self.arch, centres), values, centres, told, latent_map, self.exact)
 
     @torch.no_grad()

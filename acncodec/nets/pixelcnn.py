@@ -14,6 +14,7 @@ from acncodec.exact.grids import (
     UNIT,
 )
 from acncodec.nets.architecture import Architecture
+from acncodec.nets.candidates import Evidence
 from acncodec.nets.heads import ColourHead, Distribution, SoftmaxHead
 from acncodec.nets.planes import PLANE_MAX, plane_count
 from acncodec.nets.product import Product, Source, Window
@@ -28,7 +29,7 @@ class Block(nn.Module):
         self.first = first
         side = arch.first if first else arch.kernel
         reach, excluded = side // 2, 1 if first else 0
-        channels, bound = (plane_count(arch, arch.all_centres), PLANE_MAX) if first else (arch.channels, STREAM_MAX)
+        channels, bound = (plane_count(arch, arch.known_centres), PLANE_MAX) if first else (arch.channels, STREAM_MAX)
         above = Window(-reach, -excluded, -reach, reach)
         left = Window(0, 0, -reach, -excluded)
         z = Source(arch.map_planes, STREAM_MAX)
@@ -64,7 +65,7 @@ class GatedPixelCNN(nn.Module):
         self.head = ColourHead(arch) if arch.logistics else SoftmaxHead(arch)
 
     def forward(
-        self, planes: Tensor, values: Tensor, centres: Tensor, told: list[Tensor], z: Tensor, exact: bool
+        self, planes: Tensor, values: Tensor, centres: Tensor, told: Evidence | None, z: Tensor, exact: bool
     ) -> list[Distribution]:
         """Planes [N, H, W, P], values [N, H, W, colours], their centres [..., K] and latent map [N, H, W, map_planes].
 
@@ -74,4 +75,4 @@ class GatedPixelCNN(nn.Module):
         v = h = planes
         for block in self.blocks:
             v, h = block(v, h, z, exact)
-        return [self.head(colour, h, values, centres, *told) for colour in range(self.arch.colours)]
+        return [self.head(colour, h, values, centres, told) for colour in range(self.arch.colours)]

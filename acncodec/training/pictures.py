@@ -9,7 +9,7 @@ from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
 
 LOGISTICS = {"levels": 256, "logistics": 8, "channels": 32, "features": 48}
 # Most images with alpha are drawings, whose pixels are seen again in others.
-DRAWINGS = {"levels": 256, "colours": 4, "logistics": 16, "centres": 5, "candidates": 6, "channels": 32, "features": 64}
+DRAWINGS = {"levels": 256, "colours": 4, "logistics": 18, "centres": 5, "candidates": 6, "channels": 32, "features": 64}
 DRAWINGS |= {"first": 5}
 KINDS = {  # architecture of a new model for each layout
     Layout.BILEVEL: {"levels": 2, "channels": 16, "features": 32},

@@ -1,4 +1,5 @@
 /* Copy candidates of pixels: what followed the same neighbourhood in images coded before, as defined by coding/candidates.py.
+ * Once the first colours of a pixel are known, completions: the latest pixels that began with the same colours.
  *
  * A pixel is 32 bits, its colours in order, the lowest byte first. Images lie one after the other in one array, each with a
  * border of zeros on three sides, so that neighbourhoods need no test for edges.
@@ -10,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { CANDIDATES = 6, NEAR = 12, CONTEXTS = 4, SHARED = 3, RECENT = 16 };
+enum { CANDIDATES = 6, COMPLETIONS = 2, NEAR = 12, CONTEXTS = 4, SHARED = 3, PREFIXES = 3, RECENT = 16 };
 
 static const int8_t COLUMNS[NEAR] = {-1, 0, -1, 1, -2, 0, -2, 2, -1, 1, -3, 0};
 static const int8_t LINES[NEAR] = {0, -1, -1, -1, 0, -2, -1, -1, -2, -2, 0, -3};
@@ -24,13 +25,13 @@ typedef struct {
 
 typedef struct { /* what all images of a block share */
     uint32_t *pixels;
-    spot_t *tables; /* [SHARED][1 << bits]: where a context was last, of complete images */
+    spot_t *tables; /* [SHARED + PREFIXES][1 << bits]: where a context or first colours were last, of complete images */
     int64_t bits, own_bits, complete; /* `complete`: end of the complete images */
 } memory_t;
 
 typedef struct { /* an image that is being coded */
     int64_t first, parent, stride; /* its first pixel and its parent's, which may be 0 for none; distance of its rows */
-    spot_t *tables;                /* [CONTEXTS][1 << own_bits]: as above, of this image */
+    spot_t *tables;                /* [CONTEXTS + PREFIXES][1 << own_bits]: as above, of this image */
     spot_t best, next;             /* first candidate of the current pixel; what follows that of the pixel before */
     uint32_t contexts[CONTEXTS];   /* upper bits of the hashes of the current pixel's contexts */
     uint32_t recent[RECENT];       /* distinct pixels, the latest first */
@@ -53,6 +54,9 @@ static inline int64_t agreement(const uint32_t *pixels, spot_t spot, const uint3
     for (int64_t i = 0; i < NEAR; i++) equal += pixels[spot.at + LINES[i] * (int64_t)spot.stride + COLUMNS[i]] == near[i];
     return equal;
 }
+
+/* The first colours of a pixel; their number is at most PREFIXES. */
+static inline uint32_t prefix_of(uint32_t pixel, int64_t colours) { return pixel & ((1u << 8 * colours) - 1); }
 
 static inline uint8_t *write_candidate(uint8_t *out, uint32_t pixel, int64_t strength, int64_t colours) {
     for (int64_t c = 0; c < colours; c++) out[c] = (uint8_t)(pixel >> 8 * c);
@@ -102,14 +106,44 @@ static void find_candidates(const memory_t *memory, image_t *image, int64_t at, 
     for (; written < CANDIDATES; written++) out = write_candidate(out, 0, 0, colours);
 }
 
+/* The latest pixel of this image, then of all images, with the same first colours, and whether there is one: the value of the
+ * next colour, or 0. */
+static inline void find_completions(const memory_t *memory, const image_t *image, uint32_t prefix, int64_t known,
+                                    uint8_t value[COMPLETIONS], uint8_t found[COMPLETIONS]) {
+    const uint32_t hash = hash_of(&prefix, 1);
+    const spot_t spots[] = {*slot_of(image->tables, CONTEXTS + known - 1, memory->own_bits, hash),
+                            *slot_of(memory->tables, SHARED + known - 1, memory->bits, hash)};
+    for (int64_t k = 0; k < COMPLETIONS; k++) {
+        const uint32_t pixel = spots[k].at ? memory->pixels[spots[k].at] : 0;
+        found[k] = spots[k].at && prefix_of(pixel, known) == prefix;
+        value[k] = found[k] ? (uint8_t)(pixel >> 8 * known) : 0;
+    }
+}
+
+/* Completions of all colours of a known pixel but the first: uint8 [COMPLETIONS][colours + 1], the last a set of bits that
+ * tells of which colours there are any. */
+static void write_completions(const memory_t *memory, const image_t *image, uint32_t pixel, int64_t colours, uint8_t *out) {
+    memset(out, 0, COMPLETIONS * (colours + 1));
+    for (int64_t c = 1; c < colours; c++) {
+        uint8_t value[COMPLETIONS], found[COMPLETIONS];
+        find_completions(memory, image, prefix_of(pixel, c), c, value, found);
+        for (int64_t k = 0; k < COMPLETIONS; k++)
+            out[k * (colours + 1) + c] = value[k], out[k * (colours + 1) + colours] |= (uint8_t)(found[k] << c);
+    }
+}
+
 /* Take note of a pixel after `find_candidates` for it, once it is known. */
-static void learn_pixel(const memory_t *memory, image_t *image, int64_t at, int last_column) {
+static void learn_pixel(const memory_t *memory, image_t *image, int64_t at, int64_t colours, int last_column) {
     const uint32_t pixel = memory->pixels[at];
     const spot_t best = image->best, here = {(uint32_t)at, (uint32_t)image->stride};
     const int goes_on = best.at && memory->pixels[best.at] == pixel && !last_column &&
                         (best.at >= image->first || best.at + 1 < memory->complete);
     image->next = goes_on ? (spot_t){best.at + 1, best.stride} : (spot_t){0, 0};
     for (int64_t k = 0; k < CONTEXTS; k++) *slot_of(image->tables, k, memory->own_bits, image->contexts[k]) = here;
+    for (int64_t c = 1; c < colours; c++) {
+        const uint32_t prefix = prefix_of(pixel, c);
+        *slot_of(image->tables, CONTEXTS + c - 1, memory->own_bits, hash_of(&prefix, 1)) = here;
+    }
     int64_t k = 0;
     while (k < image->count && image->recent[k] != pixel) k++;
     if (k == image->count) image->count < RECENT ? image->count++ : k--;
@@ -118,13 +152,19 @@ static void learn_pixel(const memory_t *memory, image_t *image, int64_t at, int 
 }
 
 /* Enter a complete image's pixels into the tables of all images. */
-static void learn_image(const memory_t *memory, int64_t first, int64_t stride, int64_t height, int64_t width) {
+static void learn_image(const memory_t *memory, int64_t first, int64_t stride, int64_t height, int64_t width,
+                        int64_t colours) {
     for (int64_t row = 0; row < height; row++)
         for (int64_t at = first + row * stride; at < first + row * stride + width; at++) {
             uint32_t near[NEAR];
             for (int64_t i = 0; i < LENGTHS[0]; i++) near[i] = memory->pixels[at + LINES[i] * stride + COLUMNS[i]];
+            const spot_t here = {(uint32_t)at, (uint32_t)stride};
             for (int64_t k = 0; k < SHARED; k++)
-                *slot_of(memory->tables, k, memory->bits, hash_of(near, LENGTHS[k])) = (spot_t){(uint32_t)at, (uint32_t)stride};
+                *slot_of(memory->tables, k, memory->bits, hash_of(near, LENGTHS[k])) = here;
+            for (int64_t c = 1; c < colours; c++) {
+                const uint32_t prefix = prefix_of(memory->pixels[at], c);
+                *slot_of(memory->tables, SHARED + c - 1, memory->bits, hash_of(&prefix, 1)) = here;
+            }
         }
 }
 

@@ -67,20 +67,37 @@ static PyObject *find(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* Completions of pixels [images] that begin with `known` colours: values and whether there are any, uint8 [images][2]
+ * [COMPLETIONS]. */
+static PyObject *complete_pixels(PyObject *self, PyObject *args) {
+    long long known;
+    Py_buffer memory, images, prefixes, found;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*y*y*Lw*", &memory, &images, &prefixes, &known, &found)) return NULL;
+    const int64_t count = images.len / (int64_t)sizeof(image_t);
+    uint8_t *out = found.buf;
+    for (int64_t i = 0; i < count; i++, out += 2 * COMPLETIONS)
+        find_completions(memory.buf, (const image_t *)images.buf + i, ((const uint32_t *)prefixes.buf)[i], known, out,
+                         out + COMPLETIONS);
+    PyBuffer_Release(&memory), PyBuffer_Release(&images), PyBuffer_Release(&prefixes), PyBuffer_Release(&found);
+    Py_RETURN_NONE;
+}
+
 static PyObject *learn(PyObject *self, PyObject *args) {
-    long long row, column;
+    long long row, column, colours;
     int last;
     Py_buffer memory, images;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*w*LLp", &memory, &images, &row, &column, &last)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*w*LLLp", &memory, &images, &row, &column, &colours, &last)) return NULL;
     const int64_t count = images.len / (int64_t)sizeof(image_t);
     image_t *each = images.buf;
-    for (int64_t i = 0; i < count; i++, each++) learn_pixel(memory.buf, each, each->first + row * each->stride + column, last);
+    for (int64_t i = 0; i < count; i++, each++) learn_pixel(memory.buf, each, each->first + row * each->stride + column, colours, last);
     PyBuffer_Release(&memory), PyBuffer_Release(&images);
     Py_RETURN_NONE;
 }
 
-/* Of all pixels of images that are in memory: uint8 [images][height][width][CANDIDATES][colours + 1]. */
+/* Candidates and completions of all pixels of images that are in memory: uint8 [images][height][width][CANDIDATES +
+ * COMPLETIONS][colours + 1]. */
 static PyObject *whole(PyObject *self, PyObject *args) {
     long long height, width, colours;
     Py_buffer memory, images, found;
@@ -90,24 +107,26 @@ static PyObject *whole(PyObject *self, PyObject *args) {
     image_t *each = images.buf;
     uint8_t *out = found.buf;
     Py_BEGIN_ALLOW_THREADS for (int64_t i = 0; i < count; i++, each++) for (int64_t row = 0; row < height; row++)
-        for (int64_t column = 0; column < width; column++, out += CANDIDATES * (colours + 1)) {
+        for (int64_t column = 0; column < width; column++, out += (CANDIDATES + COMPLETIONS) * (colours + 1)) {
             const int64_t at = each->first + row * each->stride + column;
             find_candidates(memory.buf, each, at, colours, out);
-            learn_pixel(memory.buf, each, at, column == width - 1);
+            const uint32_t pixel = ((const memory_t *)memory.buf)->pixels[at];
+            write_completions(memory.buf, each, pixel, colours, out + CANDIDATES * (colours + 1));
+            learn_pixel(memory.buf, each, at, colours, column == width - 1);
         }
     Py_END_ALLOW_THREADS PyBuffer_Release(&memory), PyBuffer_Release(&images), PyBuffer_Release(&found);
     Py_RETURN_NONE;
 }
 
 static PyObject *complete(PyObject *self, PyObject *args) {
-    long long height, width;
+    long long height, width, colours;
     Py_buffer memory, images;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*LL", &memory, &images, &height, &width)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*y*LLL", &memory, &images, &height, &width, &colours)) return NULL;
     const int64_t count = images.len / (int64_t)sizeof(image_t);
     const image_t *each = images.buf;
     Py_BEGIN_ALLOW_THREADS for (int64_t i = 0; i < count; i++, each++)
-        learn_image(memory.buf, each->first, each->stride, height, width);
+        learn_image(memory.buf, each->first, each->stride, height, width, colours);
     Py_END_ALLOW_THREADS PyBuffer_Release(&memory), PyBuffer_Release(&images);
     Py_RETURN_NONE;
 }
@@ -317,6 +336,7 @@ static PyMethodDef METHODS[] = {
     {"push", push, METH_VARARGS, "Push symbols on an ANS stack, the last one first."},
     {"pop", pop, METH_VARARGS, "Pop symbols from an ANS stack, the first one first."},
     {"find_candidates", find, METH_VARARGS, "Copy candidates of a pixel of every image."},
+    {"find_completions", complete_pixels, METH_VARARGS, "Completions of pixels whose first colours are known."},
     {"learn_pixels", learn, METH_VARARGS, "Take note of a pixel of every image."},
     {"whole_candidates", whole, METH_VARARGS, "Copy candidates of all pixels of images."},
     {"learn_images", complete, METH_VARARGS, "Enter complete images into the tables of all images."},
@@ -337,7 +357,7 @@ static const struct {
     NUMBER(RAW), NUMBER(ROWS), NUMBER(GROUP_MAX), NUMBER(MAX_TAPS), NUMBER(MAX_OUTS), NUMBER(UNIT), NUMBER(GATE_SHIFT),
     NUMBER(STREAM_MAX), NUMBER(PLANE_MAX), NUMBER(ERROR_SCALE), NUMBER(MIDDLE), NUMBER(TONE_BITS), NUMBER(SPREAD_MIN),
     NUMBER(SPREAD_MAX), NUMBER(STEEPNESS_BITS), NUMBER(SLOPE_MAX), NUMBER(BASE), NUMBER(CUMULATIVE_BITS),
-    NUMBER(FREQUENCY_FLOOR), NUMBER(TANH_TABLE),     NUMBER(CANDIDATES),      NUMBER(CONTEXTS), NUMBER(SHARED),
+    NUMBER(FREQUENCY_FLOOR), NUMBER(TANH_TABLE),     NUMBER(CANDIDATES), NUMBER(COMPLETIONS), NUMBER(PREFIXES),      NUMBER(CONTEXTS), NUMBER(SHARED),
     {"IMAGE_BYTES", sizeof(image_t)}, {"MEMORY_BYTES", sizeof(memory_t)},
 };
 

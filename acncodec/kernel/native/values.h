@@ -80,7 +80,7 @@ static void find_all(const offer_t *o, const where_t *at) {
             const int64_t last = image->first + row * image->stride + before;
             memory->pixels[last] = 0;
             for (int64_t c = 0; c < o->colours; c++) memory->pixels[last] |= (uint32_t)values[c] << 8 * c;
-            learn_pixel(memory, image, last, before == o->width - 1);
+            learn_pixel(memory, image, last, o->colours, before == o->width - 1);
         }
         find_candidates(memory, image, image->first + at->row * image->stride + at->first, o->colours, out);
     }
