@@ -1,4 +1,4 @@
-"""Copy candidates [7.5] of the second reader: a memory of the images of a block, and of each image its own."""
+"""Copy candidates and completions [7.5] of the second reader: a memory of a block's images, and of each image its own."""
 
 from typing import Any
 
@@ -27,6 +27,7 @@ class Memory:
         self.pixels: list[int] = [0, 0]
         self.bits = max(8, min(22, pixels.bit_length()))
         self.tables: tuple[dict[int, tuple[int, int]], ...] = {}, {}, {}
+        self.prefixes: tuple[dict[int, tuple[int, int]], ...] = {}, {}, {}
         self.complete = 0
 
     def begin(self, shape: tuple[int, int], parents: list[Any]) -> list["Copies"]:
@@ -44,6 +45,7 @@ class Copies:
         self.parent = parent.first if parent else 0
         self.bits = max(4, min(14, (height * width - 1).bit_length()))
         self.tables: tuple[dict[int, tuple[int, int]], ...] = {}, {}, {}, {}
+        self.prefixes: tuple[dict[int, tuple[int, int]], ...] = {}, {}, {}
         self.next: tuple[int, int] | None = None
         self.best: tuple[int, int] | None = None
         self.recent: list[int] = []
@@ -81,6 +83,17 @@ class Copies:
         colours = self.memory.colours
         return np.array([[*pixel.to_bytes(4, "little")[:colours], strength] for pixel, strength in found])
 
+    def completions(self, values: list[int]) -> np.ndarray:
+        """[2, 2]: of this image and of all, the next colour after these and whether there is one."""
+        known, memory = len(values), self.memory
+        prefix, found = int.from_bytes(bytes(values), "little"), []
+        for tables, bits in ((self.prefixes, self.bits), (memory.prefixes, memory.bits)):
+            spot = tables[known - 1].get(context([prefix], 1) >> 32 - bits)
+            pixel = memory.pixels[spot[0]] if spot else 0
+            good = spot is not None and pixel % (1 << 8 * known) == prefix
+            found.append((pixel >> 8 * known & 255, 1) if good else (0, 0))
+        return np.array(found)
+
     def learn(self, row: int, column: int, values: list[int]) -> None:
         memory, at = self.memory, self.first + row * self.stride + column
         pixel = memory.pixels[at] = int.from_bytes(bytes(values), "little")
@@ -90,6 +103,8 @@ class Copies:
             self.next = best[0] + 1, best[1]
         for k, own in enumerate(self.contexts):
             self.tables[k][own >> 32 - self.bits] = at, self.stride
+        for known in range(1, memory.colours):
+            self.prefixes[known - 1][context([pixel % (1 << 8 * known)], 1) >> 32 - self.bits] = at, self.stride
         self.recent = [pixel, *(each for each in self.recent if each != pixel)][:16]
 
     def complete(self) -> None:
@@ -99,6 +114,9 @@ class Copies:
                 near = self.near(at, self.stride)
                 for k, length in enumerate((6, 4, 2)):
                     memory.tables[k][context(near, length) >> 32 - memory.bits] = at, self.stride
+                for known in range(1, memory.colours):
+                    prefix = memory.pixels[at] % (1 << 8 * known)
+                    memory.prefixes[known - 1][context([prefix], 1) >> 32 - memory.bits] = at, self.stride
 
 
 def evidence(candidates: np.ndarray, near: np.ndarray) -> np.ndarray:

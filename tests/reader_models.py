@@ -303,11 +303,18 @@ class Model:
         return h
 
     def pop_value(
-        self, stack: Stack, h: np.ndarray, known: np.ndarray, near: np.ndarray, facts: list[np.ndarray], colour: int
+        self,
+        stack: Stack,
+        h: np.ndarray,
+        known: np.ndarray,
+        near: np.ndarray,
+        facts: list[np.ndarray],
+        rest: np.ndarray | None,
+        colour: int,
     ) -> np.ndarray:
         """One colour of one pixel of every lane: stream [n, channels], values [n, C], their centres [n, C, K] -> [n].
 
-        `facts` are those of copy candidates, [n, planes], if the model has these.
+        `facts` are those of copy candidates, [n, planes], and `rest` completions, [n, 2, 2], if the model has these.
         """
         if not self.arch["logistics"]:
             features = self.map("decoder.head.features", (7, 5), 0, 255, h)
@@ -319,10 +326,14 @@ class Model:
             high = stack.pops(grouped.sum(-1))
             return 16 * high + stack.pops(grouped[np.arange(len(high)), high])
         before = [told(known[:, :colour], near[:, :colour])] if colour else []
+        if rest is not None:
+            same = rest[..., 1].all(-1) & (rest[:, 0, 0] == rest[:, 1, 0])
+            facts = [*facts, 128 * np.concatenate([rest[..., 1], same[:, None]], -1)]
         features = self.map(f"decoder.head.features.{colour}", (7, 5), 0, 255, h, *before, *facts)
         out = self.map(f"decoder.head.outputs.{colour}", (5, 5), -512, 512, features, *before)
         logits, means, spreads = np.split(out, 3, -1)
-        middles = near[:, colour, np.arange(means.shape[1]) % near.shape[-1]]
+        own = near[:, colour] if rest is None else np.concatenate([near[:, colour], rest[..., 0]], -1)
+        middles = own[:, np.arange(means.shape[1]) % own.shape[-1]]
         parameters = logits, means + 4 * middles, np.clip(spreads, -128, 192)
         digits = np.broadcast_to(np.arange(17), (len(h), 17))
         high = stack.pops(logistics(*parameters, 16 * digits))
@@ -345,7 +356,11 @@ class Model:
                 h = self.stream(x[:, part], near, condition[:, part])[:, row, column]
                 for colour in range(x.shape[-1]):
                     values = x[:, row, column], near[:, row, column]
-                    x[:, row, column, colour] = self.pop_value(stack, h, *values, facts, colour)
+                    known = x[:, row, column, :colour].tolist()
+                    rest = np.zeros((len(z), 2, 2), np.int64) if copies else None
+                    if rest is not None and colour:
+                        rest = np.stack([each.completions(own) for each, own in zip(copies, known, strict=True)])
+                    x[:, row, column, colour] = self.pop_value(stack, h, *values, facts, rest, colour)
                 for image, each in enumerate(copies):
                     each.learn(row, column, x[image, row, column].tolist())
         return x

@@ -10,13 +10,13 @@ from reader_candidates import Memory
 
 from acncodec.coding import pixels as coding_pixels
 from acncodec.coding import steps
-from acncodec.coding.candidates import History, Images, along
-from acncodec.coding.protocol import Task, alice, all_candidates, bob, encode
+from acncodec.coding.candidates import History, Images, along, write_completions
+from acncodec.coding.protocol import Task, alice, all_offers, bob, encode
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.coding.stack import Stack
 from acncodec.exact.grids import LATENT_MAX
 from acncodec.kernel.compiled import native
-from acncodec.nets.architecture import CANDIDATES, Architecture
+from acncodec.nets.architecture import CANDIDATES, OFFERS, Architecture
 from acncodec.nets.candidates import STRENGTH_MAX
 from acncodec.nets.model import Model, UnconditionalPrior
 from acncodec.nets.networks import Networks
@@ -42,7 +42,7 @@ def steps_of(images: np.ndarray) -> list[slice]:
 
 
 def candidates_by_reader(groups: list[np.ndarray], colours: int) -> list[np.ndarray]:
-    """Of all groups' images, uint8 [n, H, W, CANDIDATES, colours + 1] a step."""
+    """Of all groups' images, uint8 [n, H, W, OFFERS, colours + 1] a step."""
     found = []
     memory = Memory(colours, sum(images[..., 0].size for images in groups))
     for images in groups:
@@ -51,11 +51,16 @@ def candidates_by_reader(groups: list[np.ndarray], colours: int) -> list[np.ndar
             part = images[step]
             of = [before[i * len(before) // len(part)] if before else None for i in range(len(part))]
             copies = memory.begin((part.shape[1], part.shape[2]), of)
-            out = np.zeros((*part.shape[:3], CANDIDATES, colours + 1), np.uint8)
+            out = np.zeros((*part.shape[:3], OFFERS, colours + 1), np.uint8)
             for row, column in np.ndindex(*part.shape[1:3]):
                 for i, each in enumerate(copies):
-                    out[i, row, column] = each.candidates(row, column)
-                    each.learn(row, column, part[i, row, column].tolist())
+                    out[i, row, column, :CANDIDATES] = each.candidates(row, column)
+                    values = part[i, row, column].tolist()
+                    for known in range(1, colours):
+                        rest = each.completions(values[:known])
+                        out[i, row, column, CANDIDATES:, known] = rest[:, 0]
+                        out[i, row, column, CANDIDATES:, -1] += (rest[:, 1] << known).astype(np.uint8)
+                    each.learn(row, column, values)
             for each in copies:
                 each.complete()
             found.append(out)
@@ -78,9 +83,11 @@ def candidates_by_history(groups: list[np.ndarray], colours: int, compiled: bool
 
 
 def pixel_by_pixel(own: Images, part: np.ndarray) -> np.ndarray:
-    out = np.zeros((*part.shape[:3], CANDIDATES, part.shape[3] + 1), np.uint8)
+    out = np.zeros((*part.shape[:3], OFFERS, part.shape[3] + 1), np.uint8)
     for row, column in np.ndindex(*part.shape[1:3]):
-        out[:, row, column] = own.find(row, column)
+        out[:, row, column, :CANDIDATES] = own.find(row, column)
+        for known in range(1, part.shape[3]):
+            write_completions(out[:, row, column], own.completions(part[:, row, column, :known]), known)
         own.learn(part[:, row, column])
     own.complete(part)
     return out
@@ -145,11 +152,11 @@ def test_whole_image_passes_are_the_references(networks: Networks) -> None:
     z = pseudo_random("z", 18, -LATENT_MAX, LATENT_MAX).reshape(6, 3)
     reference = Reference(networks)
     found = along(pixels, Schedule(6, 2))
-    for candidates in (None, found):
-        told = None if candidates is None else torch.from_numpy(candidates)
+    for offers in (None, found):
+        told = None if offers is None else torch.from_numpy(offers)
         distributions = networks.distributions(torch.from_numpy(pixels), torch.from_numpy(z).float(), told)
         for colour, got in enumerate(distributions):
-            want = reference.logistics(pixels, z, colour, candidates)
+            want = reference.logistics(pixels, z, colour, offers)
             for part, wanted in zip(got, want, strict=True):
                 assert np.array_equal(part.numpy(), wanted)
     assert not np.array_equal(reference.logistics(pixels, z, 3)[0], want[0])  # candidates say something
@@ -165,11 +172,11 @@ def test_bob_finds_what_alice_found(model: Model, compiled: bool, way: str, monk
         return Task(model, schedule, 6, 7, True, lambda done: None, History([(11, 6, 7)], 4, compiled))
 
     own = task()
-    candidates = all_candidates(pixels, own)
-    assert candidates is not None
-    assert (candidates[..., 0, -1] > 0).mean() > 0.5
+    offers = all_offers(pixels, own)
+    assert offers is not None
+    assert (offers[..., [0, CANDIDATES, CANDIDATES + 1], -1] > 0).mean((0, 1, 2)).min() > 0.5
     stack = Stack.seeded(300)
-    alice(stack, pixels, codes, own, candidates)
+    alice(stack, pixels, codes, own, offers)
     words, seed = stack.finish(300)
     if way.startswith("tensors"):
         monkeypatch.setattr(steps, "available", lambda networks: False)

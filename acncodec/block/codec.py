@@ -15,7 +15,7 @@ from acncodec.block.elements import Group, count, cut, join
 from acncodec.block.plan import BlockPlan, PlanOptions, plan_block
 from acncodec.coding.candidates import History
 from acncodec.coding.order import order_bits, pack_order, unpack_order
-from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, all_candidates, bob
+from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, all_offers, bob
 from acncodec.coding.stack import Stack
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
@@ -129,14 +129,14 @@ def _push(
     count = sum(map(len, elements.values()))
     portion = Portion(advance, count)
     histories = _histories({group: len(each) for group, each in elements.items()}, models)
-    tasks, pixels, candidates = {}, {}, {}
+    tasks, pixels, offers = {}, {}, {}
     for group, each in plan.groups.items():
         size = group.height, group.width
         share = partial(_advance_share, portion.advance, 1 / count)
         schedule = each.schedule(plan.way)
         tasks[group] = Task(each.model, schedule, *size, plan.way.conditional, share, histories[group])
         pixels[group] = elements[group][each.order(plan.way)]
-        candidates[group] = all_candidates(pixels[group], tasks[group])
+        offers[group] = all_offers(pixels[group], tasks[group])
     widest = max(task.schedule.lanes * task.model.arch.code for task in tasks.values())
     seed = 64 + widest // 4  # 8 bits a latent of the widest step: rarely too little
     while True:
@@ -145,7 +145,7 @@ def _push(
         try:
             for group, each in reversed(plan.groups.items()):
                 codes = each.codes[each.order(plan.way)]
-                tally += alice(stack, pixels[group], codes, tasks[group], candidates[group])
+                tally += alice(stack, pixels[group], codes, tasks[group], offers[group])
         except SeedExhaustedError:
             seed *= 4
             continue

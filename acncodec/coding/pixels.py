@@ -27,14 +27,12 @@ REPORT_COLUMNS = 64  # at most, between two progress reports
 PUSH_ROWS = 1 << 16  # symbols per call of the coder
 
 
-def push_pixels(
-    stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model, candidates: np.ndarray | None = None
-) -> float:
+def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model, offers: np.ndarray | None = None) -> float:
     """Alice: pixels uint8 [n, H, W, colours] given latents int16 [n, D]; Bob's first pixel is pushed last.
 
-    `candidates` as for `residual_prices`. Returns the theoretical cost, in bits.
+    `offers` as for `residual_prices`. Returns the theoretical cost, in bits.
     """
-    frequencies, theory = _all_frequencies(pixels, z, model, candidates)
+    frequencies, theory = _all_frequencies(pixels, z, model, offers)
     flat = frequencies.reshape(-1, frequencies.shape[-1])
     symbols = np.stack(np.divmod(pixels, BASE) if model.arch.levels > 2 else [pixels])  # [digits, n, H, W, colours]
     symbols = symbols.transpose(2, 3, 4, 0, 1).reshape(-1).astype(np.int32)  # Bob's order: pixel, colour, digit, lane
@@ -45,13 +43,13 @@ def push_pixels(
 
 
 def _all_frequencies(
-    pixels: np.ndarray, z: np.ndarray, model: Model, candidates: np.ndarray | None
+    pixels: np.ndarray, z: np.ndarray, model: Model, offers: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
     """Frequencies float64 [H, W, colours, digits, n, base] of pixels uint8 [n, H, W, colours], and their cost, bits."""
     n, height, width, colours = pixels.shape
     if available(model.networks):
         with compiled(model.networks, z, height, width) as decoder:
-            frequencies, bits = decoder.whole(pixels, candidates)
+            frequencies, bits = decoder.whole(pixels, offers)
             return frequencies, float(bits.sum())
     bases = digits(model.arch.levels)
     found = np.empty((height, width, colours, len(bases), n, bases[0]))
@@ -60,8 +58,8 @@ def _all_frequencies(
     for start in range(0, n, size):
         part = slice(start, start + size)
         batch = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(model.networks.device)
-        offered = None if candidates is None else torch.from_numpy(candidates[part]).to(model.networks.device)
-        distributions = model.networks.distributions(batch, model.networks.tensor(z[part]), offered)
+        told = None if offers is None else torch.from_numpy(offers[part]).to(model.networks.device)
+        distributions = model.networks.distributions(batch, model.networks.tensor(z[part]), told)
         theory += float(residual_bits(distributions, batch).sum())
         for colour, distribution in enumerate(distributions):
             of_value = table(distribution)
@@ -73,20 +71,18 @@ def _all_frequencies(
     return found, theory
 
 
-def residual_prices(
-    pixels: np.ndarray, z: np.ndarray, networks: Networks, candidates: np.ndarray | None = None
-) -> np.ndarray:
+def residual_prices(pixels: np.ndarray, z: np.ndarray, networks: Networks, offers: np.ndarray | None = None) -> np.ndarray:
     """Theoretical cost of pixels uint8 [n, H, W, colours] given latents int16 [n, D]: float64 [n], bits.
 
-    `candidates` uint8 [n, H, W, CANDIDATES, colours + 1] are those of models that have them; by default there are none.
+    Models with copy candidates take `offers`, uint8 [n, H, W, OFFERS, colours + 1]; by default there are none.
     """
     _, height, width, _ = pixels.shape
     if available(networks):
         with compiled(networks, z, height, width) as decoder:
-            return decoder.price(pixels, candidates)
+            return decoder.price(pixels, offers)
     on_device = torch.from_numpy(pixels).to(networks.device)
-    offered = None if candidates is None else torch.from_numpy(candidates).to(networks.device)
-    return residual_bits(networks.distributions(on_device, networks.tensor(z), offered), on_device).cpu().numpy()
+    told = None if offers is None else torch.from_numpy(offers).to(networks.device)
+    return residual_bits(networks.distributions(on_device, networks.tensor(z), told), on_device).cpu().numpy()
 
 
 @torch.no_grad()

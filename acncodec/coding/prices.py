@@ -35,20 +35,20 @@ def element_bits(model: Model, elements: np.ndarray, others: np.ndarray | None =
         elements = np.concatenate([elements, others])
     codes = torch.from_numpy(encode(model, elements))
     z = codes + posterior_offsets(codes.shape)
-    candidates = set_candidates(model, elements, codes.numpy())
+    offers = set_offers(model, elements, codes.numpy())
     latents = unconditional_kl_bits(codes[:count], z[:count], model.unconditional).numpy()
-    return _residuals(model, elements[:count], z.numpy(), candidates) + latents
+    return _residuals(model, elements[:count], z.numpy(), offers) + latents
 
 
 def element_residuals(model: Model, elements: np.ndarray, codes: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Theoretical residual of elements uint8 [n, H, W, C] given codes and latents int16 [n, D]: float64 [n], bits."""
-    return _residuals(model, elements, z, set_candidates(model, elements, codes))
+    return _residuals(model, elements, z, set_offers(model, elements, codes))
 
 
-def set_candidates(model: Model, elements: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
-    """Copy candidates of elements uint8 [n, H, W, C] as in a block of them along a tour of their codes int16 [n, D].
+def set_offers(model: Model, elements: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
+    """Offers for elements uint8 [n, H, W, C] as in a block of them along a tour of their codes int16 [n, D].
 
-    Returns uint8 [n, H, W, CANDIDATES, C + 1], None for models without them.
+    Returns uint8 [n, H, W, OFFERS, C + 1], None for models without them.
     """
     if not model.arch.candidates:
         return None
@@ -58,13 +58,13 @@ def set_candidates(model: Model, elements: np.ndarray, codes: np.ndarray) -> np.
     return along(elements[tour], schedule)[np.argsort(tour)]
 
 
-def _residuals(model: Model, elements: np.ndarray, z: np.ndarray, candidates: np.ndarray | None) -> np.ndarray:
+def _residuals(model: Model, elements: np.ndarray, z: np.ndarray, offers: np.ndarray | None) -> np.ndarray:
     """In batches."""
     size = max(1, PIXELS // (elements.shape[1] * elements.shape[2]))
     parts = [slice(start, start + size) for start in range(0, len(elements), size)]
-    offered = [None if candidates is None else candidates[part] for part in parts]
+    told = [None if offers is None else offers[part] for part in parts]
     return np.concatenate(
-        [residual_prices(elements[p], z[p], model.networks, of) for p, of in zip(parts, offered, strict=True)]
+        [residual_prices(elements[p], z[p], model.networks, of) for p, of in zip(parts, told, strict=True)]
     )
 
 

@@ -84,10 +84,10 @@ class Task:
         return codes[step.parents] if self.conditional and step.start > 0 else None
 
 
-def all_candidates(pixels: np.ndarray, task: Task) -> np.ndarray | None:
-    """Copy candidates of pixels uint8 [N, H, W, colours] in the schedule's order, None for models without them.
+def all_offers(pixels: np.ndarray, task: Task) -> np.ndarray | None:
+    """Offers for pixels uint8 [N, H, W, colours] in the schedule's order, None for models without them.
 
-    Alice calls it for all groups in Bob's order before she encodes any: uint8 [N, H, W, CANDIDATES, colours + 1].
+    Alice calls it for all groups in Bob's order before she encodes any: uint8 [N, H, W, OFFERS, colours + 1].
     """
     places, found = np.zeros(len(pixels), np.int64), None
     for step in task.schedule:
@@ -101,10 +101,10 @@ def all_candidates(pixels: np.ndarray, task: Task) -> np.ndarray | None:
 
 
 @full_precision()
-def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task, candidates: np.ndarray | None = None) -> Tally:
+def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task, offers: np.ndarray | None = None) -> Tally:
     """Encode pixels uint8 [N, H, W, colours] with codes int16 [N, D], both in the schedule's order.
 
-    `candidates` are those of `all_candidates`. Raises SeedExhaustedError.
+    `offers` are those of `all_offers`. Raises SeedExhaustedError.
     """
     tally = Tally()
     for step in reversed(task.schedule):
@@ -112,8 +112,8 @@ def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task, candi
         marks = [stack.bits]
         z = pop_posterior(stack, codes[now])
         marks.append(stack.bits)
-        offered = None if candidates is None else candidates[now]
-        tally.residual_theory += push_pixels(stack, pixels[now], z, task.model, offered)
+        told = None if offers is None else offers[now]
+        tally.residual_theory += push_pixels(stack, pixels[now], z, task.model, told)
         marks.append(stack.bits)
         tally.latent_theory += push_prior(stack, z, codes[now], task.model, task.parents(step, codes))
         marks.append(stack.bits)

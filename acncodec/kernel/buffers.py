@@ -12,8 +12,8 @@ import numpy as np
 
 from acncodec.exact.grids import BASE
 from acncodec.kernel.copies import IMAGE_BYTES
-from acncodec.nets.architecture import Architecture
-from acncodec.nets.candidates import evidence_planes
+from acncodec.nets.architecture import OFFERS, Architecture
+from acncodec.nets.candidates import COMPLETION_PLANES, evidence_planes
 from acncodec.nets.encoder import GRID
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
 from acncodec.nets.planes import known_planes, plane_count
@@ -71,11 +71,11 @@ class Lanes:
         self, arch: Architecture, lanes: int, height: int, width: int, threads: int, centres: int | None = None
     ) -> None:
         self.arch, self.lanes, self.height, self.width = arch, lanes, height, width
-        self.centres = centres or arch.centres  # with copy candidates
+        self.centres = centres or arch.centres  # that values of a pixel are compared with
         self.size = min(GROUP_MAX, up_to(-(-lanes // threads), ROWS))  # of a group
         self.groups = -(-lanes // self.size)
         self.values = self.per_lane((height, width), (arch.colours,), np.uint8)
-        self.predicted = self.zeros(width, self.centres, self.size, arch.colours)
+        self.predicted = self.zeros(width, arch.all_centres, self.size, arch.colours)
 
     @property
     def filled_up(self) -> int:
@@ -98,7 +98,7 @@ class DecoderBuffers(Lanes):
 
     def __init__(self, decoder: GatedPixelCNN, lanes: int, height: int, width: int, threads: int) -> None:
         arch = decoder.arch
-        super().__init__(arch, lanes, height, width, threads, arch.all_centres)
+        super().__init__(arch, lanes, height, width, threads, arch.known_centres)
         planes, channels = up_to(plane_count(arch, self.centres), 2), up_to(arch.channels, OUTS)
         self.latents = self.zeros(height, width, self.size, up_to(arch.map_planes, 2))
         self.rings: list[Buffer] = []  # rows covered by a block's vertical window and the one being filled
@@ -117,7 +117,9 @@ class DecoderBuffers(Lanes):
         self.parameters = self.zeros(1, width, self.size, up_to(3 * arch.logistics or arch.levels, OUTS))
         self.told = self.zeros(1, width, self.size, up_to(known_planes(arch.colours, self.centres), 2))
         self.evidence = self.zeros(1, width, self.size, up_to(evidence_planes(arch), 2))
-        self.candidates = self.per_lane((height, width), (arch.candidates, arch.colours + 1), np.uint8)
+        self.completions = self.zeros(1, width, self.size, up_to(COMPLETION_PLANES, 2))
+        offers = OFFERS if arch.candidates else 0
+        self.offers = self.per_lane((height, width), (offers, arch.colours + 1), np.uint8)
         self.memory = np.zeros(1, np.int64)  # address of the copy candidates' memory, 0 without
         self.images = self.per_lane((), (IMAGE_BYTES,), np.uint8)
 

@@ -14,7 +14,7 @@ __all__ = ["NUMBERS", "compare", "native"]
 _NAMES = {
     programs: (
         *("WORDS", "MAX_TAPS", "REQUANTISE", "GATE", "RAW", "PRODUCT", "PREDICT", "TELL", "GREY", "AROUND"),
-        *("LOGISTICS", "SOFTMAX", "LOGISTICS_BITS", "SOFTMAX_BITS", "LARGEST", "FIND", "OFFER"),
+        *("LOGISTICS", "SOFTMAX", "LOGISTICS_BITS", "SOFTMAX_BITS", "LARGEST", "FIND", "OFFER", "FIND_REST", "OFFER_REST"),
     ),
     buffers: ("ROWS", "GROUP_MAX", "MAX_OUTS"),
     operations: ("TANH_TABLE",),

@@ -135,27 +135,27 @@ class CompiledDecoder:
 
     # Alice
 
-    def whole(self, pixels: np.ndarray, candidates: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def whole(self, pixels: np.ndarray, offers: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """For pixels uint8 [n, H, W, colours] the frequencies, float64 [H, W, colours, digits, n, base], and `price`.
 
-        `candidates` as for `price`. The frequencies are overwritten by the next call.
+        `offers` as for `price`. The frequencies are overwritten by the next call.
         """
         buffers = self._buffers
         digits = buffers.all_digits.shared[..., : self._lanes]
         np.floor_divide(pixels.transpose(3, 1, 2, 0), BASE, out=digits, casting="unsafe")
-        return buffers.all_frequencies.shared, self._cost(self._layout.whole, pixels, candidates)
+        return buffers.all_frequencies.shared, self._cost(self._layout.whole, pixels, offers)
 
-    def price(self, pixels: np.ndarray, candidates: np.ndarray | None = None) -> np.ndarray:
+    def price(self, pixels: np.ndarray, offers: np.ndarray | None = None) -> np.ndarray:
         """Theoretical cost of pixels uint8 [n, H, W, colours]: float64 [n], bits, as `coding.theory.residual_bits`.
 
-        `candidates` uint8 [n, H, W, CANDIDATES, colours + 1] are those of models that have them, by default none.
+        Models with copy candidates take `offers`, uint8 [n, H, W, OFFERS, colours + 1], by default none.
         """
-        return self._cost(self._layout.price, pixels, candidates)
+        return self._cost(self._layout.price, pixels, offers)
 
-    def _cost(self, program: Program, pixels: np.ndarray, candidates: np.ndarray | None) -> np.ndarray:
+    def _cost(self, program: Program, pixels: np.ndarray, offers: np.ndarray | None) -> np.ndarray:
         buffers = self._buffers
-        offered = buffers.candidates.shared[:, :, : self._lanes]
-        offered[:] = 0 if candidates is None else candidates.transpose(1, 2, 0, 3, 4)
+        known = buffers.offers.shared[:, :, : self._lanes]
+        known[:] = 0 if offers is None else offers.transpose(1, 2, 0, 3, 4)
         self._values[:] = pixels.transpose(1, 2, 0, 3)
         buffers.bits.shared[:] = 0
         self._run(program, 0, buffers.height, 0, buffers.width)

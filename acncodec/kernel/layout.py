@@ -17,11 +17,13 @@ from acncodec.kernel.operations import Operation, Operations, Row
 from acncodec.kernel.programs import (
     AROUND,
     FIND,
+    FIND_REST,
     GATE,
     GREY,
     LOGISTICS,
     LOGISTICS_BITS,
     OFFER,
+    OFFER_REST,
     PREDICT,
     RAW,
     REQUANTISE,
@@ -32,7 +34,7 @@ from acncodec.kernel.programs import (
     Tap,
     Word,
 )
-from acncodec.nets.candidates import evidence_planes
+from acncodec.nets.candidates import COMPLETION_PLANES, evidence_planes
 from acncodec.nets.heads import ColourHead, SoftmaxHead
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
 from acncodec.nets.planes import known_planes, plane_count
@@ -59,6 +61,7 @@ class DecoderLayout(Operations):
         self._gated = Row(buffers.gated, channels)
         self._partial = [Row(each, up_to(2 * channels, PADDED)) for each in buffers.partial]
         self._evidence = Row(buffers.evidence, evidence_planes(self._arch))
+        self._completions = Row(buffers.completions, COMPLETION_PLANES)
         self._features, self._parameters = Row(buffers.features, self._arch.features), Row(buffers.parameters, 0)
 
     @cached_property
@@ -120,8 +123,10 @@ class DecoderLayout(Operations):
                 taps, start = self._left(number, block, phase), self._partial[number].at(0)
                 found.append(self.product(block.horizontal, taps, GATE, self._gated.at(0), part=window, start=start))
                 found.append(self._residual(number, block))
-            found += [self._offer(FIND)] if self._arch.candidates else []
+            found += [self._offer(FIND, self._evidence)] if self._arch.candidates else []
             found += self._predict()
+        elif self._arch.candidates:
+            found.append(self._offer(FIND_REST, self._completions, colour))
         return [*found, *self._head(colour), self._digit(colour, 0)]
 
     def _second(self, phase: int, colour: int) -> list[Operation]:
@@ -171,19 +176,19 @@ class DecoderLayout(Operations):
         if not self._arch.logistics:
             return []
         predict = self.pixels(PREDICT, (NOWHERE, 0, 0), 0, 0)
-        return [predict, self._offer(OFFER)] if self._arch.candidates else [predict]
+        return [predict, self._offer(OFFER, self._evidence)] if self._arch.candidates else [predict]
 
-    def _offer(self, kind: int) -> Operation:
-        """Find copy candidates of pixels, or make them centres and evidence."""
-        buffers, colours = self._buffers, self._arch.colours
-        candidates, values, predicted = buffers.candidates, buffers.values, buffers.predicted
+    def _offer(self, kind: int, planes: Row, colour: int = 0) -> Operation:
+        """Find copy candidates of pixels, or completions of a colour, or make them centres and evidence."""
+        buffers, arch = self._buffers, self._arch
+        offers, values, predicted = buffers.offers, buffers.values, buffers.predicted
         return [
-            *(kind, colours, buffers.width, Address(buffers.lanes, -buffers.size)),
-            *(candidates.at(), candidates.step(0), candidates.step(1)),
+            *(kind, arch.colours, buffers.width, Address(buffers.lanes, -buffers.size), colour),
+            *(offers.at(), offers.step(0), offers.step(1)),
             *(Address(buffers.memory.ctypes.data), buffers.images.at()),
             *(values.at(), values.step(0), values.step(1)),
-            *(predicted.at(), predicted.step(0), predicted.step(1), buffers.centres),
-            *self._evidence.at(0),
+            *(predicted.at(), predicted.step(0), predicted.step(1), arch.all_centres),
+            *planes.at(0),
         ]
 
     def _head(self, colour: int) -> list[Operation]:
@@ -200,7 +205,10 @@ class DecoderLayout(Operations):
         known = [told.tap(0)] if colour else []
         first, last = cast(Product, head.features[colour]), cast(Product, head.outputs[colour])
         found = [self.pixels(TELL, told.at(0), colour, 0)] if colour else []
-        evidence = [self._evidence.tap(0)] if self._arch.candidates else []
+        evidence = []
+        if self._arch.candidates:
+            found.append(self._offer(OFFER_REST, self._completions, colour))
+            evidence = [self._evidence.tap(0), self._completions.tap(0)]
         found.append(self.product(first, [h, *known, *evidence], REQUANTISE, features.at(0)))
         found.append(self.product(last, [features.tap(0), *known], REQUANTISE, parameters.at(0)))
         return [*found, self._of_value(AROUND, colour)]
@@ -232,7 +240,7 @@ class DecoderLayout(Operations):
         return [
             *(kind, arch.logistics, arch.levels),
             *self._parameters.at(0),
-            *(predicted.at(0, 0, 0, colour), predicted.step(0), predicted.step(1), arch.colours, buffers.centres),
+            *(predicted.at(0, 0, 0, colour), predicted.step(0), predicted.step(1), arch.colours, arch.all_centres),
             *first,
             *frequencies,
             Address(buffers.lanes, -buffers.size),  # lanes from this group's first on: `size` fewer for each next group

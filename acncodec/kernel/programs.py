@@ -13,7 +13,7 @@ from acncodec.kernel.buffers import OUTS, PADDED, Address, Buffer, up_to
 
 WORDS = 32
 PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST = range(10)  # opcodes,
-FIND, OFFER = 10, 11  # and those of copy candidates
+FIND, OFFER, FIND_REST, OFFER_REST = range(10, 14)  # and those of copy candidates and completions
 REQUANTISE, GATE, RAW = range(3)  # output stage of a product
 MAX_TAPS = 256  # of a product
 

@@ -82,13 +82,21 @@ def tell_colours(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return np.concatenate([values, errors, UNIT * (values[..., None] == centres[..., 1:]).all(-2)], -1)
 
 
-def join_centres(centres: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Copy candidates [..., CANDIDATES, colours + 1] as more centres [..., colours, K], in models that have them."""
-    return np.concatenate([centres, np.moveaxis(candidates[..., :-1], -1, -2)], -1)
+def join_centres(centres: np.ndarray, offers: np.ndarray) -> np.ndarray:
+    """The first six of offers [..., 8, colours + 1], candidates, as more centres [..., colours, K]."""
+    return np.concatenate([centres, np.moveaxis(offers[..., :6, :-1], -1, -2)], -1)
 
 
-def evidence(candidates: np.ndarray, centres: np.ndarray) -> np.ndarray:
+def completions(offers: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray]:
+    """The last two of offers [..., 8, colours + 1], for one colour: which there are and whether both agree, and values."""
+    values, found = offers[..., 6:, colour], offers[..., 6:, -1] >> colour & 1
+    same = found.all(-1) & (values[..., 0] == values[..., 1])
+    return UNIT * np.concatenate([found, same[..., None]], -1), values
+
+
+def evidence(offers: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Which candidates there are, 16 times their strengths, what the first two equal and how they differ."""
+    candidates = offers[..., :6, :]
     strength = candidates[..., -1]
     first, second = candidates[..., 0, :-1], candidates[..., 1, :-1]
     planes = [UNIT * (strength > 0), 16 * strength]
@@ -210,22 +218,22 @@ class Reference:
         x = interleave(self._apply("map.out", [taps_of(x, AROUND)], -STREAM_MAX, STREAM_MAX))
         return x[:, :height, :width]
 
-    def _centres(self, pixels: np.ndarray, candidates: np.ndarray | None) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Centres [N, H, W, colours, K], and the evidence of copy candidates in models that have them."""
-        centres = predict(pixels.astype(np.int64), self.arch.centres)
-        if not self.arch.candidates:
-            return centres, []
-        shape = *pixels.shape[:3], self.arch.candidates, self.arch.colours + 1
-        offered = np.zeros(shape, np.int64) if candidates is None else candidates.astype(np.int64)
-        return join_centres(centres, offered), [evidence(offered, centres)]
+    def _offers(self, pixels: np.ndarray, offers: np.ndarray | None) -> np.ndarray:
+        """Those given, or none: int64 [N, H, W, 8, colours + 1]."""
+        return (
+            np.zeros((*pixels.shape[:3], 8, self.arch.colours + 1), np.int64) if offers is None else offers.astype(np.int64)
+        )
 
-    def stream(self, pixels: np.ndarray, z: np.ndarray, candidates: np.ndarray | None = None) -> np.ndarray:
+    def stream(self, pixels: np.ndarray, z: np.ndarray, offers: np.ndarray | None = None) -> np.ndarray:
         """Pixels uint8 [N, H, W, colours] and latents [N, code] -> the decoder's last stream [N, H, W, channels].
 
-        `candidates` uint8 [N, H, W, CANDIDATES, colours + 1] are those of models that have them, by default none. At every
-        pixel the stream depends on earlier pixels and candidates alone.
+        Models with copy candidates take `offers`, uint8 [N, H, W, 8, colours + 1], by default none. At every pixel the
+        stream depends on earlier pixels and their offers alone.
         """
-        planes = planes_of(pixels, self.arch, self._centres(pixels, candidates)[0] if self.arch.logistics else None)
+        centres = predict(pixels.astype(np.int64), self.arch.centres)
+        if self.arch.candidates:
+            centres = join_centres(centres, self._offers(pixels, offers))
+        planes = planes_of(pixels, self.arch, centres)
         condition = self.latent_map(z, *pixels.shape[1:3])
         v = h = planes
         for block in range(self.arch.blocks):
@@ -246,17 +254,24 @@ class Reference:
         return self._apply("decoder.head.logits", [features], -LOGIT_MAX, LOGIT_MAX)
 
     def logistics(
-        self, pixels: np.ndarray, z: np.ndarray, colour: int, candidates: np.ndarray | None = None
+        self, pixels: np.ndarray, z: np.ndarray, colour: int, offers: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For models with logistics: logits, means (1/4 level) and spreads [N, H, W, logistics] of one colour's mixture."""
         values = pixels.astype(np.int64)
-        centres, told = self._centres(pixels, candidates)
+        centres, told = predict(values, self.arch.centres), []
+        own = centres[..., colour, :]
+        if self.arch.candidates:
+            known_offers = self._offers(pixels, offers)
+            planes, last = completions(known_offers, colour)
+            told = [evidence(known_offers, centres), planes]
+            centres = join_centres(centres, known_offers)
+            own = np.concatenate([centres[..., colour, :], last], -1)
         known = [tell_colours(values[..., :colour], centres[..., :colour, :])] if colour else []
-        inputs = [self.stream(pixels, z, candidates), *known, *told]
+        inputs = [self.stream(pixels, z, offers), *known, *told]
         features = self._apply(f"decoder.head.features.{colour}", inputs, 0, RELU_MAX)
         out = self._apply(f"decoder.head.outputs.{colour}", [features, *known], -LOGIT_MAX, LOGIT_MAX)
         logits, means, spreads = np.split(out, 3, axis=-1)
-        around = centres[..., colour, np.arange(self.arch.logistics) % centres.shape[-1]]
+        around = own[..., np.arange(self.arch.logistics) % own.shape[-1]]
         return logits, means + 4 * around, np.clip(spreads, SPREAD_MIN, SPREAD_MAX)
 
 

@@ -33,11 +33,11 @@ def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, floa
         tour = plan_tour(codes.numpy().astype(np.int16), schedule)
         pixels, codes = group[tour].numpy(), codes[tour]
         z = (codes + sample_offsets(codes, generator)).to(torch.int16).numpy()
-        candidates = along(pixels, schedule) if networks.arch.candidates else None
+        offers = along(pixels, schedule) if networks.arch.candidates else None
         for start in range(0, len(pixels), size):
             part = slice(start, start + size)
-            offered = None if candidates is None else candidates[part]
-            residual += float(residual_prices(pixels[part], z[part], networks, offered).sum())
+            told = None if offers is None else offers[part]
+            residual += float(residual_prices(pixels[part], z[part], networks, told).sum())
         kl += float(parent_bits(networks, codes[1:], codes[:-1]).sum())
         children += len(codes) - 1
     return residual * _NATS / sum(map(len, groups)), kl * _NATS / max(1, children)

@@ -14,8 +14,8 @@ TONES = 4  # levels of an image for one of a thumbnail
 MOST_BLOCKS = 4  # that a group is cut into at random, so that histories differ in length
 
 
-def draw_candidates(group: Tensor, generator: torch.Generator) -> Tensor:
-    """Candidates uint8 [N, H, W, CANDIDATES, colours + 1] of images uint8 [N, H, W, colours], in random blocks."""
+def draw_offers(group: Tensor, generator: torch.Generator) -> Tensor:
+    """Offers uint8 [N, H, W, OFFERS, colours + 1] for images uint8 [N, H, W, colours], in random blocks."""
     blocks = int(torch.randint(1, MOST_BLOCKS + 1, (1,), generator=generator))
     order = torch.randperm(len(group), generator=generator)
     parts = [_of_block(group[part].numpy()) for part in order.chunk(blocks)]

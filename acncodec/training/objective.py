@@ -73,16 +73,16 @@ def log_density(z: Tensor, mixture: Mixture) -> Tensor:
 
 
 def code_length(
-    nets: Networks, codes: Tensor, pixels: Tensor, parents: Tensor, offsets: Tensor, candidates: Tensor | None = None
+    nets: Networks, codes: Tensor, pixels: Tensor, parents: Tensor, offsets: Tensor, offers: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Residual and KL [N], nats, of pixels uint8 [N, H, W, colours] with codes [N, code], and copy candidates if any.
+    """Residual and KL [N], nats, of pixels uint8 [N, H, W, colours] with codes [N, code], and offers if any.
 
     `parents` [N, code] are neighbours' codes, `offsets` [N, code] posterior samples minus codes. The KL is its one-sample
     estimate log q(z|x) - log p(z|c), whose gradient reaches the encoder through the codes.
     """
     z = (codes + offsets).clamp(-LATENT_MAX, LATENT_MAX)
     latent_map = nets.map(z, *pixels.shape[1:3], exact=False)
-    residual = residual_nats(nets.decode(pixels, latent_map, candidates), pixels)
+    residual = residual_nats(nets.decode(pixels, latent_map, offers), pixels)
     log_q = (-0.5 * (offsets * _STEP) ** 2 - 0.5 * math.log(2 * math.pi)).sum(1)
     return residual, log_q + prior_nats(nets.prior, z, parents)
 
@@ -106,9 +106,9 @@ class Objective(nn.Module):
         parents: Tensor,
         offsets: Tensor,
         codes: Tensor | None = None,
-        candidates: Tensor | None = None,
+        offers: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Residual and KL [N], nats, and the codes [N, code]: those given, else the encoder's, standardised."""
         if codes is None:
             codes, _ = self.nets.encoder.forward_standardised(to_planes(pixels, self.nets.arch), self._total)
-        return *code_length(self.nets, codes, pixels, parents, offsets, candidates), codes.detach()
+        return *code_length(self.nets, codes, pixels, parents, offsets, offers), codes.detach()

@@ -14,7 +14,7 @@ from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
 from acncodec.planning.neighbours import nearest_others
 from acncodec.training.data import TrainingSet, batch_length
-from acncodec.training.histories import draw_candidates
+from acncodec.training.histories import draw_offers
 from acncodec.training.objective import Objective, prior_nats, sample_offsets
 from acncodec.training.world import World
 
@@ -135,9 +135,9 @@ class Trainer:
             batches = self.data.batches(self.batch, shuffler)
             if self.position == 0:
                 self.generator.set_state(shuffler.get_state())
-            candidates = self._candidates()
+            offers = self._offers_of_epoch()
             for group, indices in batches[self.position :]:
-                sums += self._step(group, indices, progress, candidates[group] if candidates else None)
+                sums += self._step(group, indices, progress, offers[group] if offers else None)
                 count += len(indices)
                 self.position += 1
                 now = self.world.agree(time.monotonic())
@@ -154,14 +154,14 @@ class Trainer:
                     return
             self.epoch, self.position = self.epoch + 1, 0
 
-    def _candidates(self) -> list[Tensor]:
+    def _offers_of_epoch(self) -> list[Tensor]:
         """The epoch's copy candidates, a tensor for each group, on the host; none for models without them."""
         if not self.nets.arch.candidates:
             return []
         generator = torch.Generator().manual_seed(self.epoch)
-        return [draw_candidates(group, generator) for group in self.data.train]
+        return [draw_offers(group, generator) for group in self.data.train]
 
-    def _step(self, group: int, indices: Tensor, progress: float, candidates: Tensor | None) -> Tensor:
+    def _step(self, group: int, indices: Tensor, progress: float, offers: Tensor | None) -> Tensor:
         """One gradient step; returns the sums of residual and KL over this process's share of the batch, nats."""
         if self.step % RESCALE_EVERY == 0:
             self.nets.limit_weights()
@@ -176,8 +176,8 @@ class Trainer:
         parents = neighbours(codes, mine.to(self.device), world.share(picks).to(self.device))
         kept = codes[mine.to(self.device)].float() if self._kept else None
         pixels = world.share(self.data.images(group, indices, self.generator)).to(self.device)
-        offered = None if candidates is None else candidates[mine].to(self.device)
-        residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets), kept, offered)
+        told = None if offers is None else offers[mine].to(self.device)
+        residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets), kept, told)
         self.optimiser.zero_grad()
         # Gradients are averaged over processes, the objective over images.
         ((residual + kl).sum() * world.size / len(indices)).backward()

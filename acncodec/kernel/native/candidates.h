@@ -55,6 +55,13 @@ static inline int64_t agreement(const uint32_t *pixels, spot_t spot, const uint3
     return equal;
 }
 
+/* A pixel of which the first colours are known. */
+static inline uint32_t pixel_of(const uint8_t *values, int64_t colours) {
+    uint32_t pixel = 0;
+    for (int64_t c = 0; c < colours; c++) pixel |= (uint32_t)values[c] << 8 * c;
+    return pixel;
+}
+
 /* The first colours of a pixel; their number is at most PREFIXES. */
 static inline uint32_t prefix_of(uint32_t pixel, int64_t colours) { return pixel & ((1u << 8 * colours) - 1); }
 

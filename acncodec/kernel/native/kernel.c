@@ -53,7 +53,7 @@ static PyObject *pop(PyObject *self, PyObject *args) {
 /* Copy candidates: the memory and its images come as their structures, one after the other. */
 
 /* Of one pixel of every image: uint8 [images][CANDIDATES][colours + 1]. */
-static PyObject *find(PyObject *self, PyObject *args) {
+static PyObject *find_of_pixels(PyObject *self, PyObject *args) {
     long long row, column, colours;
     Py_buffer memory, images, found;
     (void)self;
@@ -166,8 +166,10 @@ static void execute(const int64_t *program, int64_t count, int64_t set, const wh
         case LOGISTICS_BITS: logistics_bits((const head_t *)word, at); break;
         case SOFTMAX_BITS: softmax_bits((const head_t *)word, at); break;
         case LARGEST: largest((const largest_t *)word, at); break;
-        case FIND: find_all((const offer_t *)word, at); break;
+        case FIND: find((const offer_t *)word, at); break;
+        case FIND_REST: find_rest((const offer_t *)word, at); break;
         case OFFER: offer((const offer_t *)word, at); break;
+        case OFFER_REST: offer_rest((const offer_t *)word, at); break;
         }
 }
 
@@ -335,7 +337,7 @@ static PyMethodDef METHODS[] = {
     {"pop_row", pop_row, METH_VARARGS, "Decode a row of pixels. All arguments are unchecked."},
     {"push", push, METH_VARARGS, "Push symbols on an ANS stack, the last one first."},
     {"pop", pop, METH_VARARGS, "Pop symbols from an ANS stack, the first one first."},
-    {"find_candidates", find, METH_VARARGS, "Copy candidates of a pixel of every image."},
+    {"find_candidates", find_of_pixels, METH_VARARGS, "Copy candidates of a pixel of every image."},
     {"find_completions", complete_pixels, METH_VARARGS, "Completions of pixels whose first colours are known."},
     {"learn_pixels", learn, METH_VARARGS, "Take note of a pixel of every image."},
     {"whole_candidates", whole, METH_VARARGS, "Copy candidates of all pixels of images."},
@@ -353,7 +355,7 @@ static const struct {
     long value;
 } NUMBERS[] = {
     NUMBER(WORDS), NUMBER(PRODUCT), NUMBER(PREDICT), NUMBER(TELL), NUMBER(GREY), NUMBER(AROUND), NUMBER(LOGISTICS),
-    NUMBER(SOFTMAX), NUMBER(LOGISTICS_BITS), NUMBER(SOFTMAX_BITS), NUMBER(LARGEST), NUMBER(FIND), NUMBER(OFFER), NUMBER(REQUANTISE), NUMBER(GATE),
+    NUMBER(SOFTMAX), NUMBER(LOGISTICS_BITS), NUMBER(SOFTMAX_BITS), NUMBER(LARGEST), NUMBER(FIND), NUMBER(OFFER), NUMBER(FIND_REST), NUMBER(OFFER_REST), NUMBER(REQUANTISE), NUMBER(GATE),
     NUMBER(RAW), NUMBER(ROWS), NUMBER(GROUP_MAX), NUMBER(MAX_TAPS), NUMBER(MAX_OUTS), NUMBER(UNIT), NUMBER(GATE_SHIFT),
     NUMBER(STREAM_MAX), NUMBER(PLANE_MAX), NUMBER(ERROR_SCALE), NUMBER(MIDDLE), NUMBER(TONE_BITS), NUMBER(SPREAD_MIN),
     NUMBER(SPREAD_MAX), NUMBER(STEEPNESS_BITS), NUMBER(SLOPE_MAX), NUMBER(BASE), NUMBER(CUMULATIVE_BITS),

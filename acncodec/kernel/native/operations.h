@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { WORDS = 32 };
-enum { PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST, FIND, OFFER }; /* opcodes */
+enum { PRODUCT, PREDICT, TELL, GREY, AROUND, LOGISTICS, SOFTMAX, LOGISTICS_BITS, SOFTMAX_BITS, LARGEST, FIND, OFFER, FIND_REST, OFFER_REST }; /* opcodes */
 enum { REQUANTISE, GATE, RAW }; /* output stage of a product */
 
 enum { UNIT = 128, GATE_SHIFT = 8, STREAM_MAX = 1024, PLANE_MAX = 255, ERROR_SCALE = 4, MIDDLE = 128 };
@@ -69,15 +69,15 @@ typedef struct { /* parameters of a value's distribution, frequencies of its dig
     const double *real_exp;
 } head_t;
 
-typedef struct { /* copy candidates of pixels: found, or made centres and planes of evidence */
-    int64_t kind, colours, width, lanes;
-    uint8_t *candidates; /* [height][width][lanes][CANDIDATES][colours + 1] */
+typedef struct { /* copy candidates of pixels or completions of a colour: found, or made centres and planes of evidence */
+    int64_t kind, colours, width, lanes, known; /* `known`: colours of the pixel */
+    uint8_t *offers; /* [height][width][lanes][CANDIDATES + COMPLETIONS][colours + 1] */
     int64_t row, column;
     const int64_t *memory; /* the address of a memory_t, or 0 where there are no candidates */
     char *images;          /* image_t of each lane */
     const uint8_t *values; /* [height][width][lanes][colours] */
     int64_t values_row, values_column;
-    int16_t *predicted; /* [width][centres][lanes][colours], of one row, the candidates last */
+    int16_t *predicted; /* [width][centres][lanes][colours], of one row, candidates and then completions last */
     int64_t predicted_column, predicted_centre, centres;
     int16_t *planes;
     int64_t planes_column, planes_lane;

@@ -67,23 +67,42 @@ static void grey(const pixels_t *p, const where_t *at) {
 }
 
 /* Candidates of the pixels of a column, once the pixels before it are known: those enter the memory first. */
-static void find_all(const offer_t *o, const where_t *at) {
+static void find(const offer_t *o, const where_t *at) {
     const memory_t *memory = (const memory_t *)(intptr_t)*o->memory;
-    const int64_t high = at->high < o->lanes ? at->high : o->lanes, size = CANDIDATES * (o->colours + 1);
+    const int64_t high = at->high < o->lanes ? at->high : o->lanes, size = (CANDIDATES + COMPLETIONS) * (o->colours + 1);
     const int64_t row = at->first ? at->row : at->row - 1, before = at->first ? at->first - 1 : o->width - 1;
-    uint8_t *out = o->candidates + at->row * o->row + at->first * o->column;
-    if (!memory) memset(out, 0, high * size);
+    uint8_t *out = o->offers + at->row * o->row + at->first * o->column;
+    memset(out, 0, high * size);
     for (int64_t lane = 0; memory && lane < high; lane++, out += size) {
         image_t *image = (image_t *)o->images + lane;
         if (row >= 0) {
             const uint8_t *values = o->values + row * o->values_row + before * o->values_column + lane * o->colours;
             const int64_t last = image->first + row * image->stride + before;
-            memory->pixels[last] = 0;
-            for (int64_t c = 0; c < o->colours; c++) memory->pixels[last] |= (uint32_t)values[c] << 8 * c;
+            memory->pixels[last] = pixel_of(values, o->colours);
             learn_pixel(memory, image, last, o->colours, before == o->width - 1);
         }
         find_candidates(memory, image, image->first + at->row * image->stride + at->first, o->colours, out);
     }
+}
+
+/* Completions of the next colour of these pixels. */
+static void find_rest(const offer_t *o, const where_t *at) {
+    const memory_t *memory = (const memory_t *)(intptr_t)*o->memory;
+    const int64_t high = at->high < o->lanes ? at->high : o->lanes, one = o->colours + 1;
+    uint8_t *out = o->offers + at->row * o->row + at->first * o->column;
+    for (int64_t lane = 0; memory && lane < high; lane++, out += (CANDIDATES + COMPLETIONS) * one) {
+        const uint8_t *values = o->values + at->row * o->values_row + at->first * o->values_column + lane * o->colours;
+        uint8_t value[COMPLETIONS], found[COMPLETIONS];
+        find_completions(memory, (image_t *)o->images + lane, pixel_of(values, o->known), o->known, value, found);
+        for (int64_t k = 0; k < COMPLETIONS; k++) {
+            out[(CANDIDATES + k) * one + o->known] = value[k];
+            out[(CANDIDATES + k) * one + o->colours] |= (uint8_t)(found[k] << o->known);
+        }
+    }
+}
+
+static inline const uint8_t *offers_of(const offer_t *o, const where_t *at, int64_t column, int64_t lane) {
+    return o->offers + at->row * o->row + column * o->column + lane * (CANDIDATES + COMPLETIONS) * (o->colours + 1);
 }
 
 /* Candidates as centres, and planes of evidence for them. */
@@ -92,12 +111,12 @@ static void offer(const offer_t *o, const where_t *at) {
     const int64_t colours = o->colours;
     for (int64_t column = at->first; column < at->last; column++)
         for (int64_t lane = 0; lane < at->high; lane++) {
-            const uint8_t *candidate = o->candidates + at->row * o->row + column * o->column + lane * CANDIDATES * (colours + 1);
+            const uint8_t *candidate = offers_of(o, at, column, lane);
             int16_t *predicted = o->predicted + column * o->predicted_column + lane * colours;
             int16_t *planes = o->planes + column * o->planes_column + lane * o->planes_lane;
             for (int64_t k = 0; k < CANDIDATES; k++) {
                 const uint8_t *own = candidate + k * (colours + 1);
-                int16_t *centre = predicted + (o->centres - CANDIDATES + k) * o->predicted_centre;
+                int16_t *centre = predicted + (o->centres - COMPLETIONS - CANDIDATES + k) * o->predicted_centre;
                 for (int64_t c = 0; c < colours; c++) centre[c] = own[c];
                 planes[k] = own[colours] ? UNIT : 0;
                 planes[CANDIDATES + k] = own[colours] * STRENGTH_UNIT;
@@ -113,6 +132,25 @@ static void offer(const offer_t *o, const where_t *at) {
             for (int64_t k = 0; k < COMPARED; k++)
                 for (int64_t c = 0; c < colours; c++) *planes++ = candidate[k * (colours + 1) + c] - predicted[c];
             *planes = memcmp(candidate, candidate + colours + 1, colours) ? 0 : UNIT;
+        }
+}
+
+/* Completions of a colour as its centres, and planes that tell which there are. */
+static void offer_rest(const offer_t *o, const where_t *at) {
+    const int64_t colours = o->colours, colour = o->known;
+    for (int64_t column = at->first; column < at->last; column++)
+        for (int64_t lane = 0; lane < at->high; lane++) {
+            const uint8_t *rows = offers_of(o, at, column, lane) + CANDIDATES * (colours + 1);
+            int16_t *predicted = o->predicted + column * o->predicted_column + lane * colours + colour;
+            int16_t *planes = o->planes + column * o->planes_column + lane * o->planes_lane;
+            int same = rows[colour] == rows[colours + 1 + colour];
+            for (int64_t k = 0; k < COMPLETIONS; k++, rows += colours + 1) {
+                const int found = rows[colours] >> colour & 1;
+                predicted[(o->centres - COMPLETIONS + k) * o->predicted_centre] = rows[colour];
+                planes[k] = found ? UNIT : 0;
+                same &= found;
+            }
+            planes[COMPLETIONS] = same ? UNIT : 0;
         }
 }
 
