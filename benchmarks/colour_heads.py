@@ -26,7 +26,7 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.heads import ColourHead, Softmax
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import PLANE_MAX, known_planes, tell_colours
-from acncodec.nets.product import Product, Source
+from acncodec.nets.product import Input, Product
 from acncodec.training.data import split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.pictures import KINDS
@@ -46,13 +46,13 @@ class SoftmaxColours(nn.Module):
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
 
-        def known(colour: int) -> list[Source]:
-            return [Source(known_planes(arch, colour), PLANE_MAX)] if colour else []
+        def known(colour: int) -> list[Input]:
+            return [Input(known_planes(arch, colour), PLANE_MAX)] if colour else []
 
-        def product(first: Source, colour: int, out: int, bits: tuple[int, int], low: int, high: int) -> Product:
+        def product(first: Input, colour: int, out: int, bits: tuple[int, int], low: int, high: int) -> Product:
             return Product([first, *known(colour)], out, *bits, low, high)
 
-        stream, features = Source(arch.channels, STREAM_MAX), Source(arch.features, RELU_MAX)
+        stream, features = Input(arch.channels, STREAM_MAX), Input(arch.features, RELU_MAX)
         colours = range(arch.colours)
         self.features = nn.ModuleList(
             product(stream, c, arch.features, (STREAM_BITS, RELU_BITS), 0, RELU_MAX) for c in colours

@@ -42,7 +42,7 @@ from acncodec.nets.heads import Distribution
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import predict, tell_colours, to_planes
-from acncodec.nets.product import Product, Source, Window
+from acncodec.nets.product import Input, Product, Window
 from acncodec.nets.reference import Reference, logistics_frequencies, planes_of, softmax_frequencies, taps_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
@@ -254,7 +254,7 @@ def test_accumulators_at_the_bound(sizes: tuple[int, ...]) -> None:
     n, side, channels, out = sizes
     rng = np.random.default_rng(channels)
     window = Window(-1, 0, -1, 1) if channels < 28 else Window()
-    product = Product([Source(channels, STREAM_MAX, window)], out, 0, 0, -EXACT_LIMIT, EXACT_LIMIT)
+    product = Product([Input(channels, STREAM_MAX, window)], out, 0, 0, -EXACT_LIMIT, EXACT_LIMIT)
     put_at_bound(product, f"product {channels}")
     product.load_integers(product.weight, product.bias, 0)
     extreme = rng.choice([-STREAM_MAX, STREAM_MAX], (n, side, side, channels))

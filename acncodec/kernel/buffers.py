@@ -105,7 +105,7 @@ class DecoderBuffers(Lanes):
         self.lefts: list[Buffer] = []  # the current row of a block's horizontal input, as a ring of one
         blocks = [cast(Block, block) for block in decoder.blocks]
         for block in blocks:
-            above, left = block.vertical.sources[0].window, block.horizontal.sources[0].window
+            above, left = block.vertical.inputs[0].window, block.horizontal.inputs[0].window
             columns = width - above.left + above.right
             ring = self.zeros(above.height + block.first, columns, self.size, planes if block.first else channels)
             self.rings.append(ring)

@@ -29,7 +29,7 @@ def available(networks: Networks) -> bool:
 
 
 def _fits(product: Product) -> bool:
-    taps = sum(source.window.taps for source in product.sources)
+    taps = sum(each.window.taps for each in product.inputs)
     small = bool(product.weight.abs().max() < 1 << 15) and product.weight.shape[1] <= MAX_OUTS - PADDED
     shift = product.shift
     return small and taps <= MAX_TAPS and shift is not None and 1 <= int(shift.min()) <= int(shift.max()) < 31

@@ -51,8 +51,8 @@ class DecoderLayout(Operations):
         self._decoder, self._buffers = decoder, buffers
         self._blocks = [cast(Block, block) for block in decoder.blocks]
         channels, planes = self._arch.channels, plane_count(self._arch, buffers.centres)
-        lefts = [-block.horizontal.sources[0].window.left for block in self._blocks]
-        aboves = [-block.vertical.sources[0].window.left for block in self._blocks]
+        lefts = [-block.horizontal.inputs[0].window.left for block in self._blocks]
+        aboves = [-block.vertical.inputs[0].window.left for block in self._blocks]
         # The streams before each block and after the last; before the first block both are the planes.
         self._v = [Row(ring, channels, margin) for ring, margin in zip(buffers.rings, aboves, strict=True)]
         self._v = [Row(buffers.rings[0], planes, aboves[0]), *self._v[1:], Row(buffers.last_v, channels)]
@@ -109,7 +109,7 @@ class DecoderLayout(Operations):
         found = [self._planes(phase, row=-1)] if above else []
         for number, block in enumerate(self._blocks):
             found.append(self._vertical(number, block, phase))
-            known = slice(block.horizontal.sources[0].rows, None)
+            known = slice(block.horizontal.inputs[0].rows, None)
             taps = [self._v[number + 1].tap(phase), self._latents()]
             found.append(self.product(block.horizontal, taps, RAW, self._partial[number].at(0), part=known))
         return found
@@ -119,7 +119,7 @@ class DecoderLayout(Operations):
         if colour == 0:
             found += [self._planes(phase, column=-1)] if left else []
             for number, block in enumerate(self._blocks):
-                window = slice(0, block.horizontal.sources[0].rows)
+                window = slice(0, block.horizontal.inputs[0].rows)
                 taps, start = self._left(number, block, phase), self._partial[number].at(0)
                 found.append(self.product(block.horizontal, taps, GATE, self._gated.at(0), part=window, start=start))
                 found.append(self._residual(number, block))
@@ -153,7 +153,7 @@ class DecoderLayout(Operations):
         return found
 
     def _vertical(self, number: int, block: Block, phase: int) -> Operation:
-        window, v = block.vertical.sources[0].window, self._v[number]
+        window, v = block.vertical.inputs[0].window, self._v[number]
         rows, columns = range(window.top, window.bottom + 1), range(window.left, window.right + 1)
         taps = [*(v.tap(phase + y, x) for y in rows for x in columns), self._latents()]
         stream = None if block.first else v.at(phase)
@@ -161,7 +161,7 @@ class DecoderLayout(Operations):
 
     def _left(self, number: int, block: Block, phase: int) -> list[Tap]:
         """The taps of the horizontal window."""
-        window = block.horizontal.sources[0].window
+        window = block.horizontal.inputs[0].window
         return [self._h[number].tap(phase, x) for x in range(window.left, window.right + 1)]
 
     def _residual(self, number: int, block: Block) -> Operation:

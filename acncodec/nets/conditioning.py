@@ -16,7 +16,7 @@ from acncodec.exact.grids import (
 )
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.encoder import GRID
-from acncodec.nets.product import Product, Source, Window
+from acncodec.nets.product import Input, Product, Window
 from acncodec.nets.units import tanh_units
 
 _AROUND = Window(-1, 1, -1, 1)
@@ -29,12 +29,12 @@ class LatentMap(nn.Module):
         super().__init__()
         f = arch.map_features
         self.features = f
-        self.hidden = Product([Source(arch.code, LATENT_MAX)], arch.map_hidden, LATENT_BITS, PRE_BITS, -PRE_MAX, PRE_MAX)
-        self.base = Product([Source(arch.map_hidden, UNIT)], GRID * GRID * f, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
+        self.hidden = Product([Input(arch.code, LATENT_MAX)], arch.map_hidden, LATENT_BITS, PRE_BITS, -PRE_MAX, PRE_MAX)
+        self.base = Product([Input(arch.map_hidden, UNIT)], GRID * GRID * f, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
         # A transposed convolution of stride 2 is a product at the low resolution that yields 2x2 positions at once.
-        self.up = Product([Source(f, RELU_MAX, _AROUND)], 4 * f, RELU_BITS, RELU_BITS, 0, RELU_MAX)
+        self.up = Product([Input(f, RELU_MAX, _AROUND)], 4 * f, RELU_BITS, RELU_BITS, 0, RELU_MAX)
         self.out = Product(
-            [Source(f, RELU_MAX, _AROUND)], 4 * arch.map_planes, RELU_BITS, STREAM_BITS, -STREAM_MAX, STREAM_MAX
+            [Input(f, RELU_MAX, _AROUND)], 4 * arch.map_planes, RELU_BITS, STREAM_BITS, -STREAM_MAX, STREAM_MAX
         )
 
     def forward(self, z: Tensor, height: int, width: int, exact: bool) -> Tensor:

@@ -10,7 +10,7 @@ from acncodec.exact.grids import CODE_MAX, LATENT_BITS, RELU_BITS, RELU_MAX, STR
 from acncodec.exact.rounding import straight_through_round
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.planes import PLANE_MAX, plane_count
-from acncodec.nets.product import Product, Source, Window
+from acncodec.nets.product import Input, Product, Window
 
 GRID = 7  # the features are pooled to a GRID x GRID map, whatever the image's size
 CODE_DEVIATION = 2.0  # codes are standardised to this deviation, in units of the posterior's
@@ -25,12 +25,12 @@ class Encoder(nn.Module):
         f, planes = arch.encoder_features, plane_count(arch)
 
         def relu(channels: int, bound: int, in_bits: int, out: int) -> Product:
-            return Product([Source(channels, bound, _AROUND)], out, in_bits, RELU_BITS, 0, RELU_MAX)
+            return Product([Input(channels, bound, _AROUND)], out, in_bits, RELU_BITS, 0, RELU_MAX)
 
         self.first = relu(planes, PLANE_MAX, STREAM_BITS, f)
         self.second = relu(f, RELU_MAX, RELU_BITS, 2 * f)
         self.third = relu(2 * f, RELU_MAX, RELU_BITS, 2 * f)
-        self.code = Product([Source(2 * f * GRID * GRID, RELU_MAX)], arch.code, RELU_BITS, LATENT_BITS, -CODE_MAX, CODE_MAX)
+        self.code = Product([Input(2 * f * GRID * GRID, RELU_MAX)], arch.code, RELU_BITS, LATENT_BITS, -CODE_MAX, CODE_MAX)
 
     def features(self, planes: Tensor) -> Tensor:
         """[N, H, W, planes] -> [N, 1, 1, 2f * GRID * GRID]."""

@@ -26,7 +26,7 @@ from acncodec.exact.grids import (
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.candidates import COMPLETION_PLANES, Evidence, evidence_planes
 from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, known_planes, tell_colours
-from acncodec.nets.product import Product, Source
+from acncodec.nets.product import Input, Product
 
 
 class Softmax(NamedTuple):
@@ -54,8 +54,8 @@ class SoftmaxHead(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        self.features = Product([Source(arch.channels, STREAM_MAX)], arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
-        self.logits = Product([Source(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
+        self.features = Product([Input(arch.channels, STREAM_MAX)], arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
+        self.logits = Product([Input(arch.features, RELU_MAX)], arch.levels, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
 
     def forward(self, colour: int, h: Tensor, values: Tensor, centres: Tensor, told: Evidence | None = None) -> Softmax:
         """As `ColourHead`; all but `h` is unused."""
@@ -71,18 +71,18 @@ class ColourHead(nn.Module):
         super().__init__()
         m = arch.logistics
         self.components = m
-        told = [Source(planes, PLANE_MAX) for planes in (evidence_planes(arch), COMPLETION_PLANES) if arch.candidates]
+        told = [Input(planes, PLANE_MAX) for planes in (evidence_planes(arch), COMPLETION_PLANES) if arch.candidates]
 
-        def known(colour: int) -> list[Source]:
-            return [Source(known_planes(colour, arch.known_centres), PLANE_MAX)] if colour else []
+        def known(colour: int) -> list[Input]:
+            return [Input(known_planes(colour, arch.known_centres), PLANE_MAX)] if colour else []
 
         def features(colour: int) -> Product:
-            sources = [Source(arch.channels, STREAM_MAX), *known(colour), *told]
-            return Product(sources, arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
+            inputs = [Input(arch.channels, STREAM_MAX), *known(colour), *told]
+            return Product(inputs, arch.features, STREAM_BITS, RELU_BITS, 0, RELU_MAX)
 
         def output(colour: int) -> Product:
-            sources = [Source(arch.features, RELU_MAX), *known(colour)]
-            return Product(sources, 3 * m, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
+            inputs = [Input(arch.features, RELU_MAX), *known(colour)]
+            return Product(inputs, 3 * m, RELU_BITS, LOGIT_BITS, -LOGIT_MAX, LOGIT_MAX)
 
         self.features = nn.ModuleList(features(colour) for colour in range(arch.colours))
         self.outputs = nn.ModuleList(output(colour) for colour in range(arch.colours))

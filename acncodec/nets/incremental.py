@@ -153,8 +153,8 @@ class _BlockRows:
         self.block, self.column = block, column
         width, lanes = latent_map.shape[1:3]
         v, h = block.vertical, block.horizontal
-        above, left = v.sources[0].window, h.sources[0].window
-        channels = v.sources[0].channels
+        above, left = v.inputs[0].window, h.inputs[0].window
+        channels = v.inputs[0].channels
         # Input rows, oldest first, [W + margins, lanes, channels] each, zero at the margins: those that the vertical
         # window covers, and for the first block, whose window excludes it, the current row.
         columns = width - above.left + above.right

@@ -17,7 +17,7 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.candidates import Evidence
 from acncodec.nets.heads import ColourHead, Distribution, SoftmaxHead
 from acncodec.nets.planes import PLANE_MAX, plane_count
-from acncodec.nets.product import Product, Source, Window
+from acncodec.nets.product import Input, Product, Window
 from acncodec.nets.units import gate
 
 
@@ -32,16 +32,16 @@ class Block(nn.Module):
         channels, bound = (plane_count(arch, arch.known_centres), PLANE_MAX) if first else (arch.channels, STREAM_MAX)
         above = Window(-reach, -excluded, -reach, reach)
         left = Window(0, 0, -reach, -excluded)
-        z = Source(arch.map_planes, STREAM_MAX)
-        v = Source(arch.channels, STREAM_MAX)
+        z = Input(arch.map_planes, STREAM_MAX)
+        v = Input(arch.channels, STREAM_MAX)
 
-        def pre(sources: list[Source]) -> Product:
-            return Product(sources, 2 * arch.channels, STREAM_BITS, PRE_BITS, -PRE_MAX, PRE_MAX)
+        def pre(inputs: list[Input]) -> Product:
+            return Product(inputs, 2 * arch.channels, STREAM_BITS, PRE_BITS, -PRE_MAX, PRE_MAX)
 
-        self.vertical = pre([Source(channels, bound, above), z])
-        self.horizontal = pre([Source(channels, bound, left), v, z])
+        self.vertical = pre([Input(channels, bound, above), z])
+        self.horizontal = pre([Input(channels, bound, left), v, z])
         self.residual = Product(
-            [Source(arch.channels, UNIT)], arch.channels, STREAM_BITS, STREAM_BITS, -STREAM_MAX, STREAM_MAX
+            [Input(arch.channels, UNIT)], arch.channels, STREAM_BITS, STREAM_BITS, -STREAM_MAX, STREAM_MAX
         )
 
     def forward(self, v: Tensor, h: Tensor, z: Tensor, exact: bool) -> tuple[Tensor, Tensor]:

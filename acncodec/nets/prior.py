@@ -20,7 +20,7 @@ from acncodec.exact.grids import (
     WIDTH_MIN,
 )
 from acncodec.nets.architecture import Architecture
-from acncodec.nets.product import Product, Source
+from acncodec.nets.product import Input, Product
 from acncodec.nets.units import tanh_units
 
 
@@ -38,11 +38,11 @@ class PriorNetwork(nn.Module):
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
-        parent = Source(arch.code, CODE_MAX << (STREAM_BITS - LATENT_BITS))
-        units = Source(arch.hidden, UNIT)
+        parent = Input(arch.code, CODE_MAX << (STREAM_BITS - LATENT_BITS))
+        units = Input(arch.hidden, UNIT)
 
-        def hidden(sources: list[Source]) -> Product:
-            return Product(sources, arch.hidden, STREAM_BITS, PRE_BITS, -PRE_MAX, PRE_MAX)
+        def hidden(inputs: list[Input]) -> Product:
+            return Product(inputs, arch.hidden, STREAM_BITS, PRE_BITS, -PRE_MAX, PRE_MAX)
 
         def output(bits: int, low: int, high: int) -> Product:
             return Product([units] * 3, arch.code * arch.mixture, STREAM_BITS, bits, low, high)

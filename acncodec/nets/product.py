@@ -62,7 +62,7 @@ def gather(x: Tensor, window: Window) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Source:
+class Input:
     """One input of a product: its channels, its window, and the largest magnitude of its integers."""
 
     channels: int
@@ -90,7 +90,7 @@ def shapes_only() -> Iterator[None]:
 class Product(nn.Module):
     """y = clamp(round((sum_s gather(x_s) @ W_s + b) * 2^-shift), low, high), all integers in float32.
 
-    All sources share one input grid (`in_bits`); the output lies on the grid `out_bits`, between `low` and `high`. While
+    All inputs share one input grid (`in_bits`); the output lies on the grid `out_bits`, between `low` and `high`. While
     training, `weight` [rows, out] and `bias` [out] are real and rounded on the fly; `freeze` makes them integers.
     Each output has its own power-of-two `scale`, float32 [out], and hence its own shift.
     """
@@ -99,14 +99,14 @@ class Product(nn.Module):
     scale: Tensor
     factor: Tensor
 
-    def __init__(self, sources: list[Source], out: int, in_bits: int, out_bits: int, low: int, high: int) -> None:
+    def __init__(self, inputs: list[Input], out: int, in_bits: int, out_bits: int, low: int, high: int) -> None:
         super().__init__()
-        self.sources, self.in_bits, self.out_bits, self.low, self.high = sources, in_bits, out_bits, low, high
-        self.shape = sum(s.rows for s in sources), out
+        self.inputs, self.in_bits, self.out_bits, self.low, self.high = inputs, in_bits, out_bits, low, high
+        self.shape = sum(s.rows for s in inputs), out
         rows = 0 if _shapes_only.get() else self.shape[0]
         self.weight = nn.Parameter(torch.randn(rows, out) * self.shape[0] ** -0.5)
         self.bias = nn.Parameter(torch.zeros(out))
-        bounds = torch.cat([torch.full((s.rows if rows else 0,), float(s.bound)) for s in sources])
+        bounds = torch.cat([torch.full((s.rows if rows else 0,), float(s.bound)) for s in inputs])
         self.register_buffer("row_bounds", bounds, persistent=False)
         self.register_buffer("scale", torch.ones(out), persistent=False)  # powers of two: integer weight = scale * weight
         self.register_buffer("factor", torch.ones(out), persistent=False)  # 2^-shift
@@ -161,33 +161,33 @@ class Product(nn.Module):
         self.shift = self.in_bits + log2_scales - self.out_bits
         self.factor.copy_(2.0**-self.shift)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """[N, H, W, C_s] for every source -> [N, H, W, out], integers."""
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """[N, H, W, C_s] for every input -> [N, H, W, out], integers."""
         if self.shift is not None:
-            taps = [gather(x, s.window) for x, s in zip(inputs, self.sources, strict=True)]
+            taps = [gather(x, s.window) for x, s in zip(tensors, self.inputs, strict=True)]
             acc = (torch.cat(taps, -1) if len(taps) > 1 else taps[0]) @ self.weight + self.bias
             return requantise(acc, self.factor, self.low, self.high)
         # Scaling the weights by powers of two instead of the sums is exact, and there are fewer weights.
-        return requantise(self._sums(inputs, 2.0**self.out_bits), 1, self.low, self.high)
+        return requantise(self._sums(tensors, 2.0**self.out_bits), 1, self.low, self.high)
 
-    def real(self, *inputs: Tensor) -> Tensor:
+    def real(self, *tensors: Tensor) -> Tensor:
         """The accumulator as a real number, before it is rounded to the output grid; for training."""
-        return self._sums(inputs, 1.0)
+        return self._sums(tensors, 1.0)
 
-    def _sums(self, inputs: tuple[Tensor, ...], unit: float) -> Tensor:
+    def _sums(self, tensors: tuple[Tensor, ...], unit: float) -> Tensor:
         """The accumulator in steps of 1 / unit, trainable."""
         weight, bias = self._rounded()
         factor = unit / (self.scale * 2.0**self.in_bits)
-        parts = torch.split(weight * factor, [s.rows for s in self.sources])
+        parts = torch.split(weight * factor, [s.rows for s in self.inputs])
         acc, bias = None, bias * factor
-        points = [(x, w) for x, w, s in zip(inputs, parts, self.sources, strict=True) if s.window == POINT]
+        points = [(x, w) for x, w, s in zip(tensors, parts, self.inputs, strict=True) if s.window == POINT]
         if points:
             x = torch.cat([x for x, _ in points], -1) if len(points) > 1 else points[0][0]
             acc = F.linear(x, torch.cat([w for _, w in points]).t(), bias)
-        for x, w, s in zip(inputs, parts, self.sources, strict=True):
+        for x, w, s in zip(tensors, parts, self.inputs, strict=True):
             if s.window != POINT:
                 kernel = w.view(s.window.height, s.window.width, s.channels, -1).permute(3, 2, 0, 1)
                 convolved = F.conv2d(s.window.pad(x).permute(0, 3, 1, 2), kernel, bias if acc is None else None)
                 acc = convolved.permute(0, 2, 3, 1) if acc is None else convolved.permute(0, 2, 3, 1) + acc
-        assert acc is not None  # a product has at least one source
+        assert acc is not None  # a product has at least one input
         return acc

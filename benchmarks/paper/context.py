@@ -20,7 +20,7 @@ from acncodec.exact.grids import (
 from acncodec.exact.precision import full_precision
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.prior import Mixture, PriorNetwork
-from acncodec.nets.product import Product, Source
+from acncodec.nets.product import Input, Product
 from acncodec.training.objective import prior_nats, sample_offsets
 from acncodec.training.trainer import RESCALE_EVERY
 
@@ -65,10 +65,10 @@ class ContextPrior(PriorNetwork):
 
     def __init__(self, arch: Architecture, known: int) -> None:
         super().__init__(arch)
-        codes = Source(known * arch.code, CODE_MAX << (STREAM_BITS - LATENT_BITS))
-        units = Source(arch.hidden, UNIT)
-        for name, sources in (("first", [codes]), ("second", [codes, units]), ("third", [codes, units])):
-            setattr(self, name, Product(sources, arch.hidden, STREAM_BITS, PRE_BITS, -PRE_MAX, PRE_MAX))
+        codes = Input(known * arch.code, CODE_MAX << (STREAM_BITS - LATENT_BITS))
+        units = Input(arch.hidden, UNIT)
+        for name, inputs in (("first", [codes]), ("second", [codes, units]), ("third", [codes, units])):
+            setattr(self, name, Product(inputs, arch.hidden, STREAM_BITS, PRE_BITS, -PRE_MAX, PRE_MAX))
 
     def products(self) -> list[Product]:
         return [module for module in self.modules() if isinstance(module, Product)]
