@@ -9,14 +9,23 @@ from hypothesis import strategies as st
 
 from acncodec.archive import header as head
 from acncodec.archive import limits
-from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP, PROMISE_BYTES, Header, Model, decode, encode
+from acncodec.archive.header import (
+    NAMES_DROP,
+    NAMES_FOLDERS,
+    NAMES_KEEP,
+    PROMISE_BYTES,
+    Header,
+    ModelReference,
+    decode,
+    encode,
+)
 from acncodec.errors import DamagedError
 
 HEADER = Header(
     names=NAMES_KEEP,
     promise=PROMISE_BYTES,
     exactness=b"abcd",
-    models=[Model("digits", bytes(32))],
+    models=[ModelReference("digits", bytes(32))],
     entries=5010,
     duplicates=3,
     folders=0,
@@ -38,7 +47,7 @@ def headers(draw: st.DrawFn) -> Header:
         names=names,
         promise=draw(st.integers(0, 1)),
         exactness=draw(st.binary(min_size=4, max_size=4)),
-        models=draw(st.lists(st.builds(Model, printable, st.binary(min_size=32, max_size=32)), max_size=16)),
+        models=draw(st.lists(st.builds(ModelReference, printable, st.binary(min_size=32, max_size=32)), max_size=16)),
         entries=sum(blocks) + sum(stores) + duplicates,
         duplicates=duplicates,
         folders=draw(st.integers(0, limits.MAX_FOLDERS)) if names == NAMES_FOLDERS else 0,
@@ -94,10 +103,10 @@ BAD_FIELDS: list[dict[str, Any]] = [
     {"promise": 2},
     {"exactness": b"abc"},
     {"models": HEADER.models * 17},
-    {"models": [Model("", bytes(32))]},
-    {"models": [Model("a\x1b[2J", bytes(32))]},
-    {"models": [Model("m" * 256, bytes(32))]},
-    {"models": [Model("m", bytes(31))]},
+    {"models": [ModelReference("", bytes(32))]},
+    {"models": [ModelReference("a\x1b[2J", bytes(32))]},
+    {"models": [ModelReference("m" * 256, bytes(32))]},
+    {"models": [ModelReference("m", bytes(31))]},
     {"blocks": [0]},
     {"blocks": [1, 0]},
     {"stores": [0]},
@@ -157,7 +166,7 @@ def test_blocks_and_stores_share_the_containers_limit(monkeypatch: pytest.Monkey
         {"duplicates": -1, "entries": HEADER.entries - 4},
         {"folders": -1, "names": NAMES_FOLDERS},
         {"empty": -1},
-        {"models": [Model("\ud800", bytes(32))]},
+        {"models": [ModelReference("\ud800", bytes(32))]},
     ],
 )
 def test_what_the_fields_cannot_hold_is_not_written(fields: dict[str, Any]) -> None:

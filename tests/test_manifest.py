@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acncodec.archive import manifest as manifests
-from acncodec.archive.header import NAMES_KEEP, Model
+from acncodec.archive.header import NAMES_KEEP, ModelReference
 from acncodec.archive.manifest import Manifest, Part
 from acncodec.archive.retrieval import SPARE_SLOTS, THIRDS, slots, solve, third_of
 from acncodec.errors import DamagedError, InputError
 
 PARTS = [Part(f"part-{i:05}.acn", 1000 + i, bytes([i]) * 32, 10 + i, 8, 9, 2) for i in range(3)]
-MANIFEST = Manifest(NAMES_KEEP, [Model("digits", b"m" * 32)], PARTS, "-", 33)
+MANIFEST = Manifest(NAMES_KEEP, [ModelReference("digits", b"m" * 32)], PARTS, "-", 33)
 
 
 def names(count: int, seed: int = 0) -> list[bytes]:

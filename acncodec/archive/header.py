@@ -32,7 +32,7 @@ EXACTNESS_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ModelReference:
     """A model that the archive was made with: a printable name for display, its file's sha256 (32 bytes)."""
 
     name: str
@@ -52,7 +52,7 @@ class Header:
     names: int
     promise: int
     exactness: bytes
-    models: list[Model]
+    models: list[ModelReference]
     entries: int
     duplicates: int
     folders: int
@@ -88,7 +88,8 @@ def decode(data: bytes) -> Header:
     flags = reader.u8()
     exactness = reader.fixed(EXACTNESS_BYTES)
     models = [
-        Model(reader.text(MAX_MODEL_NAME_BYTES), reader.fixed(SHA256_BYTES)) for _ in range(reader.varint(MAX_MODELS))
+        ModelReference(reader.text(MAX_MODEL_NAME_BYTES), reader.fixed(SHA256_BYTES))
+        for _ in range(reader.varint(MAX_MODELS))
     ]
     duplicates, folders, empty = (reader.varint() for _ in range(3))
     blocks, stores = ([reader.varint() for _ in range(reader.varint(MAX_SECTIONS))] for _ in range(2))
@@ -139,7 +140,7 @@ def _problem(header: Header) -> str | None:
     return next(filter(None, map(_model_problem, header.models)), None)
 
 
-def _model_problem(model: Model) -> str | None:
+def _model_problem(model: ModelReference) -> str | None:
     # Control characters in a name could affect the terminal on which it is printed.
     if not model.name.isprintable() or not 1 <= len(model.name.encode()) <= MAX_MODEL_NAME_BYTES:
         return "a model's name is not valid"

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP, SHA256_BYTES, Model
+from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP, SHA256_BYTES, ModelReference
 from acncodec.archive.limits import MAX_ENTRIES, MAX_MODEL_NAME_BYTES, MAX_PARTS, MAX_SECTION_BYTES, MAX_SECTIONS
 from acncodec.archive.retrieval import MAX_SEED, THIRDS, slots, solve, third_of
 from acncodec.archive.wire import Reader, Writer
@@ -57,7 +57,7 @@ class Manifest:
     """All parts in order; `names` as in each part's header; `models` that any part needs; `named` as in MANI."""
 
     names: int
-    models: list[Model]
+    models: list[ModelReference]
     parts: list[Part]
     mark: str
     named: int
@@ -97,7 +97,10 @@ def decode(data: bytes) -> Manifest:
     names = reader.u8()
     if names not in (NAMES_DROP, NAMES_KEEP, NAMES_FOLDERS):
         raise DamagedError(f"{WHAT} is damaged: names is {names}.")
-    models = [Model(reader.text(MAX_MODEL_NAME_BYTES), reader.fixed(SHA256_BYTES)) for _ in range(reader.varint(MAX_PARTS))]
+    models = [
+        ModelReference(reader.text(MAX_MODEL_NAME_BYTES), reader.fixed(SHA256_BYTES))
+        for _ in range(reader.varint(MAX_PARTS))
+    ]
     parts = [_part(reader) for _ in range(reader.varint(MAX_PARTS))]
     mark = reader.text(MAX_MARK_BYTES)
     named = reader.varint(sum(part.files for part in parts))

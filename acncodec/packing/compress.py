@@ -123,7 +123,7 @@ def compress(
         names=options.names,
         promise=head.PROMISE_BYTES if options.exact_files else head.PROMISE_PIXELS,
         exactness=exactness(),
-        models=[head.Model(model.name, model.sha256) for model in archive.models],
+        models=[head.ModelReference(model.name, model.sha256) for model in archive.models],
         entries=len(found.names),
         duplicates=len(found.names) - pricing.count,
         folders=len(archive.folders),

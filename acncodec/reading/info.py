@@ -145,7 +145,7 @@ def mode(each: Class) -> str:
     return "" if each.method == METHOD_FILE else layout(each.form).name.lower().replace("_", " and ")
 
 
-def _model(archive: Archive, model: head.Model, paths: list[Path]) -> dict[str, Any]:
+def _model(archive: Archive, model: head.ModelReference, paths: list[Path]) -> dict[str, Any]:
     """Name, sha256 and size in bytes of a model, the size None if it is not at hand, and whether the archive carries it."""
     carried = archive.carried.get(model.sha256)
     try:

@@ -268,7 +268,7 @@ class Archive:
         except ModelError as error:
             raise DamagedError("a model that the archive carries is damaged") from error
 
-    def _model(self, model: head.Model) -> Model:
+    def _model(self, model: head.ModelReference) -> Model:
         packed = self.carried.get(model.sha256)
         if packed is None:
             return bundled.find_sha256(model.name, model.sha256, self._paths)

@@ -14,7 +14,7 @@ from typing import Any
 from acncodec.archive import manifest as manifests
 from acncodec.archive.atomic import write_atomically
 from acncodec.archive.container import FEATURE_PARTS, write_container
-from acncodec.archive.header import Model
+from acncodec.archive.header import ModelReference
 from acncodec.archive.limits import MAX_PARTS
 from acncodec.archive.manifest import Manifest, Part
 from acncodec.archive.partial import remove_left_over
@@ -163,7 +163,7 @@ def _manifest(job: Job, results: list[dict[str, Any]]) -> Manifest:
     ]
     named = sum(result["named"] for result in results)
     mark = "-" * (1 + max(result["dashes"] for result in results))
-    return Manifest(job.options.names, [Model(n, bytes.fromhex(s)) for n, s in models], parts, mark, named)
+    return Manifest(job.options.names, [ModelReference(n, bytes.fromhex(s)) for n, s in models], parts, mark, named)
 
 
 def _made(work: Work, results: list[dict[str, Any]], count: int, collisions: Collisions, manifest_bytes: int) -> Made:
