@@ -13,7 +13,7 @@ import torch.distributed
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from acncodec.archive.remote import place
+from acncodec.archive.remote import location
 from acncodec.coding.selftest import device_of
 from acncodec.errors import DamagedError, InputError
 from acncodec.reading.parts import Parts, Pictures
@@ -38,7 +38,7 @@ class Images(Sequence[Image.Image]):
         self, path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu", cache: int = CACHE_BYTES
     ) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
-        self._parts = Parts(place(path), models, device_of(device), cache=cache)
+        self._parts = Parts(location(path), models, device_of(device), cache=cache)
         self._open: dict[int, Pictures] = {}
         self._counts: dict[
             int, int

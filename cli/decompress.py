@@ -22,7 +22,7 @@ from .report import outcome_code
 from .streams import readable
 
 if TYPE_CHECKING:
-    from acncodec.archive.remote import Place
+    from acncodec.archive.remote import Location
 
 
 @click.command("decompress")
@@ -45,7 +45,7 @@ def command(**options: object) -> int:
 
 
 def restore(
-    archive: "Place",
+    archive: "Location",
     directory: Path,
     patterns: tuple[str, ...],
     keep_going: bool,

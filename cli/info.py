@@ -9,7 +9,7 @@ from .options import ARCHIVE, json_option, models_option, talk_options
 from .streams import readable
 
 if TYPE_CHECKING:
-    from acncodec.archive.remote import Place
+    from acncodec.archive.remote import Location
 
 
 @click.command("info")
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @models_option
 @json_option
 @talk_options
-def command(archive: "Place", models: tuple[Path, ...], as_json: bool) -> None:
+def command(archive: "Location", models: tuple[Path, ...], as_json: bool) -> None:
     """Show what ARCHIVE holds and where every one of its bits goes, without decoding it.
 
     ARCHIVE may be a URL that fsspec reads, as https://HOST/NAME; only what is needed is fetched.

@@ -9,7 +9,7 @@ from .options import ARCHIVE, talk_options
 from .streams import readable
 
 if TYPE_CHECKING:
-    from acncodec.archive.remote import Place
+    from acncodec.archive.remote import Location
     from acncodec.block.directory import Entry
     from acncodec.reading.reader import Archive
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout.")
 @click.option("-0", "--null", is_flag=True, help="Print names as they are, each ended by a NUL byte, as for xargs -0.")
 @talk_options
-def command(archive: "Place", long: bool, as_json: bool, null: bool) -> None:
+def command(archive: "Location", long: bool, as_json: bool, null: bool) -> None:
     r"""List the files of ARCHIVE, by name (of many parts, part by part), without decoding any image.
 
     ARCHIVE may be a URL that fsspec reads, as https://HOST/NAME; only what is needed is fetched.

@@ -15,7 +15,7 @@ import click
 from .console import detail
 
 if TYPE_CHECKING:
-    from acncodec.archive.remote import Place
+    from acncodec.archive.remote import Location
 
 STREAM = Path("-")
 
@@ -65,13 +65,13 @@ def keep_standard_streams() -> None:
         sys.stderr = Droppable(sys.stderr or Path(os.devnull).open("w"))  # noqa: SIM115
 
 
-def shown(archive: "Place") -> str:
+def shown(archive: "Location") -> str:
     """How sentences call an archive that is read."""
     return "standard input" if archive == STREAM else f"'{archive}'"
 
 
 @contextmanager
-def readable(archive: "Place") -> Iterator["Place"]:
+def readable(archive: "Location") -> Iterator["Location"]:
     """Where the archive can be read: what standard input gives is copied to a temporary file first."""
     if archive != STREAM:
         yield archive

@@ -12,7 +12,7 @@ from .report import outcome_code
 from .streams import readable, shown
 
 if TYPE_CHECKING:
-    from acncodec.archive.remote import Place
+    from acncodec.archive.remote import Location
 
 
 @click.command("test")
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @device_option
 @json_option
 @work_options
-def command(archive: "Place", keep_going: bool, models: tuple[Path, ...], device: str, as_json: bool) -> int:
+def command(archive: "Location", keep_going: bool, models: tuple[Path, ...], device: str, as_json: bool) -> int:
     """Decode ARCHIVE, a path or a URL that fsspec reads, and check every hash, writing nothing."""
     from acncodec.reading.decompress import check
     from acncodec.reading.parts import Parts

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 import acncodec as package
 from acncodec.archive.container import CRC_BYTES
-from acncodec.archive.remote import Remote, place
+from acncodec.archive.remote import Remote, location
 from acncodec.errors import DamagedError, InputError
 from acncodec.nets.model import Model
 from acncodec.reading.info import describe
@@ -92,7 +92,7 @@ def test_parts_take_urls(
     for each in (url, url + "/manifest.acn", url + "/"):
         good("decompress", each, tmp_path / "back", "-f", *models)
         assert snapshot(tmp_path / "back") == snapshot(mixed_source)
-    with Parts(place(url), model_files) as parts:
+    with Parts(location(url), model_files) as parts:
         for number in range(len(parts)):
             parts.check(number)
         memory.pipe(f"/kept/out/{parts.name(0)}", b"other")
@@ -147,7 +147,7 @@ def test_servers_that_fail_are_told(
 def test_a_connection_lost_later_costs_a_section(
     url: str, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Parts(place(url), model_files) as parts, parts.open(0) as archive:
+    with Parts(location(url), model_files) as parts, parts.open(0) as archive:
 
         def lost(*_: object) -> bytes:
             raise RuntimeError("the connection was reset")
@@ -158,7 +158,7 @@ def test_a_connection_lost_later_costs_a_section(
 
 
 def test_info_reads_no_block_twice(url: str, memory: Any, model_files: list[Path]) -> None:
-    with Parts(place(url), model_files) as parts:
+    with Parts(location(url), model_files) as parts:
         describe(parts, model_files)
         assert parts.fetched is not None
         assert parts.fetched.bytes < 1.2 * memory.size(url.removeprefix("memory:/"))
@@ -174,8 +174,8 @@ def test_urls_of_nothing_are_told(url: str) -> None:
 
 
 def test_places_are_paths_or_urls() -> None:
-    assert place("a/b") == Path("a/b")
-    url = place("s3://bucket/sets/")
+    assert location("a/b") == Path("a/b")
+    url = location("s3://bucket/sets/")
     assert isinstance(url, Remote)
     below = url / "manifest.acn"
     assert (str(below), below.name, str(below.parent)) == (

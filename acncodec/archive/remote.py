@@ -69,10 +69,10 @@ class Remote:
             raise _as_os_error(error) from error
 
 
-Place = Path | Remote
+Location = Path | Remote
 
 
-def place(path: str | os.PathLike[str]) -> Place:
+def location(path: str | os.PathLike[str]) -> Location:
     """A local path, or a `Remote` for a URL."""
     text = os.fspath(path)
     return Remote(text) if SCHEME in text else Path(text)

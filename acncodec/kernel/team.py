@@ -23,7 +23,7 @@ def instruction_set(kind: str | None) -> int:
     return instructions()[kind] if kind else max(instructions().values())
 
 
-Place = tuple[int, int, int, int]  # first row, number of rows, first column, last column + 1
+Region = tuple[int, int, int, int]  # first row, number of rows, first column, last column + 1
 
 
 class Team:
@@ -43,7 +43,7 @@ class Team:
     def size(self) -> int:
         return 1 + self._helpers
 
-    def run(self, program: int, shape: tuple[int, int, int], kind: int, lanes: int, size: int, at: Place) -> None:
+    def run(self, program: int, shape: tuple[int, int, int], kind: int, lanes: int, size: int, at: Region) -> None:
         """Run the program at an address, [phases, groups, operations], on this many lanes in groups of `size`.
 
         `kind` is the number of the instruction set.

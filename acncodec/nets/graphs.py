@@ -38,7 +38,7 @@ class Shared:
             self._host.copy_(self.tensor, non_blocking=True)
 
 
-class Place(Protocol):
+class Position(Protocol):
     """The current position along an axis of the image, at which buffers are read and written."""
 
     def move(self, position: int) -> None:

@@ -15,7 +15,7 @@ from acncodec.exact.grids import PRE_MAX
 from acncodec.exact.rounding import requantise
 from acncodec.nets.architecture import OFFERS
 from acncodec.nets.candidates import Evidence, completions, evidence, evidence_planes, join_centres
-from acncodec.nets.graphs import Indices, Place, Shared, Slices
+from acncodec.nets.graphs import Indices, Position, Shared, Slices
 from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import Block, GatedPixelCNN
 from acncodec.nets.planes import MIDDLE, stack_centres, to_planes
@@ -47,8 +47,8 @@ class IncrementalDecoder:
         self._map = latent_map.permute(1, 2, 0, 3).contiguous()
         lanes, self._width, device = len(latent_map), latent_map.shape[2], latent_map.device
         indexed = latent_map.is_cuda if replayable is None else replayable
-        self._row: Place = Indices(1, device) if indexed else Slices()
-        self._column: Place = Indices(max(arch.first, arch.kernel), device) if indexed else Slices()
+        self._row: Position = Indices(1, device) if indexed else Slices()
+        self._column: Position = Indices(max(arch.first, arch.kernel), device) if indexed else Slices()
         self._blocks = [_BlockRows(cast(Block, block), self._column, self._map) for block in decoder.blocks]
         self._h = self._map.new_empty(lanes, arch.channels)
         self.values = torch.zeros(lanes, dtype=torch.uint8, device=device)  # input of `put_step`
@@ -148,7 +148,7 @@ def _point(product: Product, x: Tensor) -> Tensor:
 class _BlockRows:
     """One block's caches: the rows that its vertical window covers and the current row of its horizontal input."""
 
-    def __init__(self, block: Block, column: Place, latent_map: Tensor) -> None:
+    def __init__(self, block: Block, column: Position, latent_map: Tensor) -> None:
         """`latent_map` [H, W, n, C] gives sizes and device."""
         self.block, self.column = block, column
         width, lanes = latent_map.shape[1:3]

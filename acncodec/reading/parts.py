@@ -13,7 +13,7 @@ from acncodec.archive import manifest as manifests
 from acncodec.archive.classes import METHOD_FILE
 from acncodec.archive.container import FEATURE_PARTS, PIECE_BYTES, Container, read_container
 from acncodec.archive.manifest import Manifest
-from acncodec.archive.remote import Fetched, Place, Remote
+from acncodec.archive.remote import Fetched, Location, Remote
 from acncodec.block.directory import Entry
 from acncodec.errors import DamagedError, InputError
 from acncodec.reading.reader import CACHE_BYTES, Archive
@@ -31,7 +31,7 @@ class Parts:
 
     def __init__(
         self,
-        path: Place,
+        path: Location,
         models: Iterable[str | os.PathLike[str]] = (),
         device: torch.device | None = None,
         tolerant: bool = False,
@@ -88,7 +88,7 @@ class Parts:
         """One part. Raises InputError if its file is missing, DamagedError if it is another one than the manifest says."""
         if self.manifest is None:
             return Archive(self.path, self._models, self._device, self._tolerant, cache=self._cache)
-        part, path = self.manifest.parts[number], self._place(number)
+        part, path = self.manifest.parts[number], self._location(number)
         archive = Archive(path, self._models, self._device, self._tolerant, self.manifest.prefix(number), self._cache)
         header = archive.header
         known = header.entries, sum(header.blocks), len(header.blocks) + len(header.stores), header.names
@@ -105,9 +105,9 @@ class Parts:
         if self.manifest is None:
             return
         try:
-            digest = sha256_of(self._place(number))
+            digest = sha256_of(self._location(number))
         except OSError as error:
-            raise InputError(f"cannot read '{self._place(number)}': {error.strerror}") from error
+            raise InputError(f"cannot read '{self._location(number)}': {error.strerror}") from error
         if digest != self.manifest.parts[number].sha256:
             raise DamagedError(f"'{self.name(number)}' is not the part that the archive's manifest means, or is damaged")
 
@@ -116,7 +116,7 @@ class Parts:
         """What was fetched so far; None for a local archive."""
         return self.path.fetched if isinstance(self.path, Remote) else None
 
-    def _place(self, number: int) -> Place:
+    def _location(self, number: int) -> Location:
         return self.path.parent / self.name(number)
 
     def files(self) -> int:
@@ -147,14 +147,14 @@ class Parts:
             return number if any(entry.name == name for entry in archive.entries) else None
 
 
-def _is_dir(path: Place) -> bool:
+def _is_dir(path: Location) -> bool:
     try:
         return path.is_dir()
     except (OSError, ValueError):  # opening it will say why
         return False
 
 
-def sha256_of(path: Place) -> bytes:
+def sha256_of(path: Location) -> bytes:
     """Of a file's bytes. Raises OSError."""
     digest = hashlib.sha256()
     with path.open("rb") as file:

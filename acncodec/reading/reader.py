@@ -20,7 +20,7 @@ from acncodec.archive.block import Block
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.archive.container import FEATURE_MODELS, Container, read_container
 from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_CARRIED_BYTES, MAX_MODELS, MAX_STORED_BYTES
-from acncodec.archive.remote import Place
+from acncodec.archive.remote import Location
 from acncodec.archive.store import WHOLE_BYTES, Store
 from acncodec.block.codec import Order, decode_block, read_order
 from acncodec.block.directory import Directory, Entry, entries, unpack_directory
@@ -57,7 +57,7 @@ class Archive:
 
     def __init__(
         self,
-        path: Place,
+        path: Location,
         models: Iterable[str | os.PathLike[str]] = (),
         device: torch.device | None = None,
         tolerant: bool = False,
