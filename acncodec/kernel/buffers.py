@@ -15,7 +15,7 @@ from acncodec.kernel.copies import IMAGE_BYTES
 from acncodec.nets.architecture import OFFERS, Architecture
 from acncodec.nets.candidates import COMPLETION_PLANES, evidence_planes
 from acncodec.nets.encoder import GRID
-from acncodec.nets.pixelcnn import Block, GatedPixelCNN
+from acncodec.nets.pixelcnn import GatedBlock, GatedPixelCNN
 from acncodec.nets.planes import known_planes, plane_count
 
 ROWS = 4  # lanes are padded to a multiple of this
@@ -103,7 +103,7 @@ class DecoderBuffers(Lanes):
         self.latents = self.zeros(height, width, self.size, up_to(arch.map_planes, 2))
         self.rings: list[Buffer] = []  # rows covered by a block's vertical window and the one being filled
         self.lefts: list[Buffer] = []  # the current row of a block's horizontal input, as a ring of one
-        blocks = [cast(Block, block) for block in decoder.blocks]
+        blocks = [cast(GatedBlock, block) for block in decoder.blocks]
         for block in blocks:
             above, left = block.vertical.inputs[0].window, block.horizontal.inputs[0].window
             columns = width - above.left + above.right

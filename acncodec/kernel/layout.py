@@ -36,7 +36,7 @@ from acncodec.kernel.programs import (
 )
 from acncodec.nets.candidates import COMPLETION_PLANES, evidence_planes
 from acncodec.nets.heads import ColourHead, SoftmaxHead
-from acncodec.nets.pixelcnn import Block, GatedPixelCNN
+from acncodec.nets.pixelcnn import GatedBlock, GatedPixelCNN
 from acncodec.nets.planes import known_planes, plane_count
 from acncodec.nets.product import Product
 
@@ -49,7 +49,7 @@ class DecoderLayout(Operations):
     def __init__(self, decoder: GatedPixelCNN, buffers: DecoderBuffers) -> None:
         super().__init__(buffers)
         self._decoder, self._buffers = decoder, buffers
-        self._blocks = [cast(Block, block) for block in decoder.blocks]
+        self._blocks = [cast(GatedBlock, block) for block in decoder.blocks]
         channels, planes = self._arch.channels, plane_count(self._arch, buffers.centres)
         lefts = [-block.horizontal.inputs[0].window.left for block in self._blocks]
         aboves = [-block.vertical.inputs[0].window.left for block in self._blocks]
@@ -152,19 +152,19 @@ class DecoderLayout(Operations):
             found.append(self._of_value(bits, colour, bits=self._buffers.bits.at()))
         return found
 
-    def _vertical(self, number: int, block: Block, phase: int) -> Operation:
+    def _vertical(self, number: int, block: GatedBlock, phase: int) -> Operation:
         window, v = block.vertical.inputs[0].window, self._v[number]
         rows, columns = range(window.top, window.bottom + 1), range(window.left, window.right + 1)
         taps = [*(v.tap(phase + y, x) for y in rows for x in columns), self._latents()]
         stream = None if block.first else v.at(phase)
         return self.product(block.vertical, taps, GATE, self._v[number + 1].at(phase), stream=stream)
 
-    def _left(self, number: int, block: Block, phase: int) -> list[Tap]:
+    def _left(self, number: int, block: GatedBlock, phase: int) -> list[Tap]:
         """The taps of the horizontal window."""
         window = block.horizontal.inputs[0].window
         return [self._h[number].tap(phase, x) for x in range(window.left, window.right + 1)]
 
-    def _residual(self, number: int, block: Block) -> Operation:
+    def _residual(self, number: int, block: GatedBlock) -> Operation:
         stream = None if block.first else self._h[number].at(0)
         return self.product(block.residual, [self._gated.tap(0)], REQUANTISE, self._h[number + 1].at(0), stream=stream)
 

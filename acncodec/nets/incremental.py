@@ -17,7 +17,7 @@ from acncodec.nets.architecture import OFFERS
 from acncodec.nets.candidates import Evidence, completions, evidence, evidence_planes, join_centres
 from acncodec.nets.graphs import Indices, Position, Shared, Slices
 from acncodec.nets.heads import Distribution
-from acncodec.nets.pixelcnn import Block, GatedPixelCNN
+from acncodec.nets.pixelcnn import GatedBlock, GatedPixelCNN
 from acncodec.nets.planes import MIDDLE, stack_centres, to_planes
 from acncodec.nets.product import Product
 from acncodec.nets.units import gate
@@ -49,7 +49,7 @@ class IncrementalDecoder:
         indexed = latent_map.is_cuda if replayable is None else replayable
         self._row: Position = Indices(1, device) if indexed else Slices()
         self._column: Position = Indices(max(arch.first, arch.kernel), device) if indexed else Slices()
-        self._blocks = [_BlockRows(cast(Block, block), self._column, self._map) for block in decoder.blocks]
+        self._blocks = [_BlockCache(cast(GatedBlock, block), self._column, self._map) for block in decoder.blocks]
         self._h = self._map.new_empty(lanes, arch.channels)
         self.values = torch.zeros(lanes, dtype=torch.uint8, device=device)  # input of `put_step`
         self._pixel = self._map.new_zeros(lanes, arch.colours)
@@ -145,10 +145,10 @@ def _point(product: Product, x: Tensor) -> Tensor:
     return requantise(torch.addmm(product.bias, x, product.weight), product.factor, product.low, product.high)
 
 
-class _BlockRows:
+class _BlockCache:
     """One block's caches: the rows that its vertical window covers and the current row of its horizontal input."""
 
-    def __init__(self, block: Block, column: Position, latent_map: Tensor) -> None:
+    def __init__(self, block: GatedBlock, column: Position, latent_map: Tensor) -> None:
         """`latent_map` [H, W, n, C] gives sizes and device."""
         self.block, self.column = block, column
         width, lanes = latent_map.shape[1:3]

@@ -21,7 +21,7 @@ from acncodec.nets.product import Input, Product, Window
 from acncodec.nets.units import gate
 
 
-class Block(nn.Module):
+class GatedBlock(nn.Module):
     """One gated block; the `first` one reads the image's planes, so its windows exclude the pixel itself."""
 
     def __init__(self, arch: Architecture, first: bool) -> None:
@@ -61,7 +61,7 @@ class GatedPixelCNN(nn.Module):
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
-        self.blocks = nn.ModuleList(Block(arch, first=b == 0) for b in range(arch.blocks))
+        self.blocks = nn.ModuleList(GatedBlock(arch, first=b == 0) for b in range(arch.blocks))
         self.head = ColourHead(arch) if arch.logistics else SoftmaxHead(arch)
 
     def forward(
