@@ -24,7 +24,7 @@ GREEDY_EFFORT = 1
 GREEDY_MOST = 1 << 16  # codes for which effort 1 uses the greedy tour, whose time is quadratic
 
 
-class Work(NamedTuple):
+class Effort(NamedTuple):
     """What an effort level means: neighbours per code, rounds of edge exchanges, batches of kicks."""
 
     neighbours: int
@@ -34,15 +34,15 @@ class Work(NamedTuple):
 
 TO_THE_END = 1000  # rounds: in practice about ten until no more moves are found
 EFFORTS = {
-    GREEDY_EFFORT: Work(5, 0, 0),
-    2: Work(5, 0, 0),
-    3: Work(5, 2, 0),
-    4: Work(8, 4, 0),
-    DEFAULT_EFFORT: Work(10, TO_THE_END, 0),
-    6: Work(10, TO_THE_END, 100),
-    7: Work(10, TO_THE_END, 500),
-    8: Work(10, TO_THE_END, 2_000),
-    9: Work(10, TO_THE_END, 10_000),
+    GREEDY_EFFORT: Effort(5, 0, 0),
+    2: Effort(5, 0, 0),
+    3: Effort(5, 2, 0),
+    4: Effort(8, 4, 0),
+    DEFAULT_EFFORT: Effort(10, TO_THE_END, 0),
+    6: Effort(10, TO_THE_END, 100),
+    7: Effort(10, TO_THE_END, 500),
+    8: Effort(10, TO_THE_END, 2_000),
+    9: Effort(10, TO_THE_END, 10_000),
 }
 
 
@@ -67,16 +67,16 @@ def plan_tour(codes: np.ndarray, schedule: Schedule, effort: int = DEFAULT_EFFOR
     return lay(codes, np.argsort(rank[numbers.ravel()], kind="stable"), schedule)
 
 
-def short_path(codes: np.ndarray, work: Work) -> np.ndarray:
+def short_path(codes: np.ndarray, effort: Effort) -> np.ndarray:
     """A short path through distinct `codes` [N, D], int64 [N]."""
-    distances, indices = neighbour_graph(codes, work.neighbours)
+    distances, indices = neighbour_graph(codes, effort.neighbours)
     path = greedy_path(codes, distances, indices)
-    if not work.rounds:
+    if not effort.rounds:
         return path
     circle = Circle(codes, path)
     search = Search(circle, distances, indices)
-    shorten(circle, search, work.rounds)
-    kick(circle, search, min(work.batches, len(codes)))
+    shorten(circle, search, effort.rounds)
+    kick(circle, search, min(effort.batches, len(codes)))
     return circle.path()
 
 
