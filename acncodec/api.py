@@ -19,7 +19,7 @@ from acncodec.coding.selftest import device_of
 from acncodec.errors import InputError
 from acncodec.exact.grids import LATENT_BITS
 from acncodec.images.scan import Collisions, collisions
-from acncodec.images.source import Folder, Images, Source
+from acncodec.images.source import Folder, MemoryImages, Source
 from acncodec.nets import model as nets
 from acncodec.packing import compress as packing
 from acncodec.planning.tour import DEFAULT_EFFORT
@@ -65,7 +65,7 @@ def as_source(images: PathLike | Source | Mapping[str, Any] | Iterable[Any]) -> 
     """Where images come from: the directory at a path, or the images themselves. Raises InputError."""
     if isinstance(images, str | os.PathLike):
         return Folder(Path(images))
-    return images if isinstance(images, Source) else Images(images)
+    return images if isinstance(images, Source) else MemoryImages(images)
 
 
 def _all(names: PathLike | Iterable[PathLike]) -> tuple[str, ...]:

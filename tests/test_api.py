@@ -13,7 +13,7 @@ import acncodec
 from acncodec import bundled
 from acncodec.cli.main import main
 from acncodec.errors import InputError, OutputError
-from acncodec.images.source import Images
+from acncodec.images.source import MemoryImages
 from acncodec.packing.datasets import open_dataset
 
 
@@ -228,7 +228,7 @@ def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_images_of_a_program_are_a_source() -> None:
-    source = Images({"b": np.zeros((2, 2), np.uint8), "a": np.ones((2, 2), np.uint8)})
+    source = MemoryImages({"b": np.zeros((2, 2), np.uint8), "a": np.ones((2, 2), np.uint8)})
     assert source.listing().files == [b"a.png", b"b.png"]
     assert source.read(b"a.png").startswith(b"\x89PNG")
     assert not source.holds(b"a.png", Path("a.png"))

@@ -20,7 +20,7 @@ from acncodec.archive import header as head
 from acncodec.block.plan import Way
 from acncodec.coding.order import order_bits
 from acncodec.nets.model import Model
-from acncodec.packing.compress import Compressed, Options, compress
+from acncodec.packing.compress import Options, PackingResult, compress
 from acncodec.progress import Progress
 from acncodec.reading.decompress import check
 from acncodec.reading.info import describe
@@ -106,7 +106,7 @@ def _row(name: str, info: dict[str, Any], encode_seconds: float, decode_seconds:
     }
 
 
-def _image_bytes(done: Compressed) -> int:
+def _image_bytes(done: PackingResult) -> int:
     """Total size, as found, of the files that could be parsed as images."""
     found = done.collection
     files = zip(found.sizes, found.content_of, strict=True)

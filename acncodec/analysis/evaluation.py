@@ -10,7 +10,7 @@ from PIL import Image
 from acncodec.analysis.costs import Costs, costs
 from acncodec.archive import header as head
 from acncodec.errors import InputError
-from acncodec.images.source import Folder, Images
+from acncodec.images.source import Folder, MemoryImages
 from acncodec.nets.model import Model
 from acncodec.packing.compress import Options, compress
 from acncodec.planning.tour import DEFAULT_EFFORT
@@ -45,7 +45,7 @@ def images_for(model: Model, root: Path) -> np.ndarray:
 def evaluate(model: Model, images: np.ndarray, progress: Progress, effort: int = DEFAULT_EFFORT) -> Evaluation:
     """Costs and archive of images uint8 [N, H, W, colours], N at least 2. Raises ExactnessError."""
     with tempfile.TemporaryDirectory() as folder:
-        source = Images(as_picture(image, model.arch.levels) for image in images)
+        source = MemoryImages(as_picture(image, model.arch.levels) for image in images)
         size = compress(
             source, Path(folder, "archive"), [model], Options(names=head.NAMES_DROP, effort=effort), progress
         ).size

@@ -30,7 +30,7 @@ WHAT = "A section BLCK of the archive"
 DIGEST_BYTES = 16
 WORD_BYTES = 4
 
-Tally = tuple[int, int, int, int, int]
+LedgerSums = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Block:
     lanes: list[int]
     seed_words: int
     digest: bytes
-    tally: Tally
+    tally: LedgerSums
     order: bytes
     bits: bytes
 
@@ -120,12 +120,12 @@ def account(block: Block, size: int) -> dict[str, int]:
     return {**parts, "block header": 8 * size - sum(parts.values())}
 
 
-def _write_tally(out: Writer, tally: Tally) -> None:
+def _write_tally(out: Writer, tally: LedgerSums) -> None:
     for value in tally:
         out.varint(value)
 
 
-def _read_tally(reader: Reader) -> Tally:
+def _read_tally(reader: Reader) -> LedgerSums:
     return reader.varint(), reader.varint(), reader.varint(), reader.varint(), reader.varint()
 
 

@@ -112,6 +112,13 @@ def decode(data: bytes) -> Header:
     return header
 
 
+def read_models(reader: Reader, most: int) -> list[ModelReference]:
+    """A count of at most `most`, then name and sha256 of each model."""
+    return [
+        ModelReference(reader.text(MAX_MODEL_NAME_BYTES), reader.fixed(SHA256_BYTES)) for _ in range(reader.varint(most))
+    ]
+
+
 def _problem(header: Header) -> str | None:
     """What is wrong with a header, or None; shared by `encode` and `decode`."""
     if header.names not in (NAMES_DROP, NAMES_KEEP, NAMES_FOLDERS):

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP, SHA256_BYTES, ModelReference
-from acncodec.archive.limits import MAX_ENTRIES, MAX_MODEL_NAME_BYTES, MAX_PARTS, MAX_SECTION_BYTES, MAX_SECTIONS
+from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP, SHA256_BYTES, ModelReference, read_models
+from acncodec.archive.limits import MAX_ENTRIES, MAX_PARTS, MAX_SECTION_BYTES, MAX_SECTIONS
 from acncodec.archive.retrieval import MAX_SEED, THIRDS, slots, solve, third_of
 from acncodec.archive.wire import Reader, Writer
 from acncodec.errors import DamagedError, InputError
@@ -97,10 +97,7 @@ def decode(data: bytes) -> Manifest:
     names = reader.u8()
     if names not in (NAMES_DROP, NAMES_KEEP, NAMES_FOLDERS):
         raise DamagedError(f"{WHAT} is damaged: names is {names}.")
-    models = [
-        ModelReference(reader.text(MAX_MODEL_NAME_BYTES), reader.fixed(SHA256_BYTES))
-        for _ in range(reader.varint(MAX_PARTS))
-    ]
+    models = read_models(reader, MAX_PARTS)
     parts = [_part(reader) for _ in range(reader.varint(MAX_PARTS))]
     mark = reader.text(MAX_MARK_BYTES)
     named = reader.varint(sum(part.files for part in parts))

@@ -152,7 +152,7 @@ def _push(
         return *stack.finish(seed), tally
 
 
-def _whole_bits(tally: Tally) -> blocks.Tally:
+def _whole_bits(tally: Tally) -> blocks.LedgerSums:
     """A block's sums, in whole bits."""
     sums = tally.residual, tally.prior, tally.posterior, tally.residual_theory, tally.latent_theory
     residual, prior, posterior, residual_theory, latent_theory = (max(0, round(value)) for value in sums)

@@ -69,7 +69,7 @@ class Files:
         return False
 
 
-class Images(Files):
+class MemoryImages(Files):
     """Images in memory, encoded as PNG files.
 
     `images` is a mapping from paths to images, or an iterable of images or of (image, label) pairs, as in data sets of

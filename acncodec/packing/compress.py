@@ -72,7 +72,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Compressed:
+class PackingResult:
     """What `compress` did: what was read, how many contents were stored unmodelled, and the archive's size in bytes.
 
     Where names were kept, `without_names` tells about how many bytes it would take under the other head.NAMES_*.
@@ -91,7 +91,7 @@ def compress(
     options: Options,
     progress: Progress,
     inspect: Callable[[Path], None] | None = None,
-) -> Compressed:
+) -> PackingResult:
     """Compress a directory, or another source, into the file `target`, with those of `models` that make it smallest.
 
     `inspect` gets the path of the finished file before it appears as `target`; if it raises nothing appears. Raises
@@ -146,7 +146,7 @@ def compress(
     size = write_atomically(target, chunks, options.overwrite, inspect)
     stored = sum(choice.kind.method != METHOD_CODED for choice in archive.choices)
     saved = archive.saved_by_names(_size(names))
-    return Compressed(found, stored, size, {mode: size - each for mode, each in saved.items()})
+    return PackingResult(found, stored, size, {mode: size - each for mode, each in saved.items()})
 
 
 class _Archive:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from acncodec.errors import InputError
-from acncodec.images.source import Images, named
+from acncodec.images.source import MemoryImages, named
 
 PREFIX = "torchvision:"
 SPLITS = ("train", "test")
 
 
-def open_dataset(name: str, root: Path, split: str | None = None, download: bool = False) -> Images:
+def open_dataset(name: str, root: Path, split: str | None = None, download: bool = False) -> MemoryImages:
     """The images of `torchvision:NAME`, kept below `root`, as `split/class/number`; all of SPLITS unless one is given.
 
     Raises InputError if there is no such data set, if it is not below `root`, or if it does not give images.
@@ -23,7 +23,7 @@ def open_dataset(name: str, root: Path, split: str | None = None, download: bool
     if not name.startswith(PREFIX) or not inspect.isclass(kind) or not issubclass(kind, datasets.VisionDataset):
         raise InputError(f"there is no data set '{name}'; give torchvision's name of one, as in {PREFIX}CIFAR10")
     wanted = (split,) if split else SPLITS
-    return Images({path: image for each in wanted for path, image in _pictures(kind, root, each, download)})
+    return MemoryImages({path: image for each in wanted for path, image in _pictures(kind, root, each, download)})
 
 
 def _pictures(kind: Any, root: Path, split: str, download: bool) -> Iterator[tuple[str, Any]]:
