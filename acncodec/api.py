@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from acncodec.reading.parts import Parts
 from acncodec.scale import engines
 from acncodec.scale.engines import LOCAL
 from acncodec.scale.pipeline import compress_parts
-from acncodec.training.session import Watcher, Wish
+from acncodec.training.session import TrainingRequest, Watcher
 from acncodec.training.session import train as run_training
 from acncodec.training.trainer import Budget, Report
 
@@ -229,8 +229,16 @@ class Model:
         `start` is a name or a file; 'auto' takes what suits the images best, None random weights. Grey images may be
         `binarised` anew in every batch, for a model of 1-bit images. Raises InputError, OutputError, BoundError.
         """
-        wish = wish_for(as_source(images), Path(output), minutes, start, resume, overwrite, binarised, device)
-        return cls(run_training(wish, watcher or _Silent()).model)
+        request = TrainingRequest(
+            as_source(images),
+            Path(output),
+            Budget(minutes),
+            resume=resume,
+            overwrite=overwrite,
+            binarised=binarised,
+            device=device_of(device),
+        )
+        return cls(run_training(starting_from(request, start), watcher or _Silent()).model)
 
     @property
     def name(self) -> str:
@@ -277,32 +285,14 @@ class Model:
         return values
 
 
-def wish_for(
-    source: Source,
-    output: Path,
-    minutes: float,
-    start: str | None,
-    resume: bool,
-    overwrite: bool,
-    binarised: bool,
-    device: str,
-) -> Wish:
-    """What is to be trained. Raises InputError if the file's name is no model's, or `start` is not found."""
-    if minutes <= 0:
-        raise InputError("a training takes more than 0 minutes")
-    if output.suffix != bundled.SUFFIX:
-        raise InputError(f"the model's file name must end in {bundled.SUFFIX}, '{output}' does not")
-    return Wish(
-        source=source,
-        output=output,
-        budget=Budget(minutes),
-        start=None if start in (AUTO, None) else bundled.find(start),
-        models=bundled.candidates([], auto=True) if start == AUTO else (),
-        resume=resume,
-        overwrite=overwrite,
-        binarised=binarised,
-        device=device_of(device),
-    )
+def starting_from(request: TrainingRequest, start: str | None) -> TrainingRequest:
+    """The request with the model `start` to begin with, by name or file; for 'auto' with all models, None for none of them.
+
+    Raises InputError if it is not found.
+    """
+    if start == AUTO:
+        return replace(request, models=bundled.candidates([], auto=True))
+    return replace(request, start=None if start is None else bundled.find(start))
 
 
 class _Silent:

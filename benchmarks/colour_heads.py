@@ -29,7 +29,7 @@ from acncodec.nets.planes import PLANE_MAX, known_planes, tell_colours
 from acncodec.nets.product import Input, Product
 from acncodec.training.data import split
 from acncodec.training.evaluation import held_out_nats
-from acncodec.training.pictures import KINDS
+from acncodec.training.pictures import ARCHITECTURES
 from acncodec.training.trainer import Budget, Report, Trainer
 from benchmarks.directory_sets import cifar10
 from benchmarks.provenance import provenance, write_result
@@ -68,7 +68,7 @@ class SoftmaxColours(nn.Module):
 
 def measure(kind: str, images: list[np.ndarray], minutes: float) -> dict[str, float]:
     """Train one of TITLES and tell what it is worth."""
-    arch = Architecture(**KINDS[Layout.RGB])
+    arch = Architecture(**ARCHITECTURES[Layout.RGB])
     data = split(images)
     with patch("acncodec.nets.pixelcnn.ColourHead", SoftmaxColours if kind == "softmax" else ColourHead):
         trainer = Trainer(arch, data, Budget(minutes))

@@ -22,7 +22,7 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.training.data import split
 from acncodec.training.evaluation import held_out_nats
-from acncodec.training.pictures import KINDS
+from acncodec.training.pictures import ARCHITECTURES
 from acncodec.training.trainer import BATCH, COLOUR_BATCH, Budget, Report, Trainer
 from benchmarks.data import BINARISE_SEEDS, binarise, mnist
 from benchmarks.directory_sets import cifar10
@@ -129,7 +129,7 @@ def markdown(name: str, rows: dict[str, dict[str, Any]]) -> str:
 @click.option("--list", "show", is_flag=True, help="Name the experiments and stop.")
 def main(name: str, teraflop: float, only: tuple[str, ...], device: str, show: bool) -> None:
     """Run the experiments that have no result yet."""
-    base = Architecture(**KINDS[KINDS_OF_SETS[name]])
+    base = Architecture(**ARCHITECTURES[KINDS_OF_SETS[name]])
     found = experiments(base, COLOUR_BATCH if base.colours > 1 else BATCH)
     if unknown := set(only) - set(found):
         raise click.ClickException(f"there is no experiment '{min(unknown)}'; known are {', '.join(found)}.")

@@ -25,7 +25,7 @@ from acncodec.planning.neighbours import nearest_others
 from acncodec.training.checkpoint import load_checkpoint
 from acncodec.training.data import batch_length
 from acncodec.training.objective import sample_offsets
-from acncodec.training.pictures import KINDS
+from acncodec.training.pictures import ARCHITECTURES
 from acncodec.training.trainer import raw_statistics
 from benchmarks.patches import replaced
 
@@ -65,7 +65,7 @@ def read_images(directory: Path, arch: Architecture, limit: int) -> Tensor:
     Of several sizes that of the first is taken. Raises ClickException if fewer than two are found.
     """
     sizes = arch.levels, arch.colours
-    kinds = [kind for kind, values in KINDS.items() if (values["levels"], values.get("colours", 1)) == sizes]
+    kinds = [kind for kind, values in ARCHITECTURES.items() if (values["levels"], values.get("colours", 1)) == sizes]
     names = scan(directory).files
     found: list[np.ndarray] = []
     for name in names[:: max(1, len(names) // limit)]:

@@ -62,15 +62,23 @@ def command(
     """
     from acncodec import bundled
     from acncodec.analysis.worth import worth
-    from acncodec.api import wish_for
+    from acncodec.api import starting_from
     from acncodec.images.source import Folder
-    from acncodec.training.session import train
+    from acncodec.training.session import TrainingRequest, train
+    from acncodec.training.trainer import Budget
     from acncodec.training.world import World
 
-    source, begin = Folder(directory), None if start == "none" else start
-    wish = wish_for(source, output, minutes, begin, resume, force, binarise, choose_device(device).type)
-    done = train(wish, _Printer())
-    if not World.join(wish.device).leads:
+    request = TrainingRequest(
+        Folder(directory),
+        output,
+        Budget(minutes),
+        resume=resume,
+        overwrite=force,
+        binarised=binarise,
+        device=choose_device(device),
+    )
+    done = train(starting_from(request, None if start == "none" else start), _Printer())
+    if not World.join(request.device).leads:
         return
     value = worth(done.model, bundled.candidates([], auto=True), done.data)
     say(f"'{output}', {done.model.size:,} bytes, sha256 {done.model.sha256.hex()}")

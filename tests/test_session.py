@@ -19,7 +19,7 @@ from acncodec.images.raster import Layout
 from acncodec.images.source import Folder
 from acncodec.nets.model import Model
 from acncodec.training.data import TrainingSet, split
-from acncodec.training.session import Wish, train
+from acncodec.training.session import TrainingRequest, train
 from acncodec.training.start import COMPILED_MINUTES, LEAST_BATCH, choose_batch, worth_compiling
 from acncodec.training.trainer import ALONE, BATCH, CPU, Budget, Report, Trainer
 
@@ -45,64 +45,64 @@ class Watcher:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Bilevel images, for which small networks are made."""
-    monkeypatch.setattr("acncodec.training.session.KINDS", {Layout.BILEVEL: {"levels": 2, **SMALL_ARCH}})
+    monkeypatch.setattr("acncodec.training.session.ARCHITECTURES", {Layout.BILEVEL: {"levels": 2, **SMALL_ARCH}})
     for i, image in enumerate(stripes(100)):
         save_image(tmp_path / "images" / f"{i}.png", image, "1")
     return tmp_path / "images"
 
 
 def test_a_model_of_other_images_is_no_start(folder: Path, tmp_path: Path) -> None:
-    wish = Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), start=tiny_model(256))
+    request = TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), start=tiny_model(256))
     with pytest.raises(InputError, match="images of another kind"):
-        train(wish, Watcher())
-    assert not wish.output.exists()
+        train(request, Watcher())
+    assert not request.output.exists()
 
 
 def test_session_writes_a_model_and_removes_its_checkpoint(folder: Path, tmp_path: Path) -> None:
-    wish, watcher = Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=3)), Watcher()
-    done = train(wish, watcher)
-    model = bundled.load(wish.output)
+    request, watcher = TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=3)), Watcher()
+    done = train(request, watcher)
+    model = bundled.load(request.output)
     assert (model.name, model.plain, model.size) == ("m", done.model.plain, done.model.size)
     assert watcher.started == [(None, BATCH)]
     assert watcher.reports
     assert watcher.looks == [(done.residual, done.kl)]
-    assert not wish.checkpoint.exists()
+    assert not request.checkpoint.exists()
     with pytest.raises(OutputError, match="exists already"):
-        train(wish, watcher)
+        train(request, watcher)
     with pytest.raises(InputError, match="checkpoint"):
-        train(replace(wish, resume=True, overwrite=True), watcher)
+        train(replace(request, resume=True, overwrite=True), watcher)
 
 
 def test_grey_images_make_a_model_of_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds = {Layout.BILEVEL: {"levels": 2, **SMALL_ARCH}, Layout.GREY: {"levels": 256, **SMALL_ARCH}}
-    monkeypatch.setattr("acncodec.training.session.KINDS", kinds)
+    architectures = {Layout.BILEVEL: {"levels": 2, **SMALL_ARCH}, Layout.GREY: {"levels": 256, **SMALL_ARCH}}
+    monkeypatch.setattr("acncodec.training.session.ARCHITECTURES", architectures)
     for i, image in enumerate(stripes(100, levels=256)):
         save_image(tmp_path / "images" / f"{i}.png", image, "L")
-    wish = Wish(Folder(tmp_path / "images"), tmp_path / "m.safetensors", Budget(steps=3), binarised=True)
-    done = train(wish, Watcher())
+    request = TrainingRequest(Folder(tmp_path / "images"), tmp_path / "m.safetensors", Budget(steps=3), binarised=True)
+    done = train(request, Watcher())
     assert done.model.arch.levels == 2
     assert done.model.record["binarised"] is True
     assert {int(group.max()) for group in done.data.held_out} == {1}
 
 
 def test_only_grey_images_can_be_binarised(folder: Path, tmp_path: Path) -> None:
-    wish = Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=3), binarised=True)
+    request = TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=3), binarised=True)
     with pytest.raises(InputError, match="only 8-bit grey"):
-        train(wish, Watcher())
+        train(request, Watcher())
 
 
 @pytest.mark.slow
 def test_the_nearest_model_is_the_start(folder: Path, tmp_path: Path) -> None:
     """Not one that is for other images, nor one under which these are larger."""
-    own = train(Wish(Folder(folder), tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
+    own = train(TrainingRequest(Folder(folder), tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
     watcher = Watcher()
     models = [tiny_model(2), own, tiny_model(256)]
-    done = train(Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), models=models), watcher)
+    done = train(TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), models=models), watcher)
     assert watcher.started == [(own, BATCH)]
     assert done.model.record["from"] == own.sha256.hex()
     assert done.model.arch == own.arch
     watcher = Watcher()
-    train(Wish(Folder(folder), tmp_path / "n.safetensors", Budget(steps=1), models=[tiny_model(256)]), watcher)
+    train(TrainingRequest(Folder(folder), tmp_path / "n.safetensors", Budget(steps=1), models=[tiny_model(256)]), watcher)
     assert watcher.started == [(None, BATCH)]
 
 
@@ -110,7 +110,7 @@ def test_an_interrupted_session_goes_on_exactly(folder: Path, tmp_path: Path, mo
     monkeypatch.setattr("acncodec.training.session.CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr("acncodec.training.session.LOOKS", 1e9)
     monkeypatch.setattr(Trainer.run, "__defaults__", (0.0,))
-    whole = train(Wish(Folder(folder), tmp_path / "whole.safetensors", Budget(steps=6)), Watcher())
+    whole = train(TrainingRequest(Folder(folder), tmp_path / "whole.safetensors", Budget(steps=6)), Watcher())
 
     class Stop(Watcher):
         def held_out(self, residual: float, kl: float) -> None:
@@ -118,12 +118,12 @@ def test_an_interrupted_session_goes_on_exactly(folder: Path, tmp_path: Path, mo
             if len(self.looks) == 4:
                 raise KeyboardInterrupt
 
-    wish = Wish(Folder(folder), tmp_path / "whole-.safetensors", Budget(steps=6))
+    request = TrainingRequest(Folder(folder), tmp_path / "whole-.safetensors", Budget(steps=6))
     with pytest.raises(KeyboardInterrupt):
-        train(wish, Stop())
+        train(request, Stop())
     with pytest.raises(OutputError, match="unfinished training"):
-        train(wish, Watcher())
-    again = train(replace(wish, resume=True), Watcher())
+        train(request, Watcher())
+    again = train(replace(request, resume=True), Watcher())
     assert (again.residual, again.kl) == (whole.residual, whole.kl)
     for first, second in zip(again.model.networks.parameters(), whole.model.networks.parameters(), strict=True):
         assert torch.equal(first, second)
@@ -137,7 +137,7 @@ def test_short_trainings_have_smaller_batches() -> None:
 
 @pytest.mark.slow
 def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
-    done = train(Wish(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
+    done = train(TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
     value = worth(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
     assert value.images == 100
     assert value.bits == pytest.approx((done.residual + done.kl) / np.log(2), rel=0.3)

@@ -15,7 +15,7 @@ from acncodec.nets.model import Model
 from acncodec.packing.compress import Options, compress
 from acncodec.planning.tour import DEFAULT_EFFORT
 from acncodec.progress import Progress
-from acncodec.training.pictures import KINDS, read_pictures
+from acncodec.training.pictures import ARCHITECTURES, read_pictures
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ def images_for(model: Model, root: Path) -> np.ndarray:
     Raises InputError if there are fewer than two.
     """
     wanted = model.arch.levels, model.arch.colours
-    kind = next(kind for kind, sizes in KINDS.items() if (sizes["levels"], sizes.get("colours", 1)) == wanted)
+    layout = next(each for each, sizes in ARCHITECTURES.items() if (sizes["levels"], sizes.get("colours", 1)) == wanted)
     groups: dict[tuple[int, ...], list[np.ndarray]] = {}
-    for samples in read_pictures(Folder(root))[kind]:
+    for samples in read_pictures(Folder(root))[layout]:
         groups.setdefault(samples.shape, []).append(samples)
     largest = max(groups.values(), key=len, default=[])
     if len(largest) < 2:

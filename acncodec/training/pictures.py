@@ -11,7 +11,7 @@ LOGISTICS = {"levels": 256, "logistics": 8, "channels": 32, "features": 48}
 # Most images with alpha are drawings, whose pixels are seen again in others.
 DRAWINGS = {"levels": 256, "colours": 4, "logistics": 18, "centres": 5, "candidates": 6, "channels": 32, "features": 64}
 DRAWINGS |= {"first": 5}
-KINDS = {  # architecture of a new model for each layout
+ARCHITECTURES = {  # architecture of a new model for each layout
     Layout.BILEVEL: {"levels": 2, "channels": 16, "features": 32},
     Layout.GREY: LOGISTICS,
     Layout.RGB: {**LOGISTICS, "colours": 3},
@@ -21,7 +21,7 @@ KINDS = {  # architecture of a new model for each layout
 
 def read_pictures(source: Source) -> dict[Layout, list[np.ndarray]]:
     """Samples uint8 [H, W, C] of all pictures of a source, in the order of names, palettes expanded. Raises InputError."""
-    found: dict[Layout, list[np.ndarray]] = {kind: [] for kind in KINDS}
+    found: dict[Layout, list[np.ndarray]] = {each: [] for each in ARCHITECTURES}
     for name in source.listing().files:
         picture = read_picture(source.read(name))
         if picture is not None:
