@@ -49,13 +49,13 @@ def _line(archive: "Archive", part: int, entry: "Entry", long: bool, as_json: bo
 
     if not (long or as_json):
         return escape(entry.name)
-    kind = archive.kind(entry.content)
+    found = archive.class_of(entry.content)
     # JSON holds any name exactly: a byte that is not UTF-8 as a lone surrogate, from which os.fsencode gets it back.
     row: dict[str, str | int] = {
         "name": entry.name.decode("utf-8", "surrogateescape"),
-        "method": METHODS[kind.method],
-        "mode": mode(kind),
+        "method": METHODS[found.method],
+        "mode": mode(found),
     }
-    row |= {"width": kind.width, "height": kind.height, "part": part, "content": entry.content}
-    size = f"{kind.width}x{kind.height}" if kind.width else ""
+    row |= {"width": found.width, "height": found.height, "part": part, "content": entry.content}
+    size = f"{found.width}x{found.height}" if found.width else ""
     return json.dumps(row) if as_json else f"{row['method']:6} {row['mode']:15} {size:>11}  {escape(entry.name)}"

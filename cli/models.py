@@ -11,7 +11,7 @@ from .options import json_option, talk_options
 if TYPE_CHECKING:
     from acncodec.nets.model import Model
 
-KINDS = {(2, 1): "1-bit", (256, 1): "grey", (256, 3): "RGB", (256, 4): "RGBA"}  # by levels and colours
+VALUES = {(2, 1): "1-bit", (256, 1): "grey", (256, 3): "RGB", (256, 4): "RGBA"}  # by levels and colours
 
 
 @click.command("models")
@@ -44,7 +44,7 @@ def _row(path: Path, model: "Model") -> dict[str, object]:
 
     return {
         "name": path.stem,
-        "images": KINDS[model.arch.levels, model.arch.colours],
+        "images": VALUES[model.arch.levels, model.arch.colours],
         "bytes": model.size,
         "sha256": model.sha256.hex(),
         "path": str(path),

@@ -149,8 +149,8 @@ def test_only_the_wanted_block_is_decoded(
         assert opened.header.blocks == [3, 3, 2]
         assert len(opened.entries) == 8
         assert decoded == []
-        kind = opened.kind(7)
-        assert (kind.method, kind.height, kind.width) == (METHOD_CODED, 3, 3)
+        found = opened.class_of(7)
+        assert (found.method, found.height, found.width) == (METHOD_CODED, 3, 3)
         assert decoded == []
         data = opened.read(7)
         assert decoded == [2]
@@ -232,7 +232,7 @@ def test_sections_come_back_and_tell_every_file(names: int) -> None:
     directory = Directory(*lists, stored, paths, [b"empty"])
     told = header(names, [1, 1], [2, 1], 3, len(paths))
     found = unpack_directory(told, dict(pack_directory(directory)))
-    assert found.kinds.tolist() == directory.kinds.tolist()
+    assert found.named_methods.tolist() == directory.named_methods.tolist()
     for field in ("named", "duplicates", "numbered", "stored_folders", "folders", "empty"):
         assert getattr(found, field) == getattr(directory, field)
     methods = [METHOD_CODED, METHOD_CODED, METHOD_FILE, METHOD_WEBP, METHOD_RAW]
@@ -250,9 +250,9 @@ def test_sections_come_back_and_tell_every_file(names: int) -> None:
 
 
 def test_duplicates_are_kinds_of_their_own() -> None:
-    named, kinds, duplicates, numbered = list_directory(NAMES, CONTENT_OF, METHOD_OF, NUMBERS, [], KEEP)
+    named, named_methods, duplicates, numbered = list_directory(NAMES, CONTENT_OF, METHOD_OF, NUMBERS, [], KEEP)
     assert named == NAMES
-    assert kinds.tolist() == [
+    assert named_methods.tolist() == [
         METHOD_CODED,
         METHOD_FILE,
         DUPLICATE,

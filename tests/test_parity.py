@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from acncodec.coding.selftest import (
     FINE_SHA256,
     FREQUENCIES_SHA256,
+    TEST_ARCHITECTURES,
     TINY_ARCH,
     fixed_networks,
     frequencies_digest,
@@ -31,7 +32,6 @@ from acncodec.coding.selftest import (
     stepwise,
     whole_image,
 )
-from acncodec.coding.selftest import KINDS as SELFTEST_KINDS
 from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
 from acncodec.exact.grids import BASE, CODE_MAX, LATENT_LEVELS, LATENT_MAX, STREAM_MAX
 from acncodec.exact.precision import full_precision
@@ -401,7 +401,7 @@ def latent_frequencies(logits: np.ndarray, means: np.ndarray, widths: np.ndarray
 @pytest.mark.parametrize("fine", [False, True])
 def test_the_selftests_constants_are_the_references(fine: bool) -> None:
     digest = hashlib.sha256()
-    for kind in SELFTEST_KINDS:
+    for kind in TEST_ARCHITECTURES:
         reference = Reference(fixed_networks(Architecture(**kind, **TINY_ARCH), fine))
         shape = (3, 6, 5, reference.arch.colours)
         pixels = pseudo_random("pixels", math.prod(shape), 0, reference.arch.levels - 1).astype(np.uint8).reshape(shape)

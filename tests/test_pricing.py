@@ -15,7 +15,7 @@ from acncodec.images.picture import Picture, read_picture
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
 from acncodec.packing import model_choice, pricing
-from acncodec.packing.model_choice import Forms, best_coding, plane_bits
+from acncodec.packing.model_choice import PictureVariants, best_coding, plane_bits
 from acncodec.packing.pricing import FILE, Choice, Pricing
 from acncodec.reading.reader import Archive, restore
 
@@ -39,7 +39,7 @@ def choices(contents: list[Content], models: list[Model]) -> list[Choice]:
 
 
 def methods(contents: list[Content], models: list[Model]) -> Counter[int]:
-    return Counter(choice.kind.method for choice in choices(contents, models))
+    return Counter(choice.content_class.method for choice in choices(contents, models))
 
 
 def test_files_that_are_no_pictures_are_kept_as_they_are(models: list[Model]) -> None:
@@ -55,8 +55,8 @@ def test_slopes_are_coded_and_flat_pictures_are_not(models: list[Model]) -> None
     assert methods(slopes, models) == {METHOD_CODED: 6}
     assert METHOD_CODED not in methods(flat, models)
     found = choices([*slopes, *flat, *noise], models)
-    assert [choice.kind.method for choice in found[:6]] == [METHOD_CODED] * 6
-    assert METHOD_CODED not in {choice.kind.method for choice in found[6:12]}
+    assert [choice.content_class.method for choice in found[:6]] == [METHOD_CODED] * 6
+    assert METHOD_CODED not in {choice.content_class.method for choice in found[6:12]}
 
 
 def test_without_a_model_pictures_are_webp_or_raw_or_files(models: list[Model]) -> None:
@@ -100,7 +100,7 @@ def test_the_cheaper_of_two_models_is_taken(models: list[Model]) -> None:
     slopes = [content(pixels) for pixels in smooth_pixels(0, 4, 12, 12, 3)]
     rough = tiny_model(256, colours=3)
     for order, best in (([rough, models[2]], 1), ([models[2], rough], 0)):
-        assert [choice.kind.planes[0].model for choice in choices(slopes, order)] == [best] * 4
+        assert [choice.content_class.planes[0].model for choice in choices(slopes, order)] == [best] * 4
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB"])
@@ -157,13 +157,13 @@ def test_bilevel_pictures_that_repeat_each_other_are_raw_in_strips() -> None:
             Image.fromarray(noise[..., 0].astype(bool)).save(file, "PNG")
             alike.append((len(file.getvalue()), read_picture(file.getvalue())))
         found = choices(alike, [])
-        assert {choice.kind.method for choice in found} == {METHOD_RAW}
+        assert {choice.content_class.method for choice in found} == {METHOD_RAW}
         for choice, (_, picture) in zip(found, alike, strict=True):
             assert picture is not None
             raw = choice.data if choice.samples is None else choice.samples.tobytes()
             assert raw is not None
             assert len(raw) == wanted
-            back = read_picture(restore(choice.kind, raw))
+            back = read_picture(restore(choice.content_class, raw))
             assert back is not None
             assert np.array_equal(back.samples, picture.samples)
 
@@ -185,13 +185,13 @@ def test_what_is_plainly_better_raw_is_not_made_webp(monkeypatch: pytest.MonkeyP
     noise = random_pixels(3, 1, 20, 20, 256, 1)[0]
     alike = [content(np.concatenate([noise[n:], noise[:n]])) for n in range(20) for _ in range(5)]
     found, bits = Pricing(alike).choose([], lambda done: None)
-    assert {choice.kind.method for choice in found} == {METHOD_RAW}
+    assert {choice.content_class.method for choice in found} == {METHOD_RAW}
     assert bits < 8 * 8000
     assert len(made) == len(alike[::4])
     made.clear()
     monkeypatch.setattr(pricing, "RAW_MAX", 100)
     found, _ = Pricing(alike).choose([], lambda done: None)
-    assert {choice.kind.method for choice in found} == {METHOD_WEBP}
+    assert {choice.content_class.method for choice in found} == {METHOD_WEBP}
     assert len(made) == len(alike)
 
 
@@ -228,7 +228,7 @@ def test_a_model_plainly_dearer_on_a_few_tiles_is_not_tried_on_all(
     rough, fitting = tiny_model(256, colours=3), models[2]
     _, picture = content(smooth_pixels(0, 1, 260, 260, 3)[0])
     assert picture is not None
-    found = best_coding([Forms(picture, None)], [rough, fitting])
+    found = best_coding([PictureVariants(picture, None)], [rough, fitting])
     assert found is not None
     assert found[0].planes[0].model == 1
     few, all_tiles = model_choice.FEW_TILES, model_choice.SAMPLE_TILES

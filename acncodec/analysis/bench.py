@@ -135,11 +135,11 @@ def report_data(found: Bench) -> dict[str, Any]:
 def _group(group: Toured) -> dict[str, Any]:
     chosen = np.unique(np.linspace(0, len(group) - 1, min(SHOWN, len(group))).round().astype(int))
     _, height, width, _ = group.images.shape
-    kind = "1-bit" if group.model.arch.levels == 2 else "8-bit"
+    depth = "1-bit" if group.model.arch.levels == 2 else "8-bit"
     cells = [_thumbnail(group.images[i], group.model.arch.levels) for i in chosen]
     what = "images" if group.whole else "tiles"
     return {
-        "title": f"{len(group):,} {what} of {width}x{height}, {kind}, under {group.model.name}",
+        "title": f"{len(group):,} {what} of {width}x{height}, {depth}, under {group.model.name}",
         "count": len(group),
         "width": width,
         "height": height,

@@ -51,7 +51,7 @@ def toured(archive: Archive) -> list[Toured]:
     first = {entry.content: entry.name for entry in reversed(archive.entries)}
     for content in range(sum(archive.header.blocks)):
         samples, name = archive.samples(content), os.fsdecode(first[content])
-        parts = cells(archive.kind(content))
+        parts = cells(archive.class_of(content))
         for group, rows, columns, part in parts:
             if len(parts) > 1:
                 cut.add(group)

@@ -55,8 +55,8 @@ def worth(model: Model, others: list[Model], data: TrainingSet) -> Worth:
 
 
 def _alike(first: Model, second: Model) -> bool:
-    kinds = [(model.arch.levels, model.arch.colours) for model in (first, second)]
-    return kinds[0] == kinds[1] and first.sha256 != second.sha256
+    values = [(model.arch.levels, model.arch.colours) for model in (first, second)]
+    return values[0] == values[1] and first.sha256 != second.sha256
 
 
 def _bits(model: Model, data: TrainingSet) -> float:

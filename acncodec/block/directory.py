@@ -39,13 +39,13 @@ class Entry:
 class Directory:
     """Everything about files beside their contents, as the sections hold it.
 
-    `named` lists names, sorted by bytes; `kinds` int64 [named] the method of each one's new content, or DUPLICATE;
+    `named` lists names, sorted by bytes; `named_methods` int64 [named] the method of each one's new content, or DUPLICATE;
     `duplicates` the contents of named duplicates, in order; `numbered` (content, folder) of duplicates without a name;
     `stored_folders` the folder of each stored picture. Folders are indices into `folders`; `empty` are empty directories.
     """
 
     named: list[bytes]
-    kinds: np.ndarray
+    named_methods: np.ndarray
     duplicates: list[int]
     numbered: list[tuple[int, int]]
     stored_folders: list[int]
@@ -60,11 +60,11 @@ def folder_of(name: bytes) -> bytes:
 
 def pack_directory(directory: Directory) -> list[tuple[str, bytes]]:
     """The sections, those that would be empty left out."""
-    counts = np.bincount(directory.kinds, minlength=METHODS + 1).tolist()
+    counts = np.bincount(directory.named_methods, minlength=METHODS + 1).tolist()
     order = Writer()
     for count in counts:
         order.varint(count)
-    order.fixed(pack_order([(directory.kinds, counts)] if directory.named else [], []))
+    order.fixed(pack_order([(directory.named_methods, counts)] if directory.named else [], []))
     places = Writer()
     places.varint(len(directory.duplicates))
     for value in (*directory.duplicates, *(v for pair in directory.numbered for v in pair), *directory.stored_folders):
@@ -95,7 +95,7 @@ def unpack_directory(header: Header, sections: dict[str, bytes]) -> Directory:
     duplicates, numbered, stored_folders = _places(header, sections.get("PLAC"), counts[DUPLICATE], pictures)
     return Directory(
         named=_names(sections.get("NAME", b""), named),
-        kinds=sequences[0] if named else np.zeros(0, dtype=np.int64),
+        named_methods=sequences[0] if named else np.zeros(0, dtype=np.int64),
         duplicates=duplicates,
         numbered=numbered,
         stored_folders=stored_folders,
@@ -134,24 +134,24 @@ def _names(data: bytes, count: int, also: bytes = b"") -> list[bytes]:
 def list_directory(
     names: list[bytes], content_of: list[int], methods: list[int], numbers: list[int], folders: list[bytes], mode: int
 ) -> tuple[list[bytes], np.ndarray, list[int], list[tuple[int, int]]]:
-    """Named entries, their kinds, and both lists of duplicates, for a `Directory`.
+    """Named entries, their methods, and both lists of duplicates, for a `Directory`.
 
     Given are all names, each one's content, each content's method and number in the archive, folders (if kept) and NAMES_*.
     """
     index = {folder: i for i, folder in enumerate(folders)}
-    named, kinds, duplicates, numbered = [], [], [], []
+    named, named_methods, duplicates, numbered = [], [], [], []
     seen: set[int] = set()
     for name, content in zip(names, content_of, strict=True):
         new = content not in seen
         seen.add(content)
         if mode == NAMES_KEEP or methods[content] == METHOD_FILE:
             named.append(name)
-            kinds.append(methods[content] if new else DUPLICATE)
+            named_methods.append(methods[content] if new else DUPLICATE)
             if not new:
                 duplicates.append(numbers[content])
         elif not new:
             numbered.append((numbers[content], index.get(folder_of(name), 0)))
-    return named, np.array(kinds, dtype=np.int64), duplicates, sorted(numbered)
+    return named, np.array(named_methods, dtype=np.int64), duplicates, sorted(numbered)
 
 
 def entries(
@@ -179,8 +179,8 @@ def entries(
 def _named_entries(directory: Directory, methods: list[int]) -> Iterator[Entry]:
     by_method = [iter([i for i, m in enumerate(methods) if m == method]) for method in range(METHODS)]
     duplicates = iter(directory.duplicates)
-    for name, kind in zip(directory.named, directory.kinds.tolist(), strict=True):
-        content = next(duplicates if kind == DUPLICATE else by_method[kind], None)
+    for name, method in zip(directory.named, directory.named_methods.tolist(), strict=True):
+        content = next(duplicates if method == DUPLICATE else by_method[method], None)
         if content is None:
             raise _unfitting()
         yield Entry(name, content)

@@ -36,7 +36,7 @@ TABLES_SHA256 = "50e8662c61599edd799ebb45be890ee5ed0568a184bcb396fd20b174402fda0
 FREQUENCIES_SHA256 = "56ea5ace848d0f2c03693f091312389984bf04fa63b93a9141d312b69da8362f"
 FINE_SHA256 = "78639573a4bf04d0e301d95eccda856aa8e65918f1bd17ee3daee77ce9c8600d"
 TINY = {"channels": 4, "blocks": 2, "first": 3, "features": 4, "map_planes": 2, "map_hidden": 8, "map_features": 2}
-KINDS: tuple[dict[str, int], ...] = (
+TEST_ARCHITECTURES: tuple[dict[str, int], ...] = (
     {"levels": 2},
     {"levels": 256},
     {"levels": 256, "colours": 3, "logistics": 2},
@@ -76,8 +76,8 @@ def fixed_networks(arch: Architecture, fine: bool = False) -> Networks:
 def frequencies_digest(device: torch.device, passes: "Passes | None" = None, fine: bool = False) -> str:
     """sha256 over all frequencies and codes of the fixed networks, computed by `passes` (default: on tensors)."""
     digest = hashlib.sha256()
-    for kind in KINDS:
-        networks, pixels, z = _fixed_inputs(kind, 3, fine)
+    for sizes in TEST_ARCHITECTURES:
+        networks, pixels, z = _fixed_inputs(sizes, 3, fine)
         networks.to(device)
         parents = networks.tensor(pseudo_random("c", 9, -CODE_MAX, CODE_MAX).reshape(3, 3))
         for found in (part for each in passes or TENSORS for part in each(networks, pixels, z)):
@@ -93,9 +93,9 @@ def _agrees(device: torch.device, passes: "Passes | None" = None) -> bool:
     return all(frequencies_digest(device, passes, fine) == wanted[fine] for fine in (False, True))
 
 
-def _fixed_inputs(kind: dict[str, int], count: int, fine: bool) -> tuple[Networks, np.ndarray, np.ndarray]:
+def _fixed_inputs(sizes: dict[str, int], count: int, fine: bool) -> tuple[Networks, np.ndarray, np.ndarray]:
     """Fixed networks, pixels uint8 [count, 6, 5, colours] and latents int64 [count, 3]."""
-    networks = fixed_networks(Architecture(**kind, **TINY_ARCH), fine)
+    networks = fixed_networks(Architecture(**sizes, **TINY_ARCH), fine)
     shape = (count, 6, 5, networks.arch.colours)
     pixels = pseudo_random("pixels", math.prod(shape), 0, networks.arch.levels - 1).astype(np.uint8).reshape(shape)
     return networks, pixels, pseudo_random("z", 3 * count, -LATENT_MAX, LATENT_MAX).reshape(count, 3)
@@ -104,8 +104,8 @@ def _fixed_inputs(kind: dict[str, int], count: int, fine: bool) -> tuple[Network
 @full_precision()
 def agrees_on_many(device: torch.device, count: int = 512) -> bool:
     """Whether the device gives the CPU's frequencies for `count` images at once, where products have other shapes."""
-    for kind in KINDS:
-        networks, pixels, z = _fixed_inputs(kind, count, fine=True)
+    for sizes in TEST_ARCHITECTURES:
+        networks, pixels, z = _fixed_inputs(sizes, count, fine=True)
         want = whole_image(networks, pixels, z)
         networks.to(device)
         for found in (whole_image(networks, pixels, z), stepwise(networks, pixels, z, groups=3)):
@@ -153,31 +153,31 @@ def codes_of(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.n
 TENSORS: Passes = whole_image, stepwise, codes_of
 
 
-def compiled(kind: str) -> Passes:
-    """All passes by the compiled kernel, with instructions of that kind."""
-    return partial(compiled_whole, kind), partial(compiled_steps, kind), partial(compiled_codes, kind)
+def compiled(isa: str) -> Passes:
+    """All passes by the compiled kernel with an instruction set, by name."""
+    return partial(compiled_whole, isa), partial(compiled_steps, isa), partial(compiled_codes, isa)
 
 
-def compiled_codes(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+def compiled_codes(isa: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
     """Codes by the compiled kernel."""
     n, height, width, _ = pixels.shape
-    return [CompiledEncoder(networks, n, height, width, kind).codes(pixels)]
+    return [CompiledEncoder(networks, n, height, width, isa).codes(pixels)]
 
 
-def compiled_whole(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+def compiled_whole(isa: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
     """Frequencies by the kernel's whole-image pass."""
     n, height, width, _ = pixels.shape
-    decoder = CompiledDecoder(networks, n, height, width, kind)
+    decoder = CompiledDecoder(networks, n, height, width, isa)
     decoder.load(z.astype(np.int16))
     with decoder.team:
         frequencies, _ = decoder.whole(pixels)
     return list(frequencies.transpose(2, 3, 4, 0, 1, 5).reshape(-1, *pixels.shape[:3], frequencies.shape[-1]))
 
 
-def compiled_steps(kind: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+def compiled_steps(isa: str, networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
     """Frequencies by the kernel's incremental pass."""
     n, height, width, _ = pixels.shape
-    decoder = CompiledDecoder(networks, n, height, width, kind)
+    decoder = CompiledDecoder(networks, n, height, width, isa)
     decoder.load(z.astype(np.int16))
     with decoder.team:
         return _by_steps(decoder, pixels, networks.arch.levels)
@@ -249,8 +249,8 @@ def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
     """The full self-test: name and outcome of each check, as it completes."""
     yield "tables", tables.fingerprint().hex() == TABLES_SHA256
     yield f"{device}: whole-image and incremental pass", _agrees(device)
-    for kind in instructions():
-        yield f"cpu, compiled for {kind}", _agrees(CPU, compiled(kind))
+    for isa in instructions():
+        yield f"cpu, compiled for {isa}", _agrees(CPU, compiled(isa))
     threads = torch.get_num_threads()
     for count in sorted({1, 2, threads}):
         torch.set_num_threads(count)

@@ -27,7 +27,7 @@ def choose_adapted(
         return choices, models, {}
     more = [*models, *(each.model for each in adapted)]
     again, bits_again = pricing.choose(more, progress("price again", pricing.count))
-    used = {plane.model for choice in again for plane in choice.kind.planes}
+    used = {plane.model for choice in again for plane in choice.content_class.planes}
     packed = {each.model.sha256: each.packed for i, each in enumerate(adapted, len(models)) if i in used}
     if bits_again + 8 * sum(map(len, packed.values())) >= bits:
         return choices, models, {}

@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from acncodec.archive import block as blocks
-from acncodec.archive import classes as forms
+from acncodec.archive import classes as class_table
 from acncodec.archive import header as head
 from acncodec.archive.atomic import refuse_occupied, write_atomically
-from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class, PlaneCoding
+from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
 from acncodec.archive.container import FEATURE_COPIES, FEATURE_MODELS, write_container
 from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
 from acncodec.archive.partial import remove_left_over
@@ -144,7 +144,7 @@ def compress(
         features |= FEATURE_COPIES
     chunks = write_container([s for s in sections if s[1]], features)
     size = write_atomically(target, chunks, options.overwrite, inspect)
-    stored = sum(choice.kind.method != METHOD_CODED for choice in archive.choices)
+    stored = sum(choice.content_class.method != METHOD_CODED for choice in archive.choices)
     saved = archive.saved_by_names(_size(names))
     return PackingResult(found, stored, size, {mode: size - each for mode, each in saved.items()})
 
@@ -162,7 +162,7 @@ class _Archive:
         self.found, self.options, self._prices = found, options, prices
         self.choices, self.models = _number_models(choices, models)
         self.classes, self.sequence = _classes(self.choices)
-        self.form = forms.encode(self.classes) if self.classes else b""
+        self.form = class_table.encode(self.classes) if self.classes else b""
         self.folders = _folders(found.names) if options.names == head.NAMES_FOLDERS else []
         self.blocks: list[bytes] = []
         self.block_sizes: list[int] = []
@@ -181,8 +181,8 @@ class _Archive:
 
     def elements(self) -> int:
         """How many elements there are to be coded."""
-        each = {i: len(cells(kind)) for i, kind in enumerate(self.classes) if kind.method == METHOD_CODED}
-        return sum(each.get(i, 0) for i in self.sequence.tolist())
+        counts = [len(cells(each)) if each.method == METHOD_CODED else 0 for each in self.classes]
+        return sum(counts[i] for i in self.sequence.tolist())
 
     def code(self, advance: Advance) -> None:
         """All blocks of pictures."""
@@ -224,14 +224,14 @@ class _Archive:
         return {
             i: samples.size
             for i in ordered
-            if self.choices[i].kind.method == METHOD_CODED and (samples := self.choices[i].samples) is not None
+            if self.choices[i].content_class.method == METHOD_CODED and (samples := self.choices[i].samples) is not None
         }
 
     def store(self) -> None:
         """All other contents, by method, in the order of names."""
         for method in (METHOD_FILE, METHOD_WEBP, METHOD_RAW):
             found = self.found.contents
-            sizes = {i: found[i].size for i, choice in enumerate(self.choices) if choice.kind.method == method}
+            sizes = {i: found[i].size for i, choice in enumerate(self.choices) if choice.content_class.method == method}
             small = self.options.random and method == METHOD_WEBP
             for run in _runs(sizes, STORE_ITEMS, RANDOM_STORE_BYTES if small else STORE_BYTES):
                 items = [(int(self.sequence[i]), self._content(i)) for i in run]
@@ -259,7 +259,7 @@ class _Archive:
         return self._directory(self.options.names, self.folders)
 
     def _directory(self, mode: int, folders: list[bytes]) -> Directory:
-        methods = [choice.kind.method for choice in self.choices]
+        methods = [choice.content_class.method for choice in self.choices]
         lists = list_directory(self.found.names, self.found.content_of, methods, self.numbers, folders, mode)
         index = {folder: i for i, folder in enumerate(folders)}
         stored = [index[self._folder(i)] for i in self.stored_pictures] if folders else []
@@ -271,7 +271,7 @@ class _Archive:
         `packed` is the size of its directory's sections in bytes. The order of images is what most of it goes into; without
         it another tour might save some more.
         """
-        if self.options.names != head.NAMES_KEEP or all(each.kind.method == METHOD_FILE for each in self.choices):
+        if self.options.names != head.NAMES_KEEP or all(each.content_class.method == METHOD_FILE for each in self.choices):
             return {}
         folders = _folders(self.found.names)
         kept = packed + self._order_bytes
@@ -307,23 +307,22 @@ def _runs(sizes: dict[int, int], most: int, limit: int) -> Iterator[list[int]]:
 
 def _number_models(choices: list[Choice], models: list[Model]) -> tuple[list[Choice], list[Model]]:
     """The models in use, and the choices with their numbers among these."""
-    used = sorted({plane.model for choice in choices for plane in choice.kind.planes})
+    used = sorted({plane.model for choice in choices for plane in choice.content_class.planes})
     number = {model: i for i, model in enumerate(used)}
 
-    def numbered(kind: Class) -> Class:
-        planes = tuple(PlaneCoding(number[plane.model], plane.tile) for plane in kind.planes)
-        return Class(kind.method, kind.height, kind.width, kind.form, planes)
+    def numbered(each: Class) -> Class:
+        return replace(each, planes=tuple(replace(plane, model=number[plane.model]) for plane in each.planes))
 
-    return [Choice(numbered(c.kind), c.samples, c.data) for c in choices], [models[i] for i in used]
+    return [replace(c, content_class=numbered(c.content_class)) for c in choices], [models[i] for i in used]
 
 
 def _classes(choices: list[Choice]) -> tuple[list[Class], np.ndarray]:
     """All classes in a fixed order, and each choice's: int64 [N]."""
-    classes = sorted({c.kind for c in choices}, key=_class_key)
-    number = {kind: i for i, kind in enumerate(classes)}
-    return classes, np.array([number[c.kind] for c in choices], dtype=np.int64)
+    classes = sorted({c.content_class for c in choices}, key=_class_key)
+    number = {each: i for i, each in enumerate(classes)}
+    return classes, np.array([number[c.content_class] for c in choices], dtype=np.int64)
 
 
-def _class_key(kind: Class) -> tuple[object, ...]:
-    planes = tuple((plane.model, plane.tile) for plane in kind.planes)
-    return kind.method, kind.height, kind.width, planes, kind.form
+def _class_key(each: Class) -> tuple[object, ...]:
+    planes = tuple((plane.model, plane.tile) for plane in each.planes)
+    return each.method, each.height, each.width, planes, each.form

@@ -19,25 +19,25 @@ def open_dataset(name: str, root: Path, split: str | None = None, download: bool
     """
     from torchvision import datasets
 
-    kind = getattr(datasets, name.removeprefix(PREFIX), None)
-    if not name.startswith(PREFIX) or not inspect.isclass(kind) or not issubclass(kind, datasets.VisionDataset):
+    dataset = getattr(datasets, name.removeprefix(PREFIX), None)
+    if not name.startswith(PREFIX) or not inspect.isclass(dataset) or not issubclass(dataset, datasets.VisionDataset):
         raise InputError(f"there is no data set '{name}'; give torchvision's name of one, as in {PREFIX}CIFAR10")
     wanted = (split,) if split else SPLITS
-    return MemoryImages({path: image for each in wanted for path, image in _pictures(kind, root, each, download)})
+    return MemoryImages({path: image for each in wanted for path, image in _pictures(dataset, root, each, download)})
 
 
-def _pictures(kind: Any, root: Path, split: str, download: bool) -> Iterator[tuple[str, Any]]:
+def _pictures(dataset: Any, root: Path, split: str, download: bool) -> Iterator[tuple[str, Any]]:
     """Paths and images of one split."""
-    parameters = inspect.signature(kind).parameters
+    parameters, called = inspect.signature(dataset).parameters, dataset.__name__
     if not {"train", "split"} & set(parameters):
-        raise InputError(f"torchvision's {kind.__name__} has no splits to choose from; compress the directory of its files")
+        raise InputError(f"torchvision's {called} has no splits to choose from; compress the directory of its files")
     if "split" not in parameters and split not in SPLITS:
-        raise InputError(f"torchvision's {kind.__name__} has the splits {' and '.join(SPLITS)}, none called '{split}'")
+        raise InputError(f"torchvision's {called} has the splits {' and '.join(SPLITS)}, none called '{split}'")
     options: dict[str, Any] = {"train": split == "train"} if "train" in parameters else {"split": split}
     if "download" in parameters:
         options["download"] = download
     try:
-        for path, image in named(kind(root, **options)):
+        for path, image in named(dataset(root, **options)):
             yield f"{split}/{path}", image
     except (OSError, RuntimeError, ValueError, TypeError, ImportError) as error:
-        raise InputError(f"torchvision's {kind.__name__} cannot be read from '{root}': {error}") from error
+        raise InputError(f"torchvision's {called} cannot be read from '{root}': {error}") from error

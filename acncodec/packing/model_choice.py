@@ -19,7 +19,7 @@ PLAINLY = 1.1  # how much dearer than the best a model is there that is not trie
 
 
 @dataclass(eq=False)
-class Forms:
+class PictureVariants:
     """A picture as it is, and expanded where it has a palette."""
 
     picture: Picture
@@ -40,16 +40,16 @@ class Coding:
     expanded: bool
     planes: tuple[PlaneCoding, ...]
 
-    def kind(self, each: Forms) -> Class:
+    def class_of(self, each: PictureVariants) -> Class:
         """The class of a picture that is coded so."""
         picture = self.picture(each)
         height, width, _ = picture.samples.shape
         return Class(METHOD_CODED, height, width, picture.form, self.planes)
 
-    def picture(self, each: Forms) -> Picture:
+    def picture(self, each: PictureVariants) -> Picture:
         return each.expanded if self.expanded and each.expanded is not None else each.picture
 
-    def elements(self, each: Forms) -> Iterator[tuple[int, np.ndarray]]:
+    def elements(self, each: PictureVariants) -> Iterator[tuple[int, np.ndarray]]:
         """A picture's elements, uint8 [H, W, C], each with the index of its model."""
         picture, start = self.picture(each), 0
         height, width, _ = picture.samples.shape
@@ -59,7 +59,7 @@ class Coding:
                 yield plane.model, fill(samples, self.models[plane.model].arch)
             start += count
 
-    def bits(self, kind: Sequence[Forms], others: Sequence[Forms] = ()) -> np.ndarray:
+    def bits(self, kind: Sequence[PictureVariants], others: Sequence[PictureVariants] = ()) -> np.ndarray:
         """What each picture of a kind costs in a set with others of that kind: float64 [N], bits."""
         samples = np.stack([self.picture(each).samples for each in (*kind, *others)])
         total, start = np.zeros(len(kind)), 0
@@ -71,7 +71,7 @@ class Coding:
 
 
 def best_coding(
-    sample: Sequence[Forms], models: list[Model], others: Sequence[Forms] = ()
+    sample: Sequence[PictureVariants], models: list[Model], others: Sequence[PictureVariants] = ()
 ) -> tuple[Coding, np.ndarray] | None:
     """The coding under which the sample of a kind is smallest, if there is any, and its prices: float64 [N], bits.
 
@@ -80,7 +80,9 @@ def best_coding(
     return min(_codings(sample, others, models), key=lambda found: found[1].sum(), default=None)
 
 
-def _codings(sample: Sequence[Forms], others: Sequence[Forms], models: list[Model]) -> Iterator[tuple[Coding, np.ndarray]]:
+def _codings(
+    sample: Sequence[PictureVariants], others: Sequence[PictureVariants], models: list[Model]
+) -> Iterator[tuple[Coding, np.ndarray]]:
     """The best codings of the pictures as they are and expanded, in every way to make planes of their channels.
 
     Each with the prices of the sample: float64 [N], bits.

@@ -22,7 +22,7 @@ from acncodec.images.tiles import MAX_WHOLE
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
 from acncodec.packing.collection import Collection
-from acncodec.packing.model_choice import Coding, Forms, best_coding
+from acncodec.packing.model_choice import Coding, PictureVariants, best_coding
 
 SAMPLE = 32  # pictures of a kind that are priced first
 OTHERS = 480  # at most, from which these may be copied in models that look for copies
@@ -45,7 +45,7 @@ class Choice:
     A file as it is has neither.
     """
 
-    kind: Class
+    content_class: Class
     samples: np.ndarray | None = None
     data: bytes | None = None
 
@@ -54,7 +54,7 @@ FILE = Choice(Class(METHOD_FILE, 0, 0, b"", ()))
 
 
 @dataclass(eq=False)
-class _Priced(Forms):
+class _Priced(PictureVariants):
     """A picture with its best choice so far and that one's price in bits; `webp` is empty until it is tried."""
 
     file_bits: float
@@ -153,9 +153,9 @@ class Pricing:
             return 0.0
         for each in hopeful:
             height, width, _ = each.picture.samples.shape
-            kind = Class(METHOD_RAW, height, width, each.picture.form, ())
+            raw = Class(METHOD_RAW, height, width, each.picture.form, ())
             samples, kept = each.picture.samples, _raw(each.picture)
-            each.best = Choice(kind, samples) if len(kept) == samples.size else Choice(kind, data=kept)
+            each.best = Choice(raw, samples) if len(kept) == samples.size else Choice(raw, data=kept)
         return before - bits
 
     def _raw_bytes(self, run: Kind) -> int:
@@ -170,7 +170,7 @@ def smaller_as_files(found: Collection, choices: list[Choice], size: int) -> boo
 
     So it may be where some stay as they are, and what they share with pictures' files is not in pixels.
     """
-    kept = sum(choice.kind.method == METHOD_FILE for choice in choices)
+    kept = sum(choice.content_class.method == METHOD_FILE for choice in choices)
     if not 0 < kept < len(choices) or sum(each.size for each in found.contents) > FILES_MAX:
         return False
     data = b"".join(found.read(each) for each in found.contents)
@@ -201,7 +201,7 @@ def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[K
     _offer(sample, coding, forms, prices)
     taken = set(map(id, sample))
     rest = [each for each in kind if id(each) not in taken]
-    coded = [each.best.kind.method == METHOD_CODED for each in sample]
+    coded = [each.best.content_class.method == METHOD_CODED for each in sample]
     for each in rest:
         each.bits = float(np.mean([each.bits for each in sample]))
         if coding is not None and all(coded):
@@ -251,7 +251,7 @@ def _webp_if_near(picture: tuple[_Priced, float]) -> bytes | None:
 
 
 def _coded(coding: Coding, each: _Priced) -> Choice:
-    return Choice(coding.kind(each), coding.picture(each).samples)
+    return Choice(coding.class_of(each), coding.picture(each).samples)
 
 
 def _at_most(kind: Kind, number: int) -> int:

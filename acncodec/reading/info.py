@@ -129,7 +129,7 @@ def _kinds(archive: Archive) -> tuple[Counter[Kind], Counter[int]]:
             for group, *_ in cells(each):
                 elements[group.model] += count
     for content in range(sum(archive.header.blocks), archive.contents):
-        each = archive.kind(content)
+        each = archive.class_of(content)
         kinds[METHODS[each.method], mode(each), each.height, each.width] += 1
     return kinds, elements
 

@@ -55,7 +55,7 @@ def ledger(archive: Archive) -> list[Line]:
             bits[PARTS.get(part, part)] += length
         _add_coded(block, bits, theory)
         theory["order"] += _order_theory(archive, number)
-    theory["order"] += order_bits([np.bincount(archive.directory.kinds).tolist()], [])
+    theory["order"] += order_bits([np.bincount(archive.directory.named_methods).tolist()], [])
     bits["header"] += 8 * container.overhead["header"]
     bits["checksums"] += 8 * container.overhead["checksums"]
     coded = ("residual", "latent", "schedule ends", "coder state") if archive.header.blocks else ()

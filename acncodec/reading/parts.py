@@ -190,7 +190,7 @@ class Pictures:
         return found
 
     def _is_image(self, entry: Entry) -> bool:
-        if self.archive.kind(entry.content).method != METHOD_FILE:
+        if self.archive.class_of(entry.content).method != METHOD_FILE:
             return True
         try:
             Image.open(io.BytesIO(self.archive.read(entry.content))).close()

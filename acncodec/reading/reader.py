@@ -14,7 +14,7 @@ import torch
 
 from acncodec import bundled
 from acncodec.archive import block as blocks
-from acncodec.archive import classes as forms
+from acncodec.archive import classes as class_table
 from acncodec.archive import header as head
 from acncodec.archive.block import Block
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
@@ -79,7 +79,7 @@ class Archive:
             self._stores: Recent[Store] = Recent(RECENT_STORES)
             self._sections = self._index()
             self.header = head.decode(self._once("HEAD"))
-            self.classes = forms.decode(self._once("FORM"), len(self.header.models)) if self._has("FORM") else []
+            self.classes = class_table.decode(self._once("FORM"), len(self.header.models)) if self._has("FORM") else []
             self._check()
             self._ahead = Ahead(self._task, self._side_by_side())
         except BaseException:
@@ -150,7 +150,7 @@ class Archive:
 
         Where names were dropped a tolerant reader takes guesses for what is lost: its suffix and its folder.
         """
-        new = np.bincount(self.directory.kinds, minlength=METHOD_CODED + 1).tolist()
+        new = np.bincount(self.directory.named_methods, minlength=METHOD_CODED + 1).tolist()
         coded = sum(self.header.blocks)
         if self.header.names == head.NAMES_KEEP:
             stored = [method for method in range(METHOD_CODED) for _ in range(new[method])]
@@ -166,7 +166,7 @@ class Archive:
 
     def _suffix(self, content: int) -> str:
         try:
-            return suffix(self.kind(content).form)
+            return suffix(self.class_of(content).form)
         except DamagedError:
             if not self._tolerant:
                 raise
@@ -182,20 +182,21 @@ class Archive:
             folders = np.zeros(self.header.blocks[index], dtype=np.int64) if self.header.folders else None
         return [] if folders is None else folders.tolist()
 
-    def kind(self, content: int) -> Class:
+    def class_of(self, content: int) -> Class:
         """The class of a content, told without decoding any pixel. Raises DamagedError."""
-        section, offset = self._place(content)
+        section, offset = self._locate(content)
         if section < len(self.header.blocks):
             order = self.order(section)
             return self.classes[order.classes[order.positions[offset]]]
-        return self.classes[self._store(section - len(self.header.blocks)).classes[offset]]
+        store, offset = self._store_of(content)
+        return self.classes[store.classes[offset]]
 
     def section(self, content: int) -> int:
-        """The number of the block, or after all blocks of the store, that holds a content."""
-        return self._place(content)[0]
+        """The number of the section that holds a content: blocks are numbered first, then stores."""
+        return self._locate(content)[0]
 
-    def _place(self, content: int) -> tuple[int, int]:
-        """Which block, or store after all blocks, holds a content, and where in it."""
+    def _locate(self, content: int) -> tuple[int, int]:
+        """The section that holds a content, numbered as by `section`, and the content's index in it."""
         section = int(np.searchsorted(self._ends, content, side="right"))
         return section, content - (int(self._ends[section - 1]) if section else 0)
 
@@ -241,8 +242,8 @@ class Archive:
         for i, length in zip(store.classes, store.lengths, strict=True):
             if i >= len(self.classes) or self.classes[i].method == METHOD_CODED:
                 raise DamagedError("stored files of the archive are of no class that it has")
-            kind = self.classes[i]
-            if kind.method != METHOD_FILE and length > 2 * kind.height * kind.width * channels(kind.form) + WEBP_BYTES:
+            of = self.classes[i]
+            if of.method != METHOD_FILE and length > 2 * of.height * of.width * channels(of.form) + WEBP_BYTES:
                 raise DamagedError("a stored picture of the archive is longer than its samples could be")
         return store
 
@@ -295,7 +296,7 @@ class Archive:
 
     def samples(self, content: int, advance: Advance = ignore) -> np.ndarray:
         """Samples uint8 [H, W, C] of a coded picture; `advance` takes shares of its block. Raises as `read`."""
-        section, offset = self._place(content)
+        section, offset = self._locate(content)
         return self._pictures(section, advance)[offset]
 
     def read(self, content: int, advance: Advance = ignore) -> bytes:
@@ -304,19 +305,22 @@ class Archive:
         `advance` takes shares of the block. Raises DamagedError, ModelMissingError, UnsupportedError, ExactnessError.
         """
         if self.section(content) < len(self.header.blocks):
-            return write_picture(self.kind(content).form, self.samples(content, advance))
-        return b"".join(self._stored(content))
+            return write_picture(self.class_of(content).form, self.samples(content, advance))
+        return b"".join(self._restored(*self._store_of(content)))
 
-    def _stored(self, content: int) -> Iterator[bytes]:
+    def _store_of(self, content: int) -> tuple[Store, int]:
+        """The store that holds a content, and the content's index in it."""
+        section, offset = self._locate(content)
+        return self._store(section - len(self.header.blocks)), offset
+
+    def _restored(self, store: Store, offset: int) -> Iterator[bytes]:
         """The file of a stored content, in pieces if it is large."""
-        section, offset = self._place(content)
-        store = self._store(section - len(self.header.blocks))
-        kind = self.classes[store.classes[offset]]
-        return store.chunks(offset) if kind.method == METHOD_FILE else iter([restore(kind, b"".join(store.chunks(offset)))])
+        its, pieces = self.classes[store.classes[offset]], store.chunks(offset)
+        return pieces if its.method == METHOD_FILE else iter([restore(its, b"".join(pieces))])
 
     def elements(self, contents: Iterable[int]) -> int:
         """How many elements must be decoded to read these contents."""
-        sections = {self._place(content)[0] for content in contents}
+        sections = {self.section(content) for content in contents}
         inside = (self.outline(section).classes for section in sections if section < len(self.header.blocks))
         return sum(len(cells(self.classes[i])) * n for each in inside for i, n in each)
 
@@ -329,12 +333,12 @@ class Archive:
         is decoded. Damage raises DamagedError, or is told to `lost` entry by entry while the others go on.
         """
         ordered = sorted(wanted, key=lambda entry: entry.content)
-        sections = Counter(self._place(entry.content)[0] for entry in ordered)
+        sections = Counter(self.section(entry.content) for entry in ordered)
         portions = {section: Portion(advance, count) for section, count in sections.items()}
         failed: dict[int, DamagedError] = {}  # blocks: none is decoded in vain again
         with self._ahead.of([section for section in sections if section < len(self.header.blocks)]):
             for entry in ordered:
-                section, _ = self._place(entry.content)
+                section = self.section(entry.content)
                 portion = portions[section]
                 try:
                     if section in failed:
@@ -355,33 +359,32 @@ class Archive:
 
     def _checked(self, content: int, advance: Advance, at_once: bool) -> Iterator[bytes]:
         """The file with this content in pieces. Damage raises DamagedError now if `at_once`, else by the last of them."""
-        section, offset = self._place(content)
-        if section < len(self.header.blocks):
+        if self.section(content) < len(self.header.blocks):
             return iter([self.read(content, advance)])
-        store = self._store(section - len(self.header.blocks))
+        store, offset = self._store_of(content)
         if store.lengths[offset] <= WHOLE_BYTES:
-            return iter([self.read(content)])
+            return iter([b"".join(self._restored(store, offset))])
         if at_once:
-            for _ in self._stored(content):
+            for _ in self._restored(store, offset):
                 pass
-        return self._stored(content)
+        return self._restored(store, offset)
 
 
-def restore(kind: Class, data: bytes) -> bytes:
+def restore(content_class: Class, data: bytes) -> bytes:
     """A stored file from what the archive keeps of it. Raises DamagedError."""
-    if kind.method == METHOD_FILE:
+    if content_class.method == METHOD_FILE:
         return data
-    shape = kind.height, kind.width, channels(kind.form)
-    if kind.method == METHOD_RAW:
-        return write_picture(kind.form, _raw_samples(data, kind, shape))
-    return write_picture(kind.form, unpack_webp(data, *shape))
+    shape = content_class.height, content_class.width, channels(content_class.form)
+    if content_class.method == METHOD_RAW:
+        return write_picture(content_class.form, _raw_samples(data, content_class, shape))
+    return write_picture(content_class.form, unpack_webp(data, *shape))
 
 
-def _raw_samples(data: bytes, kind: Class, shape: tuple[int, int, int]) -> np.ndarray:
+def _raw_samples(data: bytes, content_class: Class, shape: tuple[int, int, int]) -> np.ndarray:
     """Samples uint8 of this shape from a byte each or, if they are bilevel, strips. Raises DamagedError."""
     height, width, _ = shape
     if len(data) == math.prod(shape):
         return np.frombuffer(data, np.uint8).reshape(shape)
-    if len(data) == strips_size(height, width) and layout(kind.form) == Layout.BILEVEL:
+    if len(data) == strips_size(height, width) and layout(content_class.form) == Layout.BILEVEL:
         return unpack_strips(data, height, width)
     raise DamagedError("raw samples of an image have another length than the archive says")

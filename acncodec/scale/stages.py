@@ -29,7 +29,7 @@ from acncodec.images.source import Files
 from acncodec.nets.model import Model
 from acncodec.packing.collection import taken_apart
 from acncodec.packing.compress import BLOCK_SAMPLES, Options, compress
-from acncodec.packing.model_choice import Forms, best_coding
+from acncodec.packing.model_choice import PictureVariants, best_coding
 from acncodec.planning import partition
 from acncodec.progress import unwatched
 from acncodec.reading.decompress import verifier
@@ -147,9 +147,9 @@ def _width(models: list[Model]) -> int:
 
 def _vectors(pictures: dict[int, Picture], models: list[Model]) -> Iterator[tuple[int, np.ndarray]]:
     """For each picture that a model can code, its index and its code with the model's axis: float32 [D]."""
-    kinds: dict[tuple[int, ...], dict[int, Forms]] = {}
+    kinds: dict[tuple[int, ...], dict[int, PictureVariants]] = {}
     for i, picture in pictures.items():
-        each = Forms(picture, expand(picture))
+        each = PictureVariants(picture, expand(picture))
         kinds.setdefault(each.kind, {})[i] = each
     for kind in kinds.values():
         found = best_coding(list(kind.values())[:KIND_SAMPLE], models)
