@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from acncodec.errors import DamagedError, InputError
+from acncodec.images.escapes import escape
 
 MAX_PATH = 4096
 READ_TRIES = 3  # for a file that changes while it is read
@@ -36,7 +37,7 @@ def scan(root: Path) -> Listing:
     Raises InputError if `root` is not a directory or cannot be read. An unreadable file is noticed only when it is opened:
     then `read_file` raises.
     """
-    shown = _shown(os.fsencode(root))
+    shown = f"'{escape(os.fsencode(root))}'"
     try:
         exists, is_directory = root.exists(), root.is_dir()
     except OSError as error:
@@ -96,7 +97,7 @@ def read_file(root: Path, name: bytes) -> bytes:
     try:
         return read_unchanged(root / os.fsdecode(name))
     except OSError as error:
-        raise InputError(f"The file {_shown(name)} cannot be read: {_reason(error)}.") from error
+        raise InputError(f"The file '{escape(name)}' cannot be read: {_reason(error)}.") from error
 
 
 def read_unchanged(path: Path) -> bytes:
@@ -119,7 +120,7 @@ def safe_path(name: bytes) -> None:
     foreign = os.name == "nt" and any(character in name for character in (b"\\", b":"))
     deep = name.count(b"/") > MAX_DEPTH
     if parts_bad or foreign or deep or b"\0" in name or len(name) > MAX_PATH:
-        raise DamagedError(f"The archive holds the unsafe file name {_shown(name[:100])}.")
+        raise DamagedError(f"The archive holds the unsafe file name '{escape(name[:100])}'.")
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,3 @@ def folded(name: bytes) -> str:
 
 def _reason(error: OSError) -> str:
     return error.strerror or str(error)
-
-
-def _shown(path: bytes) -> str:
-    """`path` as text that any terminal can print."""
-    text = path.decode("utf-8", "backslashreplace")
-    return repr(text) if not text.isprintable() else f"'{text}'"
