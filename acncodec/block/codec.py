@@ -41,35 +41,46 @@ class Order:
         return np.arange(len(self.classes)) if self.ranks is None else np.argsort(self.ranks)
 
 
-def encode_block(
-    classes: list[Class],
-    sequence: np.ndarray,
-    pictures: list[np.ndarray],
-    folders: np.ndarray | None,
-    keep: bool,
-    models: list[Model],
-    advance: Advance,
-    options: PlanOptions,
-) -> tuple[Block, np.ndarray]:
-    """Code pictures, samples uint8 [H, W, C] in the order of names, whose classes are classes[sequence[i]].
+@dataclass(frozen=True)
+class Members:
+    """The pictures to be coded as one block, in the order of names.
 
-    `folders` int64 [N] are the indices of their folders, where these are kept; `keep` says that every name is. Returns the
-    block and the coded order: int64 [N], indices into the pictures.
+    `samples` are uint8 [H, W, C]. `classes` int64 [N]: index of each one's class. `folders` int64 [N]: of each one's folder
+    where folders alone are kept, else None. `named`: whether every name is kept.
     """
-    used, local = np.unique(sequence, return_inverse=True)
-    own = [classes[i] for i in used]
-    elements, owners = cut(own, local, pictures, [model.arch for model in models])
-    price = order_bits([], [len(pictures)]) if keep else order_bits([_counts(folders)], []) if folders is not None else 0.0
-    plan = plan_block(models, elements, owners, price, options)
+
+    samples: list[np.ndarray]
+    classes: np.ndarray
+    folders: np.ndarray | None
+    named: bool
+
+    def tour_bits(self) -> float:
+        """What it costs, beside classes, to restore the order of names, or the folders, of pictures along a tour: bits."""
+        if self.named:
+            return order_bits([], [len(self.samples)])
+        return 0.0 if self.folders is None else order_bits([_counts(self.folders)], [])
+
+
+def encode_block(
+    members: Members, classes: list[Class], models: list[Model], advance: Advance, options: PlanOptions
+) -> tuple[Block, np.ndarray]:
+    """Code a block of an archive with these `classes` and `models`; `advance` takes numbers of elements, fractions too.
+
+    Returns the block and the coded order: int64 [N], indices into `members`.
+    """
+    used, local = np.unique(members.classes, return_inverse=True)
+    elements, owners = cut([classes[i] for i in used], local, members.samples, [model.arch for model in models])
+    plan = plan_block(models, elements, owners, members.tour_bits(), options)
     words, seed, tally = _push(plan, elements, models, advance)
-    order = Order(local[plan.order], None if folders is None else folders[plan.order], plan.order if keep else None)
+    folders = None if members.folders is None else members.folders[plan.order]
+    order = Order(local[plan.order], folders, plan.order if members.named else None)
     block = Block(
         classes=list(zip(used.tolist(), np.bincount(local).tolist(), strict=True)),
         tour=plan.way.tour,
         conditional=plan.way.conditional,
         lanes=[each.schedule(plan.way).lanes for each in plan.groups.values()],
         seed_words=seed,
-        digest=digest([pictures[i] for i in plan.order]),
+        digest=digest([members.samples[i] for i in plan.order]),
         tally=_whole_bits(tally),
         order=_pack(order, plan.way.tour),
         bits=words.astype("<u4").tobytes(),
@@ -88,17 +99,13 @@ def decode_block(
     counts = count(own, [n for _, n in block.classes])
     if len(block.lanes) != len(counts):
         raise DamagedError("a block's lanes do not fit its images; the archive is damaged")
-    tasks, pixels = [], sum(n * group.height * group.width for group, n in counts.items())
-    histories = _histories(counts, models)
     for (group, n), lanes in zip(counts.items(), block.lanes, strict=True):
         if lanes > n or (lanes > 1 and lanes * group.height * group.width > MAX_STEP_PIXELS):
             raise DamagedError("a block's lanes do not fit its images; the archive is damaged")
-        size = group.height, group.width
-        share = partial(_advance_share, advance, group.height * group.width / pixels)
-        schedule = Schedule(n, lanes)
-        tasks.append(Task(models[group.model], schedule, *size, block.conditional, share, histories[group]))
+    schedules = [Schedule(n, lanes) for n, lanes in zip(counts.values(), block.lanes, strict=True)]
+    tasks = _tasks(counts, schedules, block.conditional, models, advance)
     stack = Stack(np.frombuffer(block.bits, dtype="<u4"), seal=False)
-    elements = {group: bob(stack, task) for group, task in zip(counts, tasks, strict=True)}
+    elements = {group: bob(stack, task) for group, task in tasks.items()}
     stack.check_seed(block.seed_words)
     local = np.searchsorted([i for i, _ in block.classes], order.classes)
     pictures = join(own, local, elements)
@@ -107,8 +114,22 @@ def decode_block(
     return pictures
 
 
+def _tasks(
+    counts: dict[Group, int], schedules: list[Schedule], conditional: bool, models: list[Model], advance: Advance
+) -> dict[Group, Task]:
+    """A task for each group of so many elements; `advance` takes shares of the block, by pixels."""
+    pixels = sum(n * group.height * group.width for group, n in counts.items())
+    histories = _histories(counts, models)
+    tasks = {}
+    for group, schedule in zip(counts, schedules, strict=True):
+        size = group.height, group.width
+        done = partial(_advance_elements, advance, group.height * group.width, pixels)
+        tasks[group] = Task(models[group.model], schedule, *size, conditional, done, histories[group])
+    return tasks
+
+
 def _histories(counts: dict[Group, int], models: list[Model]) -> dict[Group, History | None]:
-    """For each group that of copy candidates, one for all groups of a number of colours; None for models without them."""
+    """Each group's source of copy candidates, shared by groups of as many colours; None for models without candidates."""
     sizes: dict[int, list[tuple[int, int, int]]] = {}
     for group, n in counts.items():
         if models[group.model].arch.candidates:
@@ -117,26 +138,21 @@ def _histories(counts: dict[Group, int], models: list[Model]) -> dict[Group, His
     return {g: histories[models[g.model].arch.colours] if models[g.model].arch.candidates else None for g in counts}
 
 
-def _advance_share(advance: Advance, share: float, elements: float) -> None:
-    """Of elements done, of which each is such a share of the whole."""
-    advance(share * elements)
+def _advance_elements(advance: Advance, pixels: int, total: int, elements: float) -> None:
+    """Tell `advance` the share of a block of `total` pixels that so many elements of `pixels` each make."""
+    advance(elements * pixels / total)
 
 
 def _push(
     plan: BlockPlan, elements: dict[Group, np.ndarray], models: list[Model], advance: Advance
 ) -> tuple[np.ndarray, int, Tally]:
     """All groups on one stack: the words to store, the words of seed they need, and the tally."""
-    count = sum(map(len, elements.values()))
-    portion = Portion(advance, count)
-    histories = _histories({group: len(each) for group, each in elements.items()}, models)
-    tasks, pixels, offers = {}, {}, {}
-    for group, each in plan.groups.items():
-        size = group.height, group.width
-        share = partial(_advance_share, portion.advance, 1 / count)
-        schedule = each.schedule(plan.way)
-        tasks[group] = Task(each.model, schedule, *size, plan.way.conditional, share, histories[group])
-        pixels[group] = elements[group][each.order(plan.way)]
-        offers[group] = all_offers(pixels[group], tasks[group])
+    counts = {group: len(each) for group, each in elements.items()}
+    portion = Portion(advance, sum(counts.values()))
+    schedules = [each.schedule(plan.way) for each in plan.groups.values()]
+    tasks = _tasks(counts, schedules, plan.way.conditional, models, portion.advance)
+    pixels = {group: elements[group][each.order(plan.way)] for group, each in plan.groups.items()}
+    offers = {group: all_offers(pixels[group], task) for group, task in tasks.items()}
     widest = max(task.schedule.lanes * task.model.arch.code for task in tasks.values())
     seed = 64 + widest // 4  # 8 bits a latent of the widest step: rarely too little
     while True:

@@ -16,7 +16,7 @@ from acncodec.archive.container import FEATURE_COPIES, FEATURE_MODELS, write_con
 from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
 from acncodec.archive.partial import remove_left_over
 from acncodec.archive.store import pack_store
-from acncodec.block.codec import encode_block
+from acncodec.block.codec import Members, encode_block
 from acncodec.block.directory import Directory, folder_of, list_directory, pack_directory
 from acncodec.block.elements import cells
 from acncodec.block.plan import PlanOptions, Way
@@ -192,9 +192,8 @@ class _Archive:
         for members in self._runs_to_code():
             folders = np.array([index[self._folder(i)] for i in members]) if self.folders else None
             pictures = [samples for i in members if (samples := self.choices[i].samples) is not None]
-            block, order = encode_block(
-                self.classes, self.sequence[members], pictures, folders, keep, self.models, advance, planning
-            )
+            given = Members(pictures, self.sequence[members], folders, keep)
+            block, order = encode_block(given, self.classes, self.models, advance, planning)
             self.blocks.append(blocks.encode(block))
             self._members.append(members)
             self._order_bytes += len(block.order)
