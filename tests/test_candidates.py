@@ -10,7 +10,7 @@ from reader_candidates import Memory
 
 from acncodec.coding import pixels as coding_pixels
 from acncodec.coding import steps
-from acncodec.coding.candidates import History, Images, along, write_completions
+from acncodec.coding.candidates import History, StepImages, along, write_completions
 from acncodec.coding.protocol import Task, alice, all_offers, bob, encode
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.coding.stack import Stack
@@ -82,7 +82,7 @@ def candidates_by_history(groups: list[np.ndarray], colours: int, compiled: bool
     return found
 
 
-def pixel_by_pixel(own: Images, part: np.ndarray) -> np.ndarray:
+def pixel_by_pixel(own: StepImages, part: np.ndarray) -> np.ndarray:
     out = np.zeros((*part.shape[:3], OFFERS, part.shape[3] + 1), np.uint8)
     for row, column in np.ndindex(*part.shape[1:3]):
         out[:, row, column, :CANDIDATES] = own.find(row, column)

@@ -186,17 +186,17 @@ class History:
         self._memory: CompiledMemory | NumpyMemory = (CompiledMemory if compiled else NumpyMemory)(size + RIGHT, bits)
         self._end = 0
 
-    def begin(self, count: int, height: int, width: int, parents: np.ndarray | None) -> "Images":
-        """So many images to be coded side by side; `parents` are the places of their parents, as `Images.places` gives."""
+    def begin(self, count: int, height: int, width: int, parents: np.ndarray | None) -> "StepImages":
+        """`count` images to be coded side by side; `parents` are the places of their parents, as in `StepImages.places`."""
         apart, stride = _padded(height, width), width + LEFT + RIGHT
         places = self._end + ABOVE * stride + LEFT + apart * np.arange(count)
         self._memory.begin(self._end)
         self._end += count * apart
         parents = np.zeros(count, np.int64) if parents is None else parents
-        return Images(self._memory, places, parents, height, width, self._colours)
+        return StepImages(self._memory, places, parents, height, width, self._colours)
 
 
-class Images:
+class StepImages:
     """Images that are coded side by side: their pixels go in, candidates come out."""
 
     def __init__(
@@ -222,10 +222,10 @@ class Images:
         """They as the compiled decoder takes them, if they are."""
         return self._images if isinstance(self._images, CompiledImages) else None
 
-    def part(self, lanes: slice) -> "Images":
+    def part(self, lanes: slice) -> "StepImages":
         """Some of the images by themselves, before the first pixel."""
         size = self._height, self._width
-        return Images(self._memory, self.places[lanes], self._parents[lanes], *size, self._colours)
+        return StepImages(self._memory, self.places[lanes], self._parents[lanes], *size, self._colours)
 
     def whole(self, pixels: np.ndarray) -> np.ndarray:
         """Offers for all pixels of the images uint8 [n, H, W, colours], which are complete after that.

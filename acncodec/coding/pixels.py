@@ -10,7 +10,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 
-from acncodec.coding.candidates import Images
+from acncodec.coding.candidates import StepImages
 from acncodec.coding.frequencies import digits, table
 from acncodec.coding.stack import Stack, Symbols
 from acncodec.coding.steps import Steps, compiled, steps
@@ -93,7 +93,7 @@ def pop_pixels(
     width: int,
     model: Model,
     advance: Callable[[float], None] = lambda elements: None,
-    images: Images | None = None,
+    images: StepImages | None = None,
 ) -> np.ndarray:
     """Bob: pixels uint8 [n, height, width, colours] given latents int16 [n, D], first pixel first.
 
@@ -123,7 +123,7 @@ def _pop_rows(
     width: int,
     model: Model,
     advance: Callable[[float], None],
-    images: Images | None,
+    images: StepImages | None,
 ) -> np.ndarray:
     """The same with decoder and coder both compiled, a row or a part of one at a time."""
     with compiled(model.networks, z, height, width, images) as decoder:

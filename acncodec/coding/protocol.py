@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from acncodec.coding.candidates import History, Images
+from acncodec.coding.candidates import History, StepImages
 from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
 from acncodec.coding.pixels import pop_pixels, push_pixels
 from acncodec.coding.stack import Stack
@@ -67,7 +67,7 @@ class Task:
     advance: Callable[[float], None]
     history: History | None = None
 
-    def images(self, step: Step, places: np.ndarray) -> Images | None:
+    def images(self, step: Step, places: np.ndarray) -> StepImages | None:
         """The step's images as sources and users of copy candidates, if the model has these.
 
         `places` int64 [N] are those of all images so far, to which the step's are added.

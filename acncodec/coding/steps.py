@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, cast
 import numpy as np
 import torch
 
-from acncodec.coding.candidates import Images, write_completions
+from acncodec.coding.candidates import StepImages, write_completions
 from acncodec.coding.frequencies import LogisticsTable, SoftmaxTable, digits, table
 from acncodec.kernel.decoder import CompiledDecoder, available
 from acncodec.nets.architecture import CANDIDATES
@@ -69,7 +69,7 @@ class TensorSteps:
         self._digits = Shared((lanes,), torch.int32, device)
         self._values = Shared((lanes,), torch.uint8, device)
         self._tables: dict[int, SoftmaxTable | LogisticsTable] = {}
-        self._images: Images | None = None
+        self._images: StepImages | None = None
         self._known = np.empty((lanes, arch.colours), np.uint8)  # colours of the current pixel
         self._at = self._colour = 0
         # Recorded in decoding order: a step reads what those before it have written.
@@ -81,7 +81,7 @@ class TensorSteps:
                 self._second.append(by.record(partial(self._second_step, colour)))
             self._put.append(by.record(partial(self._put_step, colour)))
 
-    def load(self, z: np.ndarray, images: Images | None = None) -> None:
+    def load(self, z: np.ndarray, images: StepImages | None = None) -> None:
         """Start decoding images of the latents int16 [n, D]; `images` are their source of copy candidates."""
         self._by.wait()
         self._decoder.load(self._networks.latent_map(self._networks.tensor(z), *self._size))
@@ -143,7 +143,7 @@ Groups = Sequence[tuple[slice, Steps]]
 
 
 @contextmanager
-def steps(networks: Networks, z: np.ndarray, height: int, width: int, images: Images | None = None) -> Iterator[Groups]:
+def steps(networks: Networks, z: np.ndarray, height: int, width: int, images: StepImages | None = None) -> Iterator[Groups]:
     """Decoders for images height x width of the latents int16 [n, D]: groups of lanes, in order.
 
     `images` are their source of copy candidates. Decoders from the thread's previous call become invalid.
@@ -160,7 +160,7 @@ def steps(networks: Networks, z: np.ndarray, height: int, width: int, images: Im
 
 @contextmanager
 def compiled(
-    networks: Networks, z: np.ndarray, height: int, width: int, images: Images | None = None
+    networks: Networks, z: np.ndarray, height: int, width: int, images: StepImages | None = None
 ) -> Iterator[CompiledDecoder]:
     """The kernel's decoder for images of these latents; requires `available(networks)`."""
     decoder = _kept.of(CompiledDecoder, networks, len(z), height, width)
