@@ -77,12 +77,18 @@ class Form:
     """Everything of an image file but its samples."""
 
     def __init__(self, data: bytes) -> None:
-        self.expanded = data[0] == 3
-        self.kind = data[1 if self.expanded else 0]
-        fields = Fields(data[2 if self.expanded else 1 :])
+        self.expanded, self.derived = data[0] in (3, 4), data[0] == 4
+        self.kind = 1 if self.derived else data[1 if self.expanded else 0]
+        fields = Fields(data[2 if data[0] == 3 else 1 :])
         self.fields = []
         while fields.at < len(fields.data):
             self.fields.append(fields.blob())
+        if self.derived:
+            self.stated = self.fields
+            channels = 4 if b"tRNS" in self.fields else 3
+            (entries,) = (field[4:] for field in self.fields if field[:4] == b"PLTE")
+            self.unused = np.frombuffer(entries, np.uint8).reshape(-1, channels)
+            self._derive(np.zeros((0, channels), np.uint8))
         self.palette = np.zeros((0, 3), np.uint8)
         self.suffix = ".png"
         check(self.kind in (1, 2), "a form is of an unknown kind")
@@ -91,6 +97,16 @@ class Form:
         else:
             self._raster()
         self.layout = (RGB if self.palette.shape[1] == 3 else RGBA) if self.expanded else self.own
+
+    def _derive(self, colours: np.ndarray) -> None:
+        """The fields with a palette of these colours and those not in use."""
+        channels = self.unused.shape[1]
+        found = {tuple(colour) for colour in np.concatenate([self.unused, colours]).tolist()} or {(0,) * channels}
+        palette = sorted(found, key=lambda colour: (*colour[3:], *colour[:3]))
+        plain = b"".join(bytes(colour[:3]) for colour in palette)
+        alpha = b"".join(bytes(colour[3:]) for colour in palette).rstrip(b"\xff")
+        bodies = {b"PLTE": b"PLTE" + plain, b"tRNS": b"tRNS" + alpha}
+        self.fields = [bodies.get(field[:4], field) for field in self.stated]
 
     def _png(self) -> None:
         self.depth, colour, *interlaced = self.fields[0]
@@ -156,6 +172,9 @@ class Form:
 
     def write(self, samples: np.ndarray) -> bytes:
         """The file with samples uint8 [H, W, C]."""
+        if self.derived:
+            self._derive(samples.reshape(-1, samples.shape[2]))
+            self._png()
         if self.expanded:
             first = {tuple(colour): i for i, colour in reversed(list(enumerate(self.palette.tolist())))}
             indices = [first[tuple(colour)] for colour in samples.reshape(-1, samples.shape[2]).tolist()]

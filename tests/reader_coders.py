@@ -76,7 +76,7 @@ def sections(data: bytes) -> list[tuple[str, bytes]]:
         found.append((tag, payload))
     fields.end()
     tags = {tag for tag, _ in found}
-    check(features & ~4 == ("MODL" in tags) | ("MANI" in tags) << 1, "the archive has features that it does not tell")
+    check(features & ~12 == ("MODL" in tags) | ("MANI" in tags) << 1, "the archive has features that it does not tell")
     return found
 
 

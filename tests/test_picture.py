@@ -15,7 +15,7 @@ from acncodec.errors import DamagedError
 from acncodec.images import picture as picture_module
 from acncodec.images import png as png_module
 from acncodec.images import raster as raster_module
-from acncodec.images.picture import Picture, exact, expand, layout, read_picture, suffix, write_picture
+from acncodec.images.picture import Picture, derived, exact, expand, layout, read_picture, suffix, write_picture
 from acncodec.images.raster import Layout
 
 
@@ -216,10 +216,47 @@ def test_expansion_gives_pillows_colours_and_the_same_file(depth: int, transpare
     assert found.samples.flags.c_contiguous
     assert write_picture(found.form, found.samples) == write_picture(picture.form, picture.samples)
     assert expand(found) is None
-    with pytest.raises(DamagedError, match="colour"):
-        write_picture(found.form, found.samples ^ np.array([1] + [0] * (len(mode) - 1), np.uint8))
+    if not derived(found.form):
+        with pytest.raises(DamagedError, match="colour"):
+            write_picture(found.form, found.samples ^ np.array([1] + [0] * (len(mode) - 1), np.uint8))
     with pytest.raises(DamagedError):
         write_picture(found.form, picture.samples)
+
+
+COLOURS = b"\1\1\1" + b"\3\2\1" + b"\3\3\0" + b"\7\1\2"
+
+
+@pytest.mark.parametrize(
+    ("palette", "transparency", "used", "stated"),
+    [
+        (COLOURS, None, [0, 1, 2, 3], b""),
+        (COLOURS, None, [1, 2], b"\1\1\1\7\1\2"),
+        (COLOURS, b"\0\x80", [0, 1, 2, 3], b""),
+        (COLOURS, b"\0\x80", [1, 3], b"\1\1\1\0\3\3\0\xff"),
+        (COLOURS[::-1], None, [0, 1, 2, 3], None),  # not sorted
+        (COLOURS, b"\x80\0", [0, 1, 2, 3], None),  # not sorted by alpha
+        (COLOURS, b"\0\xff", [0, 1, 2, 3], None),  # full alpha is told that need not be
+        (COLOURS[:3] + COLOURS, None, [0, 2], None),  # one twice
+    ],
+)
+def test_sorted_palettes_are_left_out(
+    palette: bytes, transparency: bytes | None, used: list[int], stated: bytes | None
+) -> None:
+    picture = taken(indexed(np.array(used, np.uint8)[None, :, None], palette, transparency))
+    found = expand(picture)
+    assert found is not None
+    assert derived(found.form) == (stated is not None)
+    assert write_picture(found.form, found.samples) == write_picture(picture.form, picture.samples)
+    if stated is not None:
+        assert b"PLTE" + stated in found.form
+        assert stated or b"PLTE\1" not in found.form
+        unused = np.frombuffer(stated, np.uint8).reshape(-1, found.samples.shape[2])
+        for colour in unused:  # said to be out of use
+            with pytest.raises(DamagedError, match="use"):
+                write_picture(found.form, np.concatenate([found.samples, colour[None, None]], axis=1))
+        everything = np.random.default_rng(0).integers(0, 256, (20, 20, found.samples.shape[2]), np.uint8)
+        with pytest.raises(DamagedError, match="more colours"):
+            write_picture(found.form, everything)
 
 
 def test_expansion_of_a_bmp_is_exact() -> None:
@@ -285,10 +322,13 @@ def check_form(form: bytes, samples: np.ndarray) -> bool:
         return True
     picture = read_picture(data)
     assert picture is not None
-    if form[:1] == b"\3":
+    if form[:1] in (b"\3", b"\4"):
         picture = expand(picture)
         assert picture is not None
-    assert picture.form == form
+    if form[:1] == b"\3" and derived(picture.form):
+        assert write_picture(picture.form, samples) == data
+    else:
+        assert picture.form == form
     assert np.array_equal(picture.samples, samples)
     return True
 

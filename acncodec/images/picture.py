@@ -1,7 +1,7 @@
 """Pictures: image files split into samples, which networks can code, and a form, which is everything else.
 
 A form's first byte gives its kind: 1 a PNG, 2 a raster, each as length-prefixed fields; 3 the form of a picture of palette
-indices whose samples have been expanded to colours.
+indices whose samples have been expanded to colours; 4 the same of a PNG whose palette follows from the colours in use.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from acncodec.errors import DamagedError
+from acncodec.images.palette import Derived, Expanded
 from acncodec.images.png import SIGNATURE, Png, read_png
-from acncodec.images.raster import Layout, Raster, check_samples, damaged, read_raster
+from acncodec.images.raster import Layout, Raster, damaged, read_raster
 
 MAX_FORM_BYTES = 2**24
 
-_PNG, _RASTER, _EXPANDED = b"\x01", b"\x02", b"\x03"
+_PNG, _RASTER, _EXPANDED, _DERIVED = b"\x01", b"\x02", b"\x03", b"\x04"
 _MAX_FIELDS = 2**16  # a form full of empty ones would take many times its size in memory
 _LENGTH_BYTES = 4  # 7 bits each: enough for MAX_FORM_BYTES
 
@@ -29,35 +30,6 @@ class Picture:
 
     form: bytes
     samples: np.ndarray
-
-
-class _Expanded:
-    """A file of palette indices that is written from colours: RGB, or RGBA if its palette has four channels."""
-
-    def __init__(self, file: Png | Raster) -> None:
-        if file.palette is None:
-            raise damaged("it has no palette to expand")
-        self._file, self._palette = file, file.palette
-        self.exact, self.extension = file.exact, file.extension
-        self.layout = Layout.RGB if self._palette.shape[1] == 3 else Layout.RGBA
-        # The distinct colours, sorted, each with its first index.
-        self._colours, self._first = np.unique(_keys(self._palette), return_index=True)
-
-    def read(self, indices: np.ndarray) -> np.ndarray | None:
-        """Indices uint8 [H, W, 1] as colours [H, W, C]; None if an index is not the first one of its colour."""
-        check_samples(indices, Layout.INDEX, len(self._palette))
-        first = self._first[np.searchsorted(self._colours, _keys(self._palette))]
-        samples = np.ascontiguousarray(self._palette[indices[:, :, 0]])
-        return samples if (first[indices] == indices).all() else None
-
-    def write(self, samples: np.ndarray) -> bytes:
-        """The file with the colours uint8 [H, W, C]; DamagedError if one is not in the palette."""
-        check_samples(samples, self.layout, 256)
-        keys = _keys(samples)
-        places = np.searchsorted(self._colours, keys).clip(max=len(self._colours) - 1)
-        if (self._colours[places] != keys).any():
-            raise damaged("a colour is not in its palette")
-        return self._file.write(self._first[places].astype(np.uint8)[:, :, None])
 
 
 def read_picture(data: bytes) -> Picture | None:
@@ -102,20 +74,22 @@ def expand(picture: Picture) -> Picture | None:
     """The same picture with its palette indices as colours, RGB, or RGBA if its palette has transparency.
 
     None if the samples are not indices, or if the colours do not determine the indices: one in use is not the first of its
-    colour. DamagedError if the picture is not one that `read_picture` returns.
+    colour. The form is without the palette if that follows from the colours. DamagedError if the picture is not one that
+    `read_picture` returns.
     """
     file = _unpack(picture.form)
-    if isinstance(file, _Expanded) or file.layout != Layout.INDEX or len(picture.form) == MAX_FORM_BYTES:
+    if isinstance(file, Expanded | Derived) or file.layout != Layout.INDEX or len(picture.form) == MAX_FORM_BYTES:
         return None
-    samples = _Expanded(file).read(picture.samples)
-    return None if samples is None else Picture(_EXPANDED + picture.form, samples)
+    samples = Expanded(file).read(picture.samples)
+    if samples is None:
+        return None
+    derived = Derived.of(file, samples) if isinstance(file, Png) else None
+    return Picture(_EXPANDED + picture.form if derived is None else _pack(_DERIVED, derived), samples)
 
 
-def _keys(colours: np.ndarray) -> np.ndarray:
-    """Colours uint8 [..., 3 or 4] as one number each, uint32 [...]."""
-    padded = np.zeros((*colours.shape[:-1], 4), np.uint8)
-    padded[..., : colours.shape[-1]] = colours
-    return padded.view(np.uint32)[..., 0]
+def derived(form: bytes) -> bool:
+    """Whether the palette follows from the samples."""
+    return form.startswith(_DERIVED)
 
 
 def _pack(kind: bytes, fields: list[bytes]) -> bytes:
@@ -135,7 +109,7 @@ def _pack(kind: bytes, fields: list[bytes]) -> bytes:
     return bytes(form)
 
 
-def _unpack(form: bytes) -> Png | Raster | _Expanded:
+def _unpack(form: bytes) -> Png | Raster | Expanded | Derived:
     """The file that a form describes; DamagedError if the form is invalid."""
     if len(form) > MAX_FORM_BYTES:
         raise damaged("it is too long")
@@ -149,10 +123,12 @@ def _unpack(form: bytes) -> Png | Raster | _Expanded:
             raise damaged("a field is truncated, or there are too many")
         fields.append(form[at : at + length])
         at += length
+    if kind == _DERIVED and not expanded:
+        return Derived(fields)
     if kind not in (_PNG, _RASTER):
         raise damaged("it is of an unknown kind")
     file = Png.from_fields(fields) if kind == _PNG else Raster.from_fields(fields)
-    return _Expanded(file) if expanded else file
+    return Expanded(file) if expanded else file
 
 
 def _length(form: bytes, at: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from acncodec.archive import classes as class_table
 from acncodec.archive import header as head
 from acncodec.archive.atomic import refuse_occupied, write_atomically
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
-from acncodec.archive.container import FEATURE_COPIES, FEATURE_MODELS, write_container
+from acncodec.archive.container import FEATURE_COPIES, FEATURE_DERIVED, FEATURE_MODELS, write_container
 from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
 from acncodec.archive.partial import remove_left_over
 from acncodec.archive.store import pack_store
@@ -24,6 +24,7 @@ from acncodec.coding.order import order_bits
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import pack_model
 from acncodec.errors import InputError
+from acncodec.images.picture import derived
 from acncodec.images.source import Folder, Source
 from acncodec.nets.model import Model
 from acncodec.packing.adapting import choose_adapted
@@ -142,6 +143,8 @@ def compress(
     features = FEATURE_MODELS if carried else 0
     if any(model.arch.candidates for model in archive.models):
         features |= FEATURE_COPIES
+    if any(derived(each.form) for each in archive.classes):
+        features |= FEATURE_DERIVED
     chunks = write_container([s for s in sections if s[1]], features)
     size = write_atomically(target, chunks, options.overwrite, inspect)
     stored = sum(choice.content_class.method != METHOD_CODED for choice in archive.choices)
