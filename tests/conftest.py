@@ -118,6 +118,16 @@ def ramps(seed: int, count: int, side: int) -> np.ndarray:
     return (slope % 250 + random_pixels(seed, count, side, side, 4)).astype(np.uint8)
 
 
+def drawings(seed: int, count: int, height: int, width: int, colours: int, inks: int = 4) -> np.ndarray:
+    """Images of few colours with parts that return, uint8 [count, height, width, colours]."""
+    random = np.random.default_rng(seed)
+    palette = random.integers(0, 256, (inks, colours), np.uint8)
+    found = palette[random.integers(0, inks, (count, height, width))]
+    found[:, height // 2 :] = found[:1, : height - height // 2]
+    found[1::2, :, : width // 2] = found[::2, :, : width // 2][: count // 2]
+    return found
+
+
 def save_image(path: Path, pixels: np.ndarray, mode: str) -> None:
     """Write pixels uint8 [H, W] or [H, W, colours], 0/1 for mode '1', in the format that the suffix says."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import architecture
+from conftest import architecture, drawings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reader_candidates import Memory
@@ -25,16 +25,6 @@ from acncodec.planning.schedule import Schedule
 
 COMPILED = [False] if native is None else [False, True]
 SIZES = [(2, 5, 9), (4, 8, 3), (1, 1, 1), (5, 7, 7)]  # groups: images, height, width
-
-
-def drawings(seed: int, count: int, height: int, width: int, colours: int, inks: int = 4) -> np.ndarray:
-    """Images of few colours with parts that return, uint8 [count, height, width, colours]."""
-    random = np.random.default_rng(seed)
-    palette = random.integers(0, 256, (inks, colours), np.uint8)
-    found = palette[random.integers(0, inks, (count, height, width))]
-    found[:, height // 2 :] = found[:1, : height - height // 2]
-    found[1::2, :, : width // 2] = found[::2, :, : width // 2][: count // 2]
-    return found
 
 
 def steps_of(images: np.ndarray) -> list[slice]:

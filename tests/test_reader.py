@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reader
 from conftest import (
+    drawings,
     files_of,
     make_pngs,
     no_progress,
@@ -25,6 +26,7 @@ from reader_models import unpacked_model
 
 from acncodec import bundled
 from acncodec.archive import header as head
+from acncodec.archive.container import FEATURE_COPIES, read_container
 from acncodec.block.plan import Way
 from acncodec.coding.weights import pack_model
 from acncodec.images.png import Png
@@ -206,6 +208,21 @@ def test_interlaced_pngs_with_a_tail(tmp_path: Path) -> None:
         bytes(path.relative_to(tmp_path / "in")): pixels(path.read_bytes()) for path in (tmp_path / "in").iterdir()
     }
     assert all(data[28] == 1 and data.endswith((b"\0behind", b"\xaeB`\x82")) for data in found.files.values())
+
+
+@pytest.mark.usefixtures("coded")
+def test_copies_of_images_coded_before(tmp_path: Path) -> None:
+    """Drawings of two sizes, RGB and RGBA, under a model that looks for copies: one memory for all groups of a block."""
+    for channels, mode in ((3, "RGB"), (4, "RGBA")):
+        (tmp_path / "in" / mode).mkdir(parents=True)
+        for size in ((5, 6), (4, 7)):
+            for number, samples in enumerate(drawings(channels, 6, *size, channels)):
+                Image.fromarray(samples, mode).save(tmp_path / "in" / mode / f"{size[0]} {number}.png")
+    looks: Kind = {**FOUR, "centres": 5, "logistics": 13, "candidates": 6}
+    found = read_twice(tmp_path / "in", tmp_path, [looks], Options(way=Way.TOUR))
+    assert seen(found) == {(reader.CODED, reader.RGB, False), (reader.CODED, reader.RGBA, False)}
+    with (tmp_path / "archive.acn").open("rb") as file:
+        assert read_container(file).features == FEATURE_COPIES
 
 
 @pytest.mark.usefixtures("coded")
