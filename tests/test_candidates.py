@@ -11,6 +11,7 @@ from reader_candidates import Memory
 from acncodec.coding import pixels as coding_pixels
 from acncodec.coding import steps
 from acncodec.coding.candidates import History, StepImages, along, write_completions
+from acncodec.coding.prices import element_bits
 from acncodec.coding.protocol import Task, alice, all_offers, bob, encode
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.coding.stack import Stack
@@ -191,6 +192,15 @@ def test_prices_with_and_without_the_kernel(model: Model, monkeypatch: pytest.Mo
     without = [coding_pixels.residual_prices(pixels, z, model.networks, each) for each in (found, None)]
     assert np.allclose(with_kernel, without, rtol=1e-6)
     assert not np.allclose(with_kernel[0], with_kernel[1])
+
+
+def test_prices_tell_what_others_are_worth(model: Model) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 4), np.uint8)
+    alone = element_bits(model, pixels)
+    assert np.array_equal(element_bits(model, pixels, pixels[:0]), alone)
+    beside = element_bits(model, pixels, np.concatenate([pixels, pixels]))
+    assert beside.shape == (5,)
+    assert not np.array_equal(beside, alone)
 
 
 def test_models_without_candidates_are_as_before() -> None:

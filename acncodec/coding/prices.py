@@ -34,10 +34,11 @@ def element_bits(model: Model, elements: np.ndarray, others: np.ndarray | None =
     if model.arch.candidates and others is not None:
         elements = np.concatenate([elements, others])
     codes = torch.from_numpy(encode(model, elements))
-    z = codes + posterior_offsets(codes.shape)
     offers = set_offers(model, elements, codes.numpy())
-    latents = unconditional_kl_bits(codes[:count], z[:count], model.unconditional).numpy()
-    return _residuals(model, elements[:count], z.numpy(), offers) + latents
+    elements, codes, offers = elements[:count], codes[:count], None if offers is None else offers[:count]
+    z = codes + posterior_offsets(codes.shape)
+    latents = unconditional_kl_bits(codes, z, model.unconditional).numpy()
+    return _residuals(model, elements, z.numpy(), offers) + latents
 
 
 def element_residuals(model: Model, elements: np.ndarray, codes: np.ndarray, z: np.ndarray) -> np.ndarray:
