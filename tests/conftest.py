@@ -1,6 +1,7 @@
 """Shared by all tests: tiny exact models, the same on every machine; images; a directory's round trip."""
 
 import os
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import pytest
 import torch
+from commands import good
 from PIL import Image
 
 from acncodec.block.directory import Entry
@@ -214,6 +216,12 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+@pytest.fixture(scope="session")
+def model_options(model_files: list[Path]) -> list[str]:
+    """The same models' files, as commands take them."""
+    return [part for path in model_files for part in ("--model", str(path))]
+
+
 def costs_nothing(model: Model, samples: np.ndarray, tile: int, most: int = 0, others: object = None) -> np.ndarray:
     """In the place of `model_choice.plane_bits`."""
     return np.zeros(len(samples))
@@ -245,6 +253,28 @@ def mixed_source(tmp_path: Path) -> Path:
     (root / "empty" / "deeper").mkdir(parents=True)
     (root / "link").symlink_to("note.txt")
     return root
+
+
+@pytest.fixture(scope="session")
+def cli_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six 1-bit and five grey images, a copy of one, a text file and an empty directory."""
+    root = tmp_path_factory.mktemp("source")
+    make_pngs(root, 6, 5, 4, "1")
+    make_pngs(root, 5, 3, 6, "L")
+    shutil.copy(root / "1-5x4" / "5.png", root / "1-5x4" / "5 again.png")
+    (root / "note.txt").write_text("not an image\n" * 20)
+    (root / "empty").mkdir()
+    return root
+
+
+@pytest.fixture(scope="session")
+def cli_archive(cli_source: Path, model_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of `cli_source`, in blocks of four images; the network codes every image."""
+    path = tmp_path_factory.mktemp("archive") / "a.acn"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_choice, "plane_bits", costs_nothing)
+        good("compress", cli_source, path, "--block-size", 4, *model_options)
+    return path
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reader
+import reader_images
 from conftest import (
     drawings,
     files_of,
@@ -167,7 +168,14 @@ def seen(archive: reader.Archive) -> set[tuple[int, int, bool]]:
 def test_coded_pictures(names: int, way: Way, root: Path, tmp_path: Path) -> None:
     found = read_twice(root, tmp_path, [BITS, GREYS, COLOURS], Options(names=names, way=way, block=30))
     layouts = {layout for _, layout, _ in seen(found)}
-    assert layouts == {reader.BILEVEL, reader.GREY, reader.GREY_ALPHA, reader.RGB, reader.RGBA, reader.INDEX}
+    assert layouts == {
+        reader_images.BILEVEL,
+        reader_images.GREY,
+        reader_images.GREY_ALPHA,
+        reader_images.RGB,
+        reader_images.RGBA,
+        reader_images.INDEX,
+    }
     assert {method for method, _, _ in seen(found)} == {reader.CODED}
     if names == head.NAMES_KEEP:
         for name, data in found.files.items():
@@ -195,7 +203,7 @@ def by_folder(files: dict[bytes, bytes]) -> Counter[tuple[bytes, bytes]]:
 def test_expanded_palettes(tmp_path: Path) -> None:
     palettes(tmp_path / "in")
     found = read_twice(tmp_path / "in", tmp_path, [COLOURS, FOUR], Options())
-    assert seen(found) == {(reader.CODED, reader.RGB, True), (reader.CODED, reader.RGBA, True)}
+    assert seen(found) == {(reader.CODED, reader_images.RGB, True), (reader.CODED, reader_images.RGBA, True)}
     assert {each.kind.method for each in found.contents} == {reader.CODED, reader.FILE}
 
 
@@ -229,7 +237,7 @@ def test_copies_of_images_coded_before(tmp_path: Path) -> None:
 def test_several_centres(tmp_path: Path) -> None:
     copies(tmp_path / "in")
     found = read_twice(tmp_path / "in", tmp_path, COPIES, Options(way=Way.TOUR))
-    assert seen(found) == {(reader.CODED, reader.RGB, False), (reader.CODED, reader.RGBA, False)}
+    assert seen(found) == {(reader.CODED, reader_images.RGB, False), (reader.CODED, reader_images.RGBA, False)}
     for name, data in found.files.items():
         assert pixels(data) == pixels((tmp_path / "in" / name.decode()).read_bytes())
 
@@ -240,7 +248,7 @@ def test_grey_values_under_logistics(centres: int, tmp_path: Path) -> None:
     make_pngs(tmp_path / "in", 12, 6, 5, "L")
     model = {"levels": 256, "softmax": False, "logistics": 5, "centres": centres}
     found = read_twice(tmp_path / "in", tmp_path, [model], Options(way=Way.TOUR))
-    assert seen(found) == {(reader.CODED, reader.GREY, False)}
+    assert seen(found) == {(reader.CODED, reader_images.GREY, False)}
 
 
 @pytest.mark.parametrize(("hope", "method"), [(0.0, reader.WEBP), (9.0, reader.RAW)])
