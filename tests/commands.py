@@ -1,4 +1,4 @@
-"""Commands run as a person runs them."""
+"""Runs commands in this process through the installed program's entry point, and checks how they ended."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Shared by all tests: tiny exact models, the same on every machine; images; a directory's round trip."""
+"""Fixtures and helpers for all tests: tiny deterministic models, synthetic images, round trips of directories."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What the second reader (`reader.py`) knows of tables, networks and model files: sections 8, 9 and 11."""
+"""Tables, networks and model files of the second reader (`reader.py`): sections 8, 9 and 11."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""An archive's images for programs: the sequence and the torch dataset, in this process and in workers."""
+"""`acncodec.open` and `AcnDataset`: image sequence and torch dataset, in this process and in DataLoader workers."""
 
 import multiprocessing
 import pickle

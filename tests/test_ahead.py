@@ -1,4 +1,4 @@
-"""Blocks decoded side by side, in threads: as one after the other, only at once."""
+"""Blocks decoded ahead in parallel threads: the same results as one after the other."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The compiled coder is constriction's, word for word and state for state."""
+"""The compiled ANS coder equals constriction's, word for word and state for state."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""acncodec as programs use it: images in and out, sources of all kinds, models."""
+"""The Python API: images in and out, sources of all kinds, models."""
 
 import pickle
 from pathlib import Path

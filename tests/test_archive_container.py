@@ -1,4 +1,4 @@
-"""The archive's fields and container: what goes in comes out, and damage is told where it is and nowhere else."""
+"""Primitive fields and the sectioned container: round trips, and damage detected and confined to its section."""
 
 import io
 import threading

@@ -1,4 +1,4 @@
-"""Writing into place: whole or not at all, and never over what may not be overwritten."""
+"""Atomic output: complete or not at all, and nothing overwritten that must not be."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""`acncodec bench`: what its figures are of, and what it does with images that other codecs refuse."""
+"""`acncodec bench`: what each figure counts, and codecs that refuse some of the images."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the benchmarks are trusted with: telling directories apart, and making and judging wrong archives."""
+"""Benchmark code that results depend on: comparing directories, and making and classifying corrupted archives."""
 
 import io
 import json

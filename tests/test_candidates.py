@@ -1,4 +1,4 @@
-"""Copy candidates: numpy, the compiled module and the second reader find the same; every pass tells networks the same."""
+"""Copy candidates: the same ones from numpy, compiled module and second reader, and the same inputs to all passes."""
 
 import numpy as np
 import pytest

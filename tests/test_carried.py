@@ -1,4 +1,4 @@
-"""Models that an archive carries: whole ones, and those adapted to its images as differences to one that Bob has."""
+"""Models embedded in an archive: whole, or adapted to its images and stored as the difference to a base model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files that change while they are compressed: what is stored is one content that they had, and never another file's."""
+"""Files that change during compression: what is stored is one content that the file had, never a mixture."""
 
 import os
 from collections.abc import Callable

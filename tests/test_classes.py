@@ -1,4 +1,4 @@
-"""The FORM section: every class comes back, forms that repeat cost little, and hostile lists are refused."""
+"""The FORM section: round trips, cheap repeated forms, and refusal of malformed or hostile lists of classes."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Directory in, one file, directory out: everything comes back, whatever lies in the directory."""
+"""Round trips of whole directories, with every kind of content."""
 
 import io
 import os

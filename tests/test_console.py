@@ -1,4 +1,4 @@
-"""How commands talk: streams, -q and -v, progress, threads, completion, and what --verify refuses."""
+"""Commands on the console: streams, -q and -v, progress, threads, completion, and what --verify refuses."""
 
 import json
 import os

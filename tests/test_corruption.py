@@ -1,4 +1,4 @@
-"""Archives made once are read for good; of a damaged one comes an AcnError, or all that was not hit."""
+"""Golden archives stay readable; a damaged archive gives an AcnError, or on request all that is undamaged."""
 
 import io
 import json

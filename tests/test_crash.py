@@ -1,6 +1,6 @@
-"""Killed or out of space at any call to the system, the target is as it was or complete; a full disk leaves nothing else.
+"""Crash safety of output: killed or out of space at any system call, the target is as before or complete.
 
-Each case is a forked child in which the calls that change the disk are counted, and one of them goes wrong.
+Each case is a forked child that counts the system calls which change the disk, and fails or dies at one of them.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""Which name belongs to which content: names kept, dropped or only their folders; duplicates; parts of an archive."""
+"""Mapping of names to contents: names kept, dropped or reduced to folders; duplicates; extraction of some files."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What README and docs show is true: their commands and programs run as printed, and pages that are made are not stale."""
+"""Documentation against the code: examples run as printed, generated pages and figures are current."""
 
 import contextlib
 import importlib.util

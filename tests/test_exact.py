@@ -1,4 +1,4 @@
-"""Integer arithmetic: the tables are right, rounding is rounding, and the bound is the bound."""
+"""Integer arithmetic: tables, requantisation and the exactness bound against independent computations."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the program says of itself: help in whole sentences, without waiting for PyTorch, and a README that fits."""
+"""Help texts: whole sentences, shown without loading PyTorch, and in agreement with README.md."""
 
 import re
 import subprocess

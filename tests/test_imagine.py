@@ -1,4 +1,4 @@
-"""What models imagine: the same for the same seed, of the right kind, and right in the long run."""
+"""Images sampled from models: reproducible by seed, of the right kind, and with the right statistics."""
 
 import json
 from itertools import islice

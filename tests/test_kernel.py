@@ -1,4 +1,4 @@
-"""The compiled kernel: the integers of the tensors' passes, for every instruction set, size, thread count and shape."""
+"""The compiled kernel gives the integers of the PyTorch passes, for every instruction set, size, thread count and shape."""
 
 import math
 import os

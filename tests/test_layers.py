@@ -1,4 +1,4 @@
-"""Imports go downhill only: which package may import which stands in one table."""
+"""Layers: which package may import which, by one table."""
 
 import ast
 import sys

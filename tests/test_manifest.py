@@ -1,4 +1,4 @@
-"""The manifest of an archive of many parts, byte by byte, and the index that tells which part holds a name."""
+"""The manifest of an archive of many parts, and its index from names to parts."""
 
 import hashlib
 from dataclasses import replace

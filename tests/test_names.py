@@ -1,4 +1,4 @@
-"""Names come back exactly, in few bytes; damaged lists are refused or are lists, and never more than asked for."""
+"""Compression of file names: round trips, size, and damaged lists, which are refused or decode within the limits."""
 
 import lzma
 

@@ -1,4 +1,4 @@
-"""Sequences of known counts and permutations come back, at the price that theory asks."""
+"""Coding of sequences with known counts and of permutations: round trips at the theoretical size."""
 
 import numpy as np
 import pytest

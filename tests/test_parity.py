@@ -1,6 +1,6 @@
-"""Bit for bit: whole-image pass, pixel-by-pixel pass and the 64-bit reference, whatever thread count, kernel or device.
+"""Bit-exact parity of whole-image pass, pixel-by-pixel pass and 64-bit reference, for every thread count, kernel and device.
 
-Run as a program, this file prints the digests that other processors' capabilities are compared by.
+Run as a program it prints its digests, for comparison under other CPU capabilities.
 """
 
 import copy

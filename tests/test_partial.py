@@ -1,4 +1,4 @@
-"""A part of an archive: single files out of their blocks, and what is left when one is damaged or the end is missing."""
+"""Partial decoding: single files out of their blocks, and recovery from damaged or truncated archives."""
 
 from collections import Counter
 from pathlib import Path

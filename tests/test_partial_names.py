@@ -1,4 +1,4 @@
-"""What killed runs leave under hidden names is removed by the next run for the same target, and nothing else is."""
+"""Stale temporary files of killed runs are removed by the next run for the same target, and nothing else is."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Which images go to which part: similar ones together, and parts of similar size."""
+"""Partition of images into parts: similar images together, and parts of similar size."""
 
 import numpy as np
 import pytest

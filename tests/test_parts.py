@@ -1,4 +1,4 @@
-"""Archives of many parts are read as one is: by commands, by programs, by name, and with a part damaged."""
+"""Archives of many parts are read as one archive: by commands, from Python, by name, and with a damaged part."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Rasters come back byte for byte; indices can be expanded to colours; a form from outside is believed nothing."""
+"""Raster files: byte-exact round trips, palettes expanded to colours, and validation of untrusted forms."""
 
 import io
 import struct

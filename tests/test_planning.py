@@ -1,4 +1,4 @@
-"""Schedules by rule, and greedy tours against a reference that looks at every pair."""
+"""Schedules by their rule, and greedy tours against a brute-force reference."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Short tours: neighbour graph, first path, exchanges, disturbances, and the path laid into lanes."""
+"""Tour planning: neighbour graph, initial path, edge exchanges, random kicks, and the path laid into lanes."""
 
 import itertools
 from unittest.mock import patch

@@ -1,4 +1,4 @@
-"""PNGs come apart and come back as Pillow sees them: pixels, mode, palette and every chunk but IDAT."""
+"""PNG files taken apart and written anew: the same pixels, mode, palette and chunks but IDAT, as Pillow reads them."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Exact products leave the precision of the surrounding program as it was, whichever of PyTorch's interfaces had set it."""
+"""The guard of full float32 precision restores the caller's settings, whichever of PyTorch's interfaces set them."""
 
 import threading
 from collections.abc import Callable, Iterator

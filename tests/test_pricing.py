@@ -1,4 +1,4 @@
-"""Every content is kept in the cheapest way, and the price is the truth."""
+"""The method for each content: the cheapest is chosen, and prices agree with real sizes."""
 
 import io
 from collections import Counter

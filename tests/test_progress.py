@@ -1,4 +1,4 @@
-"""Progress callbacks: they reach the whole of what was announced, once, and move within long work."""
+"""Progress callbacks: they add up to the announced total, once, and advance within long work."""
 
 from collections.abc import Callable
 from pathlib import Path

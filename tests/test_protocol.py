@@ -1,4 +1,4 @@
-"""Alice and Bob: he gets her pixels, and the stack is back where she started, bit for bit."""
+"""The bits-back protocol: Bob decodes Alice's pixels, and the stack is back in its initial state, bit for bit."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Ray makes the same archive, whatever dies on the way: real processes of clusters of this machine are killed."""
+"""The Ray engine makes the same archive although workers and drivers are killed; its clusters run on this machine."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Archives read by `reader.py`, which knows docs/FORMAT.md and nothing of the package: the same files come out."""
+"""The second reader (`reader.py`), written from docs/FORMAT.md alone, decodes archives to the same files."""
 
 import struct
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What an open archive keeps is its own: other archives take nothing of it, and it goes with the archive."""
+"""Caches of an open archive: bounded, shared with no other archive, and freed with it."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""Archives by URL: the same results, only what is needed is fetched, and what goes wrong is one sentence."""
+"""Archives by URL: the same results, no more fetched than needed, and errors in one sentence."""
 
 import os
 import pickle

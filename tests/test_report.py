@@ -1,4 +1,4 @@
-"""The report of a benchmark: nothing from outside, nothing breaks out, and a real browser shows it as it should."""
+"""The HTML report of a benchmark: self-contained, escaped, and rendered by a real browser."""
 
 import base64
 import html

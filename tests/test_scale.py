@@ -1,4 +1,4 @@
-"""Archives of many parts: what goes in comes out, whatever the source; and what is begun can be gone on with."""
+"""Making archives of many parts: round trips from every kind of source, and resuming interrupted work."""
 
 import os
 import tarfile

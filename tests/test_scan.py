@@ -1,4 +1,4 @@
-"""Scanning finds each file and empty directory by its raw name and says what it cannot store; names that clash are seen."""
+"""Directory scan: files and empty directories by raw name, what is left out and why, and colliding names."""
 
 import os
 import unicodedata

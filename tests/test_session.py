@@ -1,4 +1,4 @@
-"""A training session: the model it starts from, its checkpoints, when it compiles, and what comes of it."""
+"""Training sessions: initial model, checkpoints, compilation, and the resulting model file."""
 
 import logging
 import warnings

@@ -1,4 +1,4 @@
-"""Streams of images in random order: each image once, the same for a seed, shared out, and resumed."""
+"""Shuffled streams of images: each image once, reproducible by seed, shared among workers, resumable."""
 
 import pickle
 from collections import Counter

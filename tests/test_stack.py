@@ -1,4 +1,4 @@
-"""The stack of bits: pop undoes push, the seed is fixed for good, what is stored is enough to go on."""
+"""The bits-back stack: pop inverts push, the seed is fixed for good, and stored words are enough to decode."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""What the benchmark of speed is trusted with: every stage is there, and time is booked once."""
+"""Times by stage for benchmarks: every stage exists, and time is counted once."""
 
 import time
 from pkgutil import resolve_name

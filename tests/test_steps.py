@@ -1,6 +1,6 @@
-"""Bob's steps on tensors as a GPU runs them: recorded once and replayed from the same addresses.
+"""Incremental decoding steps as CUDA graphs run them: recorded once and replayed at the same addresses.
 
-There is a tape in the place of a CUDA graph, so that all but the device itself is tested on every machine.
+A tape of tensor operations stands in for the CUDA graph, so that all but the device itself is tested on every machine.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Stored files: byte for byte back with their classes, cheap when they repeat, bounded when the data is hostile."""
+"""FILE sections: round trips with classes, cheap repetition, and bounded memory on hostile data."""
 
 import contextlib
 import lzma

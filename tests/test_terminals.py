@@ -1,4 +1,4 @@
-"""Commands whose standard error takes nothing, that are told to end, and whose archives have names made to do harm."""
+"""Commands with an unusable standard error, ended by signals, and with file names that hold control characters."""
 
 import json
 import os

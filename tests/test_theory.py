@@ -1,4 +1,4 @@
-"""Theory's bits, computed in float64 beside the integer tables, are what the coder spends."""
+"""Theoretical bits, in float64 and independent of the integer tables, agree with what the coder spends."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Training runs what coding runs: the same values from real weights, gradients everywhere, integers within the bound."""
+"""Trainable networks: values equal to the exact pass, gradients for every parameter, integers within the bound."""
 
 import copy
 

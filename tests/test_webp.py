@@ -1,4 +1,4 @@
-"""Samples as WebP come back exactly; anything else is damage."""
+"""Samples as lossless WebP: exact round trips, and anything else is damage."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Models with entropy-coded integers: they come back byte for byte, alone and as differences, or are refused."""
+"""Packed models: entropy-coded integers, whole or as differences, come back byte for byte; others are refused."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Training in several processes: the steps that one makes, up to the order of sums."""
+"""Distributed training: the same steps as in one process, up to the order of sums."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""Make the archives, their models and what is in them anew: only when the format changes on purpose, before a release.
+"""Generates the golden archives, their models and expected contents.
 
-Run from the repository's root: PYTHONPATH=tests python tests/golden/make.py [NAME]...
+To be run only when the format changes on purpose, before a release. Run from the repository's root: PYTHONPATH=tests python tests/golden/make.py [NAME]...
 """
 
 import hashlib
