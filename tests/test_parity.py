@@ -1,4 +1,4 @@
-"""Bit-exact parity of whole-image pass, pixel-by-pixel pass and 64-bit reference, for every thread count, kernel and device.
+"""Exact parity of whole-image pass, pixel-by-pixel pass and 64-bit reference, for all thread counts, kernels and devices.
 
 Run as a program it prints its digests, for comparison under other CPU capabilities.
 """

@@ -1,6 +1,8 @@
 """Generates the golden archives, their models and expected contents.
 
-To be run only when the format changes on purpose, before a release. Run from the repository's root: PYTHONPATH=tests python tests/golden/make.py [NAME]...
+To be run only when the format changes on purpose, before a release. From the repository's root:
+
+    PYTHONPATH=tests python tests/golden/make.py [NAME]...
 """
 
 import hashlib
