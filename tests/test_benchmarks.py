@@ -143,7 +143,7 @@ def test_outcomes(fuzzed, monkeypatch, error, outcome):
     assert summary.outcomes == {outcome: 1}
 
 
-def test_wrong_pixels_are_told(fuzzed, monkeypatch):
+def test_wrong_pixels_are_detected(fuzzed, monkeypatch):
     folder, material = fuzzed
     decode = fuzz.reader.decode_block
     watch = fuzz.Watch()

@@ -79,7 +79,7 @@ def test_a_file_changes_at_any_point(tmp_path: Path, source: Path, event: int, n
 
 @pytest.mark.parametrize("exact_files", [False, True])
 @pytest.mark.parametrize("event", [0, 4, 6])
-def test_an_image_that_is_smallest_as_it_is_changes(tmp_path: Path, event: int, exact_files: bool) -> None:
+def test_a_changing_image_that_is_kept_as_a_file(tmp_path: Path, event: int, exact_files: bool) -> None:
     """Nothing but its file is kept of such a picture, which is read again; what was fingerprinted are its pixels."""
     source = tmp_path / "in"
     source.mkdir()

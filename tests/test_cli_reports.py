@@ -110,7 +110,7 @@ def test_extract(
     assert folders(target) == {os.fsencode(n).rpartition(b"/")[0] for n in names} - {b""}
 
 
-def test_extract_what_is_not_there(cli_archive: Path, model_options: list[str], tmp_path: Path) -> None:
+def test_extracting_a_missing_file_is_an_error(cli_archive: Path, model_options: list[str], tmp_path: Path) -> None:
     done = acncodec("extract", cli_archive, tmp_path / "some", "note.txt", "*.jpg", *model_options)
     assert done.code == 2
     assert "'*.jpg'" in sentence(done)

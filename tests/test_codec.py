@@ -158,7 +158,7 @@ def test_everything_comes_back_by_price(zoo: Path, tmp_path: Path, models: list[
     check_zoo(zoo, unpacked(archive, model_files))
 
 
-def test_what_is_no_regular_file_is_reported(zoo: Path, tmp_path: Path) -> None:
+def test_special_files_are_reported(zoo: Path, tmp_path: Path) -> None:
     done = compress(zoo, tmp_path / "a.acn", [], Options(), no_progress)
     assert [name for name, _ in done.collection.skipped] == [b"circle", b"link.png", b"pipe"]
     assert done.collection.unreadable == []
@@ -255,7 +255,7 @@ def test_the_same_directory_gives_the_same_bytes(zoo: Path, tmp_path: Path, mode
 
 
 @pytest.mark.parametrize("names", [KEEP, DROP, FOLDERS])
-def test_the_archive_does_not_tell_where_the_directory_was(names: int, tmp_path: Path, models: list[Model]) -> None:
+def test_the_archive_does_not_contain_the_path_of_the_directory(names: int, tmp_path: Path, models: list[Model]) -> None:
     archives = []
     for parent in ("a secret place", "b"):
         root = tmp_path / parent / parent

@@ -103,7 +103,7 @@ def read_sections(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["greys", "colours", pytest.param("carried", marks=pytest.mark.slow)])
-def test_every_wrong_byte_is_told(name: str, tmp_path: Path) -> None:
+def test_every_wrong_byte_is_detected(name: str, tmp_path: Path) -> None:
     data, path = golden(name).read_bytes(), tmp_path / "bad.acn"
     for position in range(len(data)):
         for mask in (0xFF, 1 << position % 8):
@@ -115,7 +115,7 @@ def test_every_wrong_byte_is_told(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["greys", "mixed"])
-def test_every_truncation_is_told(name: str, tmp_path: Path) -> None:
+def test_every_truncation_is_detected(name: str, tmp_path: Path) -> None:
     data, path = golden(name).read_bytes(), tmp_path / "bad.acn"
     for length in range(0, len(data), 1 if name == "greys" else 17):
         path.write_bytes(data[:length])
@@ -123,7 +123,7 @@ def test_every_truncation_is_told(name: str, tmp_path: Path) -> None:
             Archive(path)
 
 
-def test_bytes_left_out_or_put_in_or_added_are_told(tmp_path: Path) -> None:
+def test_deleted_inserted_and_appended_bytes_are_detected(tmp_path: Path) -> None:
     data, path = golden("greys").read_bytes(), tmp_path / "bad.acn"
     for position in range(len(data)):
         path.write_bytes(data[:position] + data[position + 1 :])
@@ -155,7 +155,7 @@ def attempt(path: Path, payloads: list[tuple[str, bytes]]) -> Files | None:
         return None
 
 
-def test_wrong_coded_bits_are_always_told(tmp_path: Path) -> None:
+def test_wrong_coded_bits_are_always_detected(tmp_path: Path) -> None:
     payloads = sections(golden("greys").read_bytes())
     place = [tag for tag, _ in payloads].index("BLCK")
     block = blocks.decode(payloads[place][1])
@@ -192,7 +192,7 @@ def test_wrong_sections_raise_nothing_unexpected(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", DIRECTORIES)
-def test_missing_and_unknown_sections_are_told(name: str, tmp_path: Path) -> None:
+def test_missing_and_unknown_sections_are_refused(name: str, tmp_path: Path) -> None:
     payloads = sections(golden(name).read_bytes())
     for missing, (tag, _) in enumerate(payloads):
         if tag == "MODL":  # the model is at hand here, in a file
@@ -249,7 +249,7 @@ def test_a_damaged_block_costs_its_pictures_only(
 
 
 @pytest.mark.usefixtures("free_networks")
-def test_a_truncated_archive_gives_what_is_there(
+def test_a_truncated_archive_is_restored_up_to_its_end(
     source: Path, tmp_path: Path, models: list[Model], model_files: list[Path]
 ) -> None:
     archive = packed(source, models, block=3)

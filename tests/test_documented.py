@@ -96,7 +96,7 @@ def script(name: str) -> Any:
     return module
 
 
-def test_what_is_made_of_the_code_is_not_stale() -> None:
+def test_generated_pages_are_not_stale() -> None:
     reference = script("reference")
     for path, made in ((reference.PAGE, reference.page()), (reference.ARCHITECTURE, reference.architecture())):
         assert path.read_text() == made, f"{path.name} is stale: run python docs/reference.py"

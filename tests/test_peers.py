@@ -115,7 +115,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         peers.measure(root)
 
 
-def test_known_sets_stay_unless_named(results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measured_sets_are_kept_unless_named(
+    results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("matplotlib")
     measured = []
 

@@ -163,14 +163,16 @@ def test_killed_workers_change_nothing(source: Path, expected: dict[bytes, objec
     assert snapshot(tmp_path / "out") == expected
 
 
-def test_nor_in_a_cluster_that_runs(source: Path, expected: dict[bytes, object], head: Head, tmp_path: Path) -> None:
+def test_killed_workers_of_a_running_cluster_change_nothing(
+    source: Path, expected: dict[bytes, object], head: Head, tmp_path: Path
+) -> None:
     driver = begin(source, tmp_path / "out", "--engine", head.address)
     kill_workers(driver, head.process)
     assert finish(driver) == b""
     assert snapshot(tmp_path / "out") == expected
 
 
-def test_a_cluster_that_is_lost_is_told(source: Path, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_cluster_is_reported(source: Path, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "0")  # instead of half a minute
     driver = begin(source, tmp_path / "out", "--engine", head.address)
     until(lambda: list((tmp_path / "out").glob(f"{FOLDER}/*/notes.json")), driver)
@@ -180,7 +182,7 @@ def test_a_cluster_that_is_lost_is_told(source: Path, head: Head, tmp_path: Path
     assert errors.decode().splitlines() == ["acncodec: the connection to the cluster was lost; give --resume to continue"]
 
 
-def test_what_is_no_client_server_is_told(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_of_another_server_is_reported(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("INITIAL", "MAX"):
         monkeypatch.setenv(f"RAY_CLIENT_{name}_CONNECTION_TIMEOUT_S", "1")  # instead of half a minute in all
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -191,14 +193,14 @@ def test_what_is_no_client_server_is_told(source: Path, tmp_path: Path, monkeypa
     assert "timeout; give its client server's port" in line
 
 
-def test_a_cluster_that_is_not_there_is_told(source: Path, tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_reported(source: Path, tmp_path: Path) -> None:
     refused = acncodec("compress", source, tmp_path / "out", *OPTIONS, "--engine", f"ray://127.0.0.1:{free_port()}")
     assert refused.code == 2
     assert sentence(refused).endswith("cannot be reached: Connection refused")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_killed_driver_leaves_parts_to_go_on_from(source: Path, expected: dict[bytes, object], tmp_path: Path) -> None:
+def test_parts_of_a_killed_driver_are_resumed(source: Path, expected: dict[bytes, object], tmp_path: Path) -> None:
     target = tmp_path / "out"
     driver = begin(source, target, *OWN)
     until(lambda: list(target.glob(f"{FOLDER}/*/results/*.json")), driver)

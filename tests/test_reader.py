@@ -290,7 +290,7 @@ def test_sections_that_would_be_empty_are_left_out(names: int, count: int, tmp_p
     assert len(read_twice(tmp_path / "in", tmp_path, [BITS], Options(names=names)).files) == count
 
 
-def test_wrong_bits_are_noticed(root: Path, tmp_path: Path) -> None:
+def test_wrong_bits_are_detected(root: Path, tmp_path: Path) -> None:
     """The reader's own checks hold: an archive with any byte changed is refused."""
     compress(root, tmp_path / "archive.acn", [], Options(), no_progress)
     data = (tmp_path / "archive.acn").read_bytes()

@@ -51,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "images"
 
 
-def test_a_model_of_other_images_is_no_start(folder: Path, tmp_path: Path) -> None:
+def test_a_model_of_other_images_is_no_initial_model(folder: Path, tmp_path: Path) -> None:
     request = TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), start=tiny_model(256))
     with pytest.raises(InputError, match="images of another kind"):
         train(request, Watcher())
@@ -92,7 +92,7 @@ def test_only_grey_images_can_be_binarised(folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_the_nearest_model_is_the_start(folder: Path, tmp_path: Path) -> None:
+def test_the_best_model_is_the_initial_model(folder: Path, tmp_path: Path) -> None:
     """Not one that is for other images, nor one under which these are larger."""
     own = train(TrainingRequest(Folder(folder), tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
     watcher = Watcher()
@@ -106,7 +106,7 @@ def test_the_nearest_model_is_the_start(folder: Path, tmp_path: Path) -> None:
     assert watcher.started == [(None, BATCH)]
 
 
-def test_an_interrupted_session_goes_on_exactly(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_session_resumes_exactly(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acncodec.training.session.CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr("acncodec.training.session.LOOKS", 1e9)
     monkeypatch.setattr(Trainer.run, "__defaults__", (0.0,))
@@ -136,7 +136,7 @@ def test_short_trainings_have_smaller_batches() -> None:
 
 
 @pytest.mark.slow
-def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
+def test_savings_of_a_model(folder: Path, tmp_path: Path) -> None:
     done = train(TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
     value = worth(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
     assert value.images == 100
@@ -176,7 +176,7 @@ def test_a_compiler_that_loses_gradients_is_not_used(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_a_training_leaves_the_program_around_it_alone(tmp_path: Path) -> None:
+def test_a_training_leaves_global_state_unchanged(tmp_path: Path) -> None:
     """Generators, warnings and loggers belong to whoever calls."""
     data = TrainingSet([torch.zeros(8, 6, 6, 1, dtype=torch.uint8)], [])
     torch.manual_seed(5)

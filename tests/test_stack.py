@@ -97,7 +97,7 @@ def test_seed_is_pinned():
 
 @pytest.mark.parametrize("pops", [0, 1, 10, 60])
 @pytest.mark.parametrize("pushes", [1, 30])
-def test_stored_words_are_enough_to_go_on(pops, pushes):
+def test_stored_words_are_enough_to_decode(pops, pushes):
     """Pops into the seed, then pushes: the untouched rest of the seed is left out, and Bob ends on what is left of it."""
     taken, given_ = table(2, pops, 30, 16), table(3, pushes, 30, 16)
     stack = Stack.seeded(100)
@@ -116,7 +116,7 @@ def test_stored_words_are_enough_to_go_on(pops, pushes):
             again.check_seed(wrong)
 
 
-def test_nothing_pushed_needs_next_to_nothing_of_the_seed():
+def test_an_empty_message_stores_next_to_none_of_the_seed():
     words, needed = Stack.seeded(12).finish(12)
     assert needed <= 2  # what the coder's state holds
     Stack(words, seal=False).check_seed(needed)
@@ -159,7 +159,7 @@ def test_check_seed_raises_after_tampering():
 
 
 @pytest.mark.parametrize("words", [[], [1], [2], [0xFFFFFFFF], [5, 7], [5, 7, 9]])
-def test_check_seed_refuses_what_is_no_seed(words):
+def test_check_seed_refuses_other_words(words):
     stack = Stack(np.array(words, dtype=np.uint32), seal=False)
     with pytest.raises(DamagedError):
         stack.check_seed(3)
@@ -172,7 +172,7 @@ def test_words_that_no_coder_returns_are_refused():
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("words", [0, 1, 2, 10])
-def test_running_dry_is_told_by_the_first_pop_that_meets_the_bottom(words, shared):
+def test_the_first_pop_below_the_bottom_is_detected(words, shared):
     stack, popped = Stack.seeded(words), 0
     start = stack.bits
     assert not stack.ran_dry

@@ -71,7 +71,7 @@ def test_differences_come_back(pairs: list[tuple[int, int]]) -> None:
     assert asked == [hashlib.sha256(base).digest()] == [names_of(packed)[1]]
 
 
-def test_what_differs_little_costs_little() -> None:
+def test_small_differences_cost_little() -> None:
     rng = np.random.default_rng(0)
     weights = rng.normal(0, 20, 20_000).clip(-127, 127).astype(np.int8)
     changed = weights.copy()

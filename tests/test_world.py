@@ -95,7 +95,7 @@ def test_torchrun_trains_a_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize("length", [1, 4, 7, 10])
-def test_shares_are_a_batch(size: int, length: int) -> None:
+def test_shards_form_a_batch(size: int, length: int) -> None:
     batch = torch.arange(length)
     shares = [World(rank, size).share(batch) for rank in range(size)]
     assert sorted(torch.cat(shares).tolist()) == batch.tolist()
