@@ -152,7 +152,7 @@ class Form:
 
 
 def filter_rows(rows: np.ndarray, channels: int) -> bytes:
-    """PNG's filters, each row's that leaves the least sum of absolute differences."""
+    """PNG filtering; each row gets the filter with the least sum of absolute differences."""
     out, above = bytearray(), np.zeros(rows.shape[1], np.int64)
     for row in rows.astype(np.int64):
         left = np.concatenate([np.zeros(channels, np.int64), row[:-channels]])

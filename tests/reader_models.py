@@ -113,7 +113,7 @@ def centres(values: np.ndarray) -> np.ndarray:
 
 
 def told(values: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """What networks hear of the first c colours of pixels: [..., c] and their centres [..., c, K] -> [..., 2c + K - 1]."""
+    """Network inputs from the first c colours of pixels: [..., c] and their centres [..., c, K] -> [..., 2c + K - 1]."""
     errors = np.clip(4 * (values - near[..., 0]), -255, 255)
     copied = [128 * (values == near[..., k]).all(-1) for k in range(1, near.shape[-1])]
     return np.concatenate([values, errors, *(each[..., None] for each in copied)], -1)

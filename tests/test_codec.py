@@ -43,7 +43,7 @@ def palette_png(depth: int, transparent: bool, seed: int, shape: tuple[int, int]
 
 
 def make_pictures(root: Path) -> None:
-    """Pictures of every layout, small, several to a layout, in every kind of file that is taken apart."""
+    """Small pictures, several of each layout, in every kind of file that is parsed."""
     for seed, (mode, channels) in enumerate([("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4)]):
         for number, pixels in enumerate(random_pixels(seed, 3, 5, 7, 256, channels)):
             save_colours(root / mode / f"{number:03}.png", pixels)
@@ -65,7 +65,7 @@ def make_pictures(root: Path) -> None:
 
 
 def make_others(root: Path) -> None:
-    """Files that come back as they are, names of every sort, and what is no file at all."""
+    """Files kept as they are, unusual names, and special files."""
     root.mkdir(exist_ok=True)
     noise = Image.fromarray(random_pixels(30, 1, 9, 8, 256, 4)[0])
     Image.fromarray(random_pixels(31, 1, 6, 5, 256)[0, :, :, 0].astype(np.uint16) * 257).save(root / "deep.png")
@@ -323,7 +323,7 @@ def test_the_ledger_is_near_theory(tmp_path: Path, models: list[Model]) -> None:
     assert told["dims"] == 100 * 9 + 30 * 48
     assert sum(line["bits"] for line in told["ledger"]) == told["file_bits"]
     assert lines["residual"]["bits"] == pytest.approx(lines["residual"]["theory_bits"], rel=0.01)
-    # Theory's prior goes on where latents end, and what a tiny model expects lies beyond them in part.
+    # The theoretical prior is not truncated to the range of latents, and that of a tiny model extends beyond it.
     assert lines["latent"]["bits"] == pytest.approx(lines["latent"]["theory_bits"], rel=0.1)
     assert abs(lines["coder state"]["bits"]) <= 96
 

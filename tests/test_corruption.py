@@ -46,7 +46,7 @@ def written(payloads: list[tuple[str, bytes]]) -> bytes:
 
 @pytest.mark.parametrize("name", [*DIRECTORIES, *EARLIER])
 def test_golden_archives_decode_for_good(name: str, tmp_path: Path) -> None:
-    """Made once by golden/make.py: what this fails to read, no user's archive could be read by either."""
+    """Made once by golden/make.py: if this fails, users' archives are unreadable, too."""
     with Parts(golden(name), model_files()) as opened:
         decompress(opened, tmp_path / "out", progress=no_progress)
     found, recorded = described(tmp_path / "out"), json.loads(golden(name.split("-")[0]).with_suffix(".json").read_text())
@@ -92,7 +92,7 @@ def test_golden_archives_are_made_again(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "again.acn").read_bytes() == golden(name).read_bytes()
 
 
-# Damage that checksums show
+# Damage detected by checksums
 
 
 def read_sections(path: Path) -> None:
@@ -143,11 +143,11 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
         check(opened, progress=no_progress)
 
 
-# Damage behind checksums that are right
+# Damage behind valid checksums
 
 
 def attempt(path: Path, payloads: list[tuple[str, bytes]]) -> Files | None:
-    """What comes of an archive with these sections; None for an AcnError. Any other error comes through."""
+    """The result of reading an archive with these sections; None for an AcnError. Other errors propagate."""
     path.write_bytes(written(payloads))
     try:
         return read(path)
@@ -170,7 +170,7 @@ def test_wrong_coded_bits_are_always_detected(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["greys", "mixed"])
 def test_wrong_sections_raise_nothing_unexpected(name: str, tmp_path: Path) -> None:
-    """Names and stored files have no hash beside the checksum; what is wrong behind it must still not crash the reader."""
+    """Names and stored files have no hash beside the checksum; wrong ones must still not crash the reader."""
     payloads = sections(golden(name).read_bytes())
     random = np.random.default_rng(1)
     told = 0
@@ -203,7 +203,7 @@ def test_missing_and_unknown_sections_are_refused(name: str, tmp_path: Path) -> 
         Archive(tmp_path / "bad.acn")
 
 
-# What is left of a damaged archive
+# Recovery from a damaged archive
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def damage(archive: Path, number: int, checksum: bool) -> None:
-    """Hurt a block, so that its checksum shows it, or else only the hash of its pixels."""
+    """Damage a block such that its checksum, or only the digest of its pixels, is wrong."""
     payloads = sections(archive.read_bytes())
     places = [i for i, (tag, _) in enumerate(payloads) if tag == "BLCK"]
     tag, payload = payloads[places[number]]

@@ -24,7 +24,7 @@ VALUES = np.arange(256)
 
 
 def random_logistics(seed: int, count: int, components: int) -> Logistics:
-    """Mixtures from everywhere that a head can reach, [count, components]."""
+    """Mixtures from the whole range of a head, [count, components]."""
     random, shape = np.random.default_rng(seed), (count, components)
     ranges = [(-LOGIT_MAX, LOGIT_MAX), (MEAN_MIN, MEAN_MAX), (SPREAD_MIN, SPREAD_MAX)]
     return Logistics(*(torch.from_numpy(random.integers(a, b + 1, shape)).float() for a, b in ranges))

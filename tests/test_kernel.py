@@ -138,7 +138,7 @@ def model_of(levels: int, colours: int) -> Model:
 
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
 def test_words_are_the_same_without_the_kernel(levels: int, colours: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways round: what one has pushed the other pops."""
+    """In both directions: one pops what the other has pushed."""
     model = model_of(levels, colours)
     pixels, z = inputs_of(model.arch, 37, 5, 4)
     latents = z.astype(np.int16)
@@ -292,7 +292,7 @@ def test_recent_decoders_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
         with steps.compiled(networks, z[:count], 3, 3) as decoder:
             made.append(decoder)
     kept = [[made.index(each) for each in made[: i + 1]][-1] for i in range(len(made))]
-    # 2 lanes more are too many: what was used longest ago, 4 lanes, goes; 20 lanes are kept alone.
+    # 2 lanes more are too many: the least recently used, 4 lanes, are dropped; 20 lanes are kept alone.
     assert kept == [0, 0, 2, 0, 4, 5, 6, 6, 8]
 
 

@@ -31,7 +31,7 @@ ALLOWED["scale"] = set(ALLOWED) - {"version", "access", "analysis"}
 ALLOWED["api"] = set(ALLOWED) - {"version", "access"}
 ALLOWED["report"] = {"errors"}
 ALLOWED["cli"] = set(ALLOWED)
-ALLOWED["__init__"] = {"version", "errors", "access", "api"}  # the package's own, which no room may import
+ALLOWED["__init__"] = {"version", "errors", "access", "api"}  # the package's own, which no other package may import
 # Packages that must not know of networks must not load the library for them either.
 LIBRARIES = {
     "planning": {"faiss", "numpy"},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from acncodec.errors import DamagedError
 from acncodec.images.names import pack_names, unpack_names
 
-# Arbitrary bytes, and names of few distinct parts, which use all ways of telling a token.
+# Arbitrary bytes, and names of few distinct parts, which use all modes of coding a token.
 PARTS = st.sampled_from([b"0", b"9", b"10", b"007", b"99", b"9" * 18, b"9" * 25, b"/", b"a", b".png", b"\xff", b"\xb2"])
 NAMES = st.lists(st.binary(max_size=12) | st.lists(PARTS, max_size=6).map(b"".join), max_size=25, unique=True)
 

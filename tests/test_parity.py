@@ -218,7 +218,7 @@ def test_passes_agree_at_28x28(levels: int, colours: int, at_bound: bool, thread
 
 
 def test_networks_under_test_have_varied_outputs() -> None:
-    """Parity means nothing if all outputs are equal or clamped."""
+    """Parity is meaningless if all outputs are equal or clamped."""
     for kind in NETWORKS:
         for name, part in wanted(*kind, 16, 9, 12).items():
             clamped = max(np.mean(part == part.min()), np.mean(part == part.max()))
@@ -437,7 +437,7 @@ def wanted_digests() -> list[str]:
     return [FREQUENCIES_SHA256] + [digest_of(wanted(*kind, True, 7, 9, 12)) for kind in KINDS]
 
 
-# What MKL and oneDNN are held to beside PyTorch's own kernels; these settings only ever lower.
+# Limits for MKL and oneDNN beside PyTorch's own kernels; these settings can only lower the level.
 LIBRARIES = {"default": ("SSE4_2", "SSE41"), "avx2": ("AVX2", "AVX2")}
 
 

@@ -29,7 +29,7 @@ def digits(root: Path, kinds: tuple[str, ...] = ("grey",)) -> Path:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Results of one set, of which acncodec made but one archive."""
+    """Results of one set, with a single archive of acncodec."""
     root = digits(tmp_path_factory.mktemp("digits") / "root")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(peers, "ROWS", {"set": "drop"})

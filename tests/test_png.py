@@ -94,7 +94,7 @@ def saved(image: Image.Image, container: str = "PNG", **options: object) -> byte
 
 
 def seen(data: bytes) -> object:
-    """All that Pillow sees in an image, or what it raises."""
+    """All that Pillow reads of an image, or what it raises."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()

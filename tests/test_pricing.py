@@ -48,7 +48,7 @@ def test_files_that_are_no_pictures_are_kept_as_they_are(models: list[Model]) ->
 
 
 def test_gradients_are_coded_and_flat_pictures_are_not(models: list[Model]) -> None:
-    """Calm models expect values within a few levels of their neighbours, which WebP cannot tell of small pictures."""
+    """Calm models predict values within a few levels of their neighbours, which WebP cannot learn from small pictures."""
     slopes = [content(pixels) for pixels in smooth_pixels(0, 6, 12, 12, 3)]
     flat = [content(np.full((40, 40, 3), level, np.uint8)) for level in range(0, 60, 10)]
     noise = [content(pixels) for pixels in random_pixels(1, 3, 14, 14, 256, 3)]
@@ -138,7 +138,7 @@ def test_all_methods_beside_each_other_come_back(tmp_path: Path, models: list[Mo
 
 
 def test_bytes_common_to_files_are_stored_once(tmp_path: Path) -> None:
-    """A file that holds the bytes of another, a picture, costs tar and xz a line."""
+    """A file that contains the bytes of another, a picture, costs little more, as in tar.xz."""
     root = tmp_path / "in"
     save_colours(root / "noise.png", random_pixels(3, 1, 64, 64, 256)[0])
     data = (root / "noise.png").read_bytes()
@@ -179,7 +179,7 @@ def test_raw_samples_of_another_length_are_damaged() -> None:
 
 
 def test_webp_is_skipped_where_raw_is_clearly_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of pictures that repeat each other only a sample is tried, unless they turn out not to be kept raw."""
+    """Of pictures that repeat each other only a sample is compressed as WebP, unless they are not kept raw after all."""
     made: list[int] = []
     monkeypatch.setattr(pricing, "pack_webp", lambda samples, draft=False: made.append(1) or pack_webp(samples))
     noise = random_pixels(3, 1, 20, 20, 256, 1)[0]

@@ -64,7 +64,7 @@ def test_bob_decodes_the_pixels_and_returns_all_bits(
     going, seen[:] = seen[:], []
     assert sum(done for done, _ in going) == count
     assert np.array_equal(bob(stack, task), pixels)
-    # The mirror: after each of Bob's steps the stack is as long as before Alice's step for the same images.
+    # The inverse: after each of Bob's steps the stack is as long as before Alice's step for the same images.
     reached = np.cumsum([done for done, _ in seen])
     steps = np.cumsum([done for done, _ in reversed(going)])
     ends = [int(np.flatnonzero(np.isclose(reached, step))[0]) for step in steps]
@@ -116,7 +116,7 @@ def test_a_seed_too_short_is_detected_and_never_makes_a_wrong_stream(
 
 
 def test_a_stack_empty_at_mixture_components_is_detected() -> None:
-    """With hardly a bit of latent and pixel in between, popping the components is what reaches the bottom."""
+    """Latents and pixels take hardly a bit here, so popping the components reaches the bottom of the stack."""
     model = tiny_model(2, components=512)
     pixels = random_pixels(0, 60, 1, 1, 2)
     codes, outcomes = encode(model, pixels), []

@@ -33,7 +33,7 @@ SECONDS = 1800  # until a test that hangs is given up
 
 @pytest.fixture(autouse=True)
 def usual_priority(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's workers are nice: on a busy machine they would hardly ever run."""
+    """Ray lowers the priority of its workers: on a busy machine they would hardly run."""
     monkeypatch.setenv("RAY_worker_niceness", "0")
 
 
@@ -60,7 +60,7 @@ class Head:
 
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # nobody else is to run anything in it
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # not used by others
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     monkeypatch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", str(SECONDS))  # 30 are too few on a busy machine
     # Without it gRPC's fork handlers end a client server now and then that is started while gRPC is at work.
@@ -130,7 +130,7 @@ def kill(pids: Iterable[int]) -> None:
 
 
 def end(root: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all below it, which would end by themselves, but nobody needs to wait for that."""
+    """Kill a process and its descendants, which would end by themselves, but later."""
     cluster = list(descendants(root.pid))
     root.kill()
     root.communicate(timeout=SECONDS)

@@ -124,7 +124,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def coded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code every picture for which there is a model, whatever it costs."""
+    """Code every picture for which there is a model, regardless of price."""
 
     def dear(contents: list[Any]) -> Pricing:
         return Pricing([(1 << 30, picture) for _, picture in contents])

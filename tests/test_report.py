@@ -143,7 +143,7 @@ def empty() -> dict[str, Any]:
 
 
 def hostile(name: str) -> dict[str, Any]:
-    """The same with a name wherever a text can be, but for the images."""
+    """The same with a hostile name in every text field, but for the images."""
 
     def spoilt(value: Any) -> Any:
         if isinstance(value, dict):
@@ -156,7 +156,7 @@ def hostile(name: str) -> dict[str, Any]:
 
 
 def data_of(text: str) -> Any:
-    """What a browser makes of the page's data: all up to the first end of a script."""
+    """The page's data as a browser parses it: up to the first end of a script."""
     found = re.search(r'<script id="data" type="application/json">(.*?)</script', text, re.DOTALL)
     assert found
     return json.loads(found[1])
@@ -200,7 +200,7 @@ def test_a_report_without_groups_says_so() -> None:
 
 
 def dom(file: Path, tmp_path: Path, *options: str) -> tuple[str, list[str]]:
-    """The DOM of a page when it has loaded, and what the console said."""
+    """The DOM of a loaded page, and the console's messages."""
     assert CHROMIUM
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *options, "--dump-dom", file.as_uri()]
     done = subprocess.run(command, capture_output=True, timeout=600, check=True)

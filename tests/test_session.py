@@ -25,7 +25,7 @@ from acncodec.training.trainer import ALONE, BATCH, CPU, Budget, Report, Trainer
 
 
 class Watcher:
-    """Notes what a training says."""
+    """Records the reports of a training."""
 
     def __init__(self) -> None:
         self.started: list[tuple[Model | None, int]] = []
@@ -93,7 +93,7 @@ def test_only_grey_images_can_be_binarised(folder: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_the_best_model_is_the_initial_model(folder: Path, tmp_path: Path) -> None:
-    """Not one that is for other images, nor one under which these are larger."""
+    """Not one for other images, nor one under which these images are larger."""
     own = train(TrainingRequest(Folder(folder), tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
     watcher = Watcher()
     models = [tiny_model(2), own, tiny_model(256)]
@@ -144,7 +144,7 @@ def test_savings_of_a_model(folder: Path, tmp_path: Path) -> None:
     other = Worth(100, 80.0, "zip", 120.0, 5000)
     assert (other.saved_bytes, other.pays_from) == (500, 1000)
     assert Worth(100, 80.0, "zip", 79.0, 5000).pays_from is None
-    assert tiny_model(2).name not in value.other  # it knows nothing of stripes; LZMA does
+    assert tiny_model(2).name not in value.other  # not trained on stripes, which LZMA compresses well
 
 
 def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_compiler_that_loses_gradients_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As PyTorch 2.11 did: trainings ran and learnt nothing."""
+    """As PyTorch 2.11 did: trainings ran without learning."""
 
     def losing(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
         return lambda x: function(x).detach() + 0 * x

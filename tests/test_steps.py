@@ -41,7 +41,7 @@ class Tape(TorchDispatchMode):
         return made
 
     def replay(self) -> None:
-        """Do it again at the same addresses: what Python decided while recording stays as it was."""
+        """Repeat it at the same addresses: decisions of Python during recording stay fixed."""
         for func, args, kwargs, made in self.operations:
             again = func(*args, **kwargs)
             pairs = zip(made, again, strict=True) if isinstance(made, tuple | list) else [(made, again)]
@@ -107,7 +107,7 @@ def assert_steps(group: TensorSteps, pixels: np.ndarray, z: np.ndarray, want: li
 
 
 def test_a_tape_detects_a_position_fixed_at_recording() -> None:
-    """Steps that move by Python's numbers and not by a tensor can't be replayed elsewhere; the tape must notice."""
+    """Steps whose position is no tensor cannot be replayed at other pixels; the tape must detect that."""
     networks, pixels, z = case_of(2, 1)
     want = whole_image(networks, pixels, z)
     group = TensorSteps(networks, len(pixels), 5, 4, TapeRecorder(), replayable=False)
@@ -148,7 +148,7 @@ def test_positions_agree(dim: int) -> None:
 
 
 class FakeCuda:
-    """Streams, events and graphs that only note what they are asked for, in order."""
+    """Streams, events and graphs that only record the calls, in order."""
 
     def __init__(self) -> None:
         self.log: list[str] = []

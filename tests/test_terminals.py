@@ -122,7 +122,7 @@ def test_a_closed_archive_gives_no_image(archive: Path) -> None:
 
 @pytest.fixture
 def slow(source: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A compression that waits in the middle of writing its archive."""
+    """A compression that pauses while it writes its archive."""
     code = (
         "import sys, time; from acncodec.archive import atomic; from acncodec.cli.main import main\n"
         "real = atomic._write_all\n"

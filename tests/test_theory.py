@@ -166,7 +166,7 @@ def test_the_coder_spends_the_theoretical_bits(levels: int, colours: int, condit
     tally = alice(stack, pixels, encode(model, pixels), Task(model, Schedule(64, 4), 6, 5, conditional, lambda n: None))
     assert tally.residual == pytest.approx(tally.residual_theory, rel=0.003, abs=2)
     assert stack.bits - Stack.seeded(300).bits == pytest.approx(tally.residual + tally.prior - tally.posterior, abs=1e-6)
-    # Theory lets the prior spread beyond the latents' range, the coder does not: with these wide priors a few percent less.
+    # Theory does not truncate the prior to the latents' range, the coder does: a few percent less with these wide priors.
     assert tally.prior - tally.posterior == pytest.approx(tally.latent_theory, rel=0.06)
 
 

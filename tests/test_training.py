@@ -166,7 +166,7 @@ def test_objective_of_logistics_agrees_with_theory(seed: int, components: int) -
     mixtures = [Logistics(*(torch.from_numpy(rng.integers(a, b + 1, shape)).float() for a, b in ranges)) for _ in range(3)]
     pixels = torch.from_numpy(rng.integers(0, 256, (4, 3, 2, 3), dtype=np.uint8))
     nats, bits = residual_nats([*mixtures], pixels), residual_bits([*mixtures], pixels)
-    # What float32 cannot tell from 1 is as likely as the least probability: far above all means a bit or so is lost.
+    # A CDF that float32 rounds to 1 gives the least probability: far above all means about a bit is lost.
     assert (nats.double() / np.log(2)).tolist() == pytest.approx(bits.tolist(), rel=0.05)
     near = [mixture._replace(means=pixels[..., c, None] * 4.0 + mixture.means % 32) for c, mixture in enumerate(mixtures)]
     nats, bits = residual_nats([*near], pixels), residual_bits([*near], pixels)
@@ -285,7 +285,7 @@ def test_cuda_finds_the_same_neighbours() -> None:
 @needs_cuda
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
 def test_cuda_trains_as_the_cpu_does(levels: int, colours: int) -> None:
-    """Sums are in another order there, so steps are near each other and not the same."""
+    """Sums are in another order there, so steps are close but not equal."""
     data, arch = split(stripes(200, levels=levels, colours=colours)), architecture(levels, colours, **SMALL_ARCH)
     states = []
     for device in (CPU, torch.device("cuda")):

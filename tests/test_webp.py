@@ -33,7 +33,7 @@ def test_samples_come_back(channels: int, shape: tuple[int, int], levels: int) -
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("alpha", [0, 255])
 def test_constant_alpha_comes_back(channels: int, alpha: int) -> None:
-    """WebP leaves out an alpha that is opaque, and would like to change colours that nobody sees."""
+    """WebP drops an opaque alpha channel, and by default may change colours of transparent pixels."""
     samples = random_pixels(0, 1, 9, 8, 256, channels)[0]
     samples[..., -1] = alpha
     assert np.array_equal(unpack_webp(packed(samples), 9, 8, channels), samples)

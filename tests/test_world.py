@@ -37,7 +37,7 @@ save_checkpoint(Path(sys.argv[2] + str(world.rank)), state, {"size": world.size}
 def trained(world: World) -> dict[str, torch.Tensor]:
     data = split([*stripes(100), *stripes(60, 5)])
     trainer = Trainer(architecture(2, 1, **SMALL_ARCH), data, Budget(steps=STEPS), batch=BATCH, world=world)
-    # Standardised codes leave some biases without a gradient: Adam would make whole steps of what rounding leaves of it.
+    # Standardised codes leave some biases without a gradient: Adam would turn its rounding errors into full steps.
     trainer.optimiser.param_groups[0]["eps"] = 1e-3
     reports = []
     for _ in trainer.run(reports.append, every=0.0):

@@ -95,9 +95,9 @@ DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
 }
 
 
-UNCODED = ("mixed", "strips")  # priced as anything is, without models of one colour
+UNCODED = ("mixed", "strips")  # priced normally, without models of one colour
 
-# What versions before made of these directories, kept for decoding alone: "greedy" planned the greedy tour.
+# Archives of these directories by earlier versions, kept for decoding only: "greedy" has the greedy tour.
 EARLIER = ("greys-greedy",)
 
 
