@@ -228,7 +228,7 @@ def test_copies_of_images_coded_before(tmp_path: Path) -> None:
                 Image.fromarray(samples, mode).save(tmp_path / "in" / mode / f"{size[0]} {number}.png")
     looks: Kind = {**FOUR, "centres": 5, "logistics": 13, "candidates": 6}
     found = read_twice(tmp_path / "in", tmp_path, [looks], Options(way=Way.TOUR))
-    assert seen(found) == {(reader.CODED, reader.RGB, False), (reader.CODED, reader.RGBA, False)}
+    assert seen(found) == {(reader.CODED, reader_images.RGB, False), (reader.CODED, reader_images.RGBA, False)}
     with (tmp_path / "archive.acn").open("rb") as file:
         assert read_container(file).features == FEATURE_COPIES
 
