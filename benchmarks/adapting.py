@@ -1,4 +1,4 @@
-"""What adapting models to a directory gains: directories that no bundled model has seen, with and without `--adapt`.
+"""Gain of adapting models: directories that no bundled model was trained on, with and without `--adapt`.
 
     python -m benchmarks.adapting [--minutes 5] [SET]...
 
@@ -19,7 +19,7 @@ from benchmarks.directory_sets import OMNIGLOT, unpack
 from benchmarks.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
-# Directories, and models to start from where not all may be used: `glyphs` has seen most of `omniglot_small`.
+# Directories, and the models to start from if not all may be used: `glyphs` was trained on most of `omniglot_small`.
 SETS: dict[str, tuple[str, ...]] = {"omniglot_small": ("--model", "mnist-1bit"), OMNIGLOT: (), "dcss_tiles": ()}
 
 

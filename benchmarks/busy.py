@@ -1,9 +1,9 @@
-"""How long commands take beside other programs, by the settings of OpenMP's threads.
+"""Times of commands on a busy machine, by the wait policy of OpenMP's threads.
 
     python -m benchmarks.busy [--rounds 3]
 
 Compresses, restores and checks 100 of the sample's digits under each setting, alone and while as many processes as there
-are cores do nothing but compute, one round after another. Writes busy.json and busy.md to benchmarks/results/.
+are cores compute, one round after another. Writes busy.json and busy.md to benchmarks/results/.
 """
 
 import os
@@ -40,7 +40,7 @@ STEPS = {
 
 @contextmanager
 def other_work(processes: int) -> Iterator[None]:
-    """So many processes that compute."""
+    """This many processes that compute."""
     running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield
@@ -51,7 +51,7 @@ def other_work(processes: int) -> Iterator[None]:
 
 
 def seconds(step: list[str], folder: Path, setting: dict[str, str]) -> float:
-    """What one command takes."""
+    """Time of one command."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OMP_")}
     start = time.perf_counter()
     subprocess.run([*PROGRAM, *step, "-q"], cwd=folder, env=environment | setting, check=True)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.colour_heads [--minutes 8]
 
-Both heads stand on the same decoder (the architecture that `acncodec train` gives RGB images) and are told the same of the
-colours before; each is trained for so many minutes on CIFAR-10 training images, one after the other in one run. Figures are
-exact code lengths of held-out training images, and the time that a pixel's frequencies take Bob. Needs `cifar10/` in the
-folder that ACNCODEC_DATA names. Writes colour_heads.json and .md to benchmarks/results/.
+Both heads have the same decoder (the architecture that `acncodec train` uses for RGB images) and the same inputs from the
+previous colours; each is trained for MINUTES on CIFAR-10 training images, one after the other in one run. Figures are exact
+code lengths of held-out training images, and the time that the frequencies of a pixel take in decoding. Needs `cifar10/` in
+the folder that ACNCODEC_DATA names. Writes colour_heads.json and .md to benchmarks/results/.
 """
 
 import math
@@ -67,7 +67,7 @@ class SoftmaxColours(nn.Module):
 
 
 def measure(kind: str, images: list[np.ndarray], minutes: float) -> dict[str, float]:
-    """Train one of TITLES and tell what it is worth."""
+    """Train one of TITLES and measure its code length and speed."""
     arch = Architecture(**ARCHITECTURES[Layout.RGB])
     data = split(images)
     with patch("acncodec.nets.pixelcnn.ColourHead", SoftmaxColours if kind == "softmax" else ColourHead):

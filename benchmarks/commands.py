@@ -1,4 +1,4 @@
-"""Runs `acncodec` as a user does, and tells what it took."""
+"""Runs the `acncodec` command and measures its time and memory."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-# The largest resident size of a process begins with that of the process it was forked from. So a small one stands between.
+# The peak resident size of a process starts at that of the process that forked it. So a small process forks it.
 _BETWEEN = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:]).returncode

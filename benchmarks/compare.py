@@ -1,10 +1,10 @@
-"""Whether two directories hold the same, told without acncodec: by the file system and by Pillow alone.
+"""Compares two directories without acncodec: by the file system and Pillow alone.
 
     python -m benchmarks.compare A B [--bytes]
 
 Paths must be the same: files, links, empty directories. Two files are the same if their bytes are, or, without --bytes,
-if Pillow opens both and finds the same format, mode, size, palette, pixels and metadata in every frame. PNG chunks of
-which Pillow tells nothing (the date of change, private ones) are not compared.
+if Pillow opens both and finds the same format, mode, size, palette, pixels and metadata in every frame. PNG chunks that
+Pillow does not expose (the date of change, private ones) are not compared.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def _name(path: Path, root: Path) -> bytes:
 
 
 def image(data: bytes) -> dict[str, Any] | None:
-    """All that Pillow tells of an image file, every frame of it; None if it cannot read the file to its end."""
+    """All that Pillow reads of an image file, every frame of it; None if it cannot read the file to its end."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
             frames = []
@@ -54,7 +54,7 @@ def image(data: bytes) -> dict[str, Any] | None:
 
 
 def _frame(opened: Image.Image) -> dict[str, Any]:
-    # A text of a PNG carries its language beside it.
+    # Texts of a PNG have a language attribute.
     info = {key: (value, getattr(value, "__dict__", None)) for key, value in opened.info.items()}
     palette = opened.palette
     return {
@@ -68,7 +68,7 @@ def _frame(opened: Image.Image) -> dict[str, Any]:
 
 
 def difference(first: bytes, second: bytes, exact: bool) -> str | None:
-    """What tells two files apart, in words; None if they count as the same."""
+    """How two files differ, in words; None if they count as equal."""
     if first == second:
         return None
     if exact:
@@ -80,7 +80,7 @@ def difference(first: bytes, second: bytes, exact: bool) -> str | None:
 
 
 def content(data: bytes) -> bytes:
-    """Fingerprint of what must come back of a file: equal for files between which `difference` finds none."""
+    """Fingerprint of what must be restored of a file: equal for files between which `difference` finds none."""
     seen = image(data)
     whole = hashlib.sha256(b"file" + data if seen is None else b"image")
     for key, value in (seen or {}).items():

@@ -1,12 +1,12 @@
-"""What decoding on a GPU should take, from what its steps consist of; nothing here needs a GPU.
+"""Estimate of decoding time on a GPU, from the operations of its steps; no GPU is needed.
 
     python -m benchmarks.cuda_estimate
 
 Every step of the incremental pass is run once on the CPU, as a CUDA graph would record it, and its kernels are counted: all
-operations that are no mere views. From these, the products' operations, the bytes that kernels read and write, and the
-symbols and frequencies that cross to the host follow four times a pixel, of which the largest binds, since groups of lanes
-overlap them. Rates are those of DEVICE, as its maker gives them, but for the two marked as assumed; the coder's is measured
-here. Prints a Markdown table.
+operations but views. Kernel launches, the products' operations, the bytes that kernels read and write, and the symbols and
+frequencies transferred to the host give four times per pixel. The largest is the bottleneck, since groups of lanes overlap
+them. Rates are those of DEVICE as published by its maker, but for the two marked as assumed; the coder's is measured here.
+Prints a Markdown table.
 """
 
 from itertools import product
@@ -35,7 +35,7 @@ SIDES = {"mnist-1bit": 28, "mnist-8bit": 28, "photo-rgb": 32}
 
 
 class Counter(TorchDispatchMode):
-    """Kernels, bytes and operations of what runs within it."""
+    """Counts kernels, bytes and operations of everything that runs within its context."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Counter(TorchDispatchMode):
 
 
 class CountingRecorder(Recorder):
-    """Runs steps as they are recorded, and counts."""
+    """Runs steps when they are recorded, and counts."""
 
     def __init__(self) -> None:
         self.steps: list[Counter] = []
@@ -118,7 +118,7 @@ def main() -> None:
     for number, (name, lanes) in enumerate(product(MODELS, LANES)):
         found = estimate(name, lanes, rates[min(16, bundled.find(name).arch.levels)])
         if number == 0:
-            click.echo("| model | lanes | " + " | ".join(f"{kind}, s" for kind in found) + " | images/s | what binds |")
+            click.echo("| model | lanes | " + " | ".join(f"{kind}, s" for kind in found) + " | images/s | bottleneck |")
             click.echo("|---" * (len(found) + 4) + "|")
         worst = max(found, key=lambda kind: found[kind])
         cells = " | ".join(f"{seconds:.3f}" for seconds in found.values())

@@ -1,12 +1,12 @@
-"""Whole directories: what archivers, image codecs and acncodec make of them, in bytes, seconds and memory.
+"""Whole directories under archivers, image codecs and acncodec: bytes, seconds and memory.
 
     python -m benchmarks.directories [--sets mixed ...] [--limit N] [--only-classical]
 
 `dcss_tiles` and `omniglot_unseen` (two alphabets of eight, on which no model was trained) are public directories of PNG
 files, `cifar10` is the CIFAR-10 test set as PNG files in folders by class, and `mixed` is made here of all three and of
-files that are hard to deal with. Every acncodec archive is made and unpacked by the command line in processes of their own,
-and compared by benchmarks/compare.py, which knows nothing of acncodec. What was run is merged into directories.json in
-benchmarks/results/, and directories.md is written anew.
+difficult files. Every acncodec archive is made and unpacked by the command line in separate processes, and compared by
+benchmarks/compare.py, which is independent of acncodec. Results are merged into directories.json in benchmarks/results/,
+and directories.md is written anew.
 """
 
 import json
@@ -55,7 +55,7 @@ def classical(root: Path) -> dict[str, int]:
 
 
 def pieces(root: Path, names: str) -> Counter[tuple[object, ...]]:
-    """What must come back where names are not kept: contents of images, in their folders if these are kept, other files."""
+    """What must be restored if names are not kept: contents of images, in their folders if these are kept, and files."""
     found: Counter[tuple[object, ...]] = Counter()
     for name, kind in paths(root).items():
         path = root / os.fsdecode(name)
@@ -69,7 +69,7 @@ def pieces(root: Path, names: str) -> Counter[tuple[object, ...]]:
 
 
 def verify(source: Path, restored: Path, names: str) -> None:
-    """Raise RuntimeError unless all came back that was promised."""
+    """Raise RuntimeError unless all was restored as promised."""
     if names == "keep":
         wrong = [f"{name!r}: {reason}" for name, reason in differences(source, restored)]
     else:
@@ -113,7 +113,7 @@ def inventory(root: Path) -> dict[str, int]:
 
 
 def measure(name: str, limit: int | None, only_classical: bool, before: dict[str, Any] | None) -> dict[str, Any]:
-    """All figures of one set; those of `before`, where it is of the same files, stay if they are not measured now."""
+    """All figures of one set; those of `before`, if it has the same files, are kept where nothing is measured now."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, name)
         make(name, root, limit)

@@ -6,7 +6,7 @@
     acncodec train DIRECTORY -o runs/sprites.safetensors --from none --minutes 240
 
 Every second tile, by name, of `dirs/dcss_tiles.tar.xz` in the folder that ACNCODEC_DATA names, as it is and mirrored; the
-others are left to measure by. Of the packages, whose terms are in their `copyright` files, every third icon, and of the
+others are held out for measuring. Of the packages, whose terms are in their `copyright` files, every third icon, and of the
 games' images pieces of 32x32; and lines of text in the font that comes with Pillow.
 """
 

@@ -1,4 +1,4 @@
-"""The machine's floors: the rates of a large float32 product, of a copy in memory, and of the coder on a long array."""
+"""Floors, the machine's best rates: of a large float32 product, of a copy in memory, and of the coder on a long array."""
 
 import time
 from collections.abc import Callable

@@ -1,13 +1,13 @@
-"""What the reader makes of archives that are wrong behind right checksums.
+"""Fuzzing of the reader: mutated archives with valid checksums.
 
     python -m benchmarks.fuzz [--cases 100000] [--seed 0] [--first 0]
 
 Every case takes one of a few small archives of tiny pictures under tiny models, or the manifest of one of three parts,
-changes one section or the list of sections, puts right checksums around the result, and reads all of it, in order and by
-name. What may happen is that the files come back, that others do, or that an error of the package is raised; never another
-exception, a hang, a crash of the process, or pictures that do not fit an unchanged digest. A case depends on the seed and
-on its own number alone, so that `--first N --cases 1` runs it again. Writes fuzz.json and fuzz.md to benchmarks/results/;
-ends with exit code 1 if any case went wrong. An interrupted run goes on after its last finished CHUNK of cases when it is
+mutates one section or the list of sections, recomputes the checksums, and reads all of it, in order and by name. Allowed
+outcomes are the original files, other files, or an error of the package; never another exception, a hang, a crash of the
+process, or pictures that do not fit an unchanged digest. A case depends only on the seed and its number, so that
+`--first N --cases 1` repeats it. Writes fuzz.json and fuzz.md to benchmarks/results/;
+ends with exit code 1 if any case failed. An interrupted run continues after its last finished CHUNK of cases when it is
 started again with the same seed and code.
 """
 
@@ -55,7 +55,7 @@ Decode = Callable[[Block, list[Class], Order, list[Model], Advance], list[np.nda
 
 
 class Watch:
-    """Decodes blocks in the place of the reader: notes pictures that do not fit their digest, decodes nothing twice.
+    """Wraps the reader's decoding of blocks: records pictures that do not fit their digest, decodes nothing twice.
 
     A digest's pictures are those that were decoded first, which must be those of the archive that has not been changed.
     """
@@ -83,7 +83,7 @@ class Watch:
 
 
 class LateError(BaseException):
-    """A case has taken too long; no `except Exception` holds it up."""
+    """A case has taken too long; not caught by `except Exception`."""
 
 
 def peak_rss() -> int:
@@ -154,7 +154,7 @@ def work(connection: Connection, folder: Path, seed: int, numbers: list[int]) ->
 
 
 class Worker:
-    """A process that works through some cases, and is replaced if it dies of one."""
+    """A process that runs some cases, and is replaced if a case kills it."""
 
     def __init__(self, seed: int, numbers: list[int]) -> None:
         self._seed, self.left = seed, numbers
@@ -171,7 +171,7 @@ class Worker:
         self._heard, self._ready = time.monotonic(), False
 
     def listen(self) -> Case | None:
-        """What the process has to say, if it does or is dead or stuck by now."""
+        """The next message of the process, or that it is dead or stuck."""
         stuck = time.monotonic() - self._heard > STUCK_SECONDS
         if not stuck and not self.connection.poll():
             return None
@@ -217,7 +217,7 @@ def run(seed: int, numbers: range) -> Iterator[Case]:
 
 @dataclass
 class Summary:
-    """Outcomes by the section that was changed, and what is known of the first failure of each place."""
+    """Outcomes by mutated section, and details of the first failure at each place."""
 
     cases: int = 0
     seconds: float = 0.0
@@ -279,7 +279,7 @@ def markdown(result: dict[str, Any]) -> str:
 @click.option("--first", default=0, show_default=True, type=click.IntRange(min=0), help="Number of the first case.")
 @click.option("--output", default=RESULTS, type=click.Path(path_type=Path), help="Folder for the results.")
 def main(cases: int, seed: int, first: int, output: Path) -> None:
-    """Run the cases and write what became of them."""
+    """Run the cases and write the outcomes."""
     output.mkdir(parents=True, exist_ok=True)
     partial = output / f"fuzz-{seed}-{first}.partial.json"
     run_by = provenance()
@@ -298,7 +298,7 @@ def main(cases: int, seed: int, first: int, output: Path) -> None:
 
 
 def _resumed(partial: Path, commit: str) -> Summary:
-    """What an interrupted run of the same code has done; nothing if there is none."""
+    """Results of an interrupted run of the same code; empty if there is none."""
     try:
         found = json.loads(partial.read_text())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Cases for benchmarks/fuzz.py: small archives of tiny pictures under tiny models, and ways to change them."""
+"""Cases for benchmarks/fuzz.py: small archives of tiny pictures under tiny models, and mutations of them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ def make_models() -> list[bytes]:
 
 
 def make_directory(root: Path) -> None:
-    """Tiny pictures in all modes, files that are none, duplicates, an empty directory; see `Pricing` for what rows mean."""
+    """Tiny pictures in all modes, other files, duplicates, an empty directory; see `Pricing` for what rows mean."""
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (3, 4, 4), np.uint8)
     pictures = {
@@ -227,7 +227,7 @@ def mutate(material: list[Material], random: np.random.Generator) -> tuple[Mater
 
 
 def _mutate_one(sections: list[Section], material: list[Material], random: np.random.Generator) -> str:
-    """Change any section, and tell its tag; each tag is taken as often, however many sections it has."""
+    """Change any section and return its tag; all tags are equally likely, however many sections they have."""
     tag = str(random.choice(sorted({tag for tag, _ in sections})))
     index = int(random.choice([i for i, (t, _) in enumerate(sections) if t == tag]))
     payload = sections[index][1]

@@ -4,7 +4,7 @@
     acncodec train DIRECTORY -o runs/glyphs.safetensors --from mnist-1bit --minutes 55
 
 Six of the eight alphabets of Omniglot in `dirs/omniglot_small.tar.xz`, in the folder that ACNCODEC_DATA names; the other
-two are left to measure by.
+two are held out for measuring.
 """
 
 import shutil

@@ -3,7 +3,7 @@
     python -m benchmarks.growth [--most 60000]
 
 `acncodec compress --names drop` and `decompress`, each in a process of its own, on the first N binarised MNIST training
-images as 1-bit PNG files (they were trained on: the bits show how they grow, and are no result), and on 8 square crops of
+images as 1-bit PNG files (models were trained on these: the bits show growth only), and on 8 square crops of
 scikit-learn's two sample photographs, stacked, for sides from 16 to 512. The planner alone, to a million codes, is in
 planner.md. Writes growth.json, .md and .png to benchmarks/results/.
 """

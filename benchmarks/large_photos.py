@@ -3,9 +3,9 @@
     python -m benchmarks.large_photos DIRECTORY
     acncodec train DIRECTORY -o photo-large.safetensors --from photo-rgb --minutes 14
 
-A camera's photograph is smooth from one pixel to the next, with noise; small photographs are not. There are no large ones
-here that may be trained on, so training images of CIFAR-10 and of the ImageNet stand-in are blown up two- to tenfold, a
-piece of each is cut out, and noise is added. Needs `cifar10/` and `imagenet32/` in the folder that ACNCODEC_DATA names.
+A camera's photograph is smooth from one pixel to the next, with noise; small photographs are not. No large photographs are
+available for training, so training images of CIFAR-10 and of the ImageNet stand-in are enlarged two- to tenfold, a piece of
+each is cut out, and noise is added. Needs `cifar10/` and `imagenet32/` in the folder that ACNCODEC_DATA names.
 """
 
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""What the latents of each bundled model tell, and what they cost: on its test set, in nats an image.
+"""Latents of each bundled model on its test set: costs in nats per image, and class information in codes.
 
     python -m benchmarks.latents [--images N]
 
-Residual and KL are theory's code lengths along a tour of the test images, greedy (as the paper's) and improved, and the
-KL under the unconditional prior. A logistic regression from codes to labels, fitted on training images, tells what codes
-know (ACN, section 4.2). Needs `mnist/` and `cifar10/` in the folder that ACNCODEC_DATA names. Writes latents.json and .md
-to benchmarks/results/.
+Residual and KL are theoretical code lengths along a tour of the test images, greedy (as the paper's) and improved, and the
+KL under the unconditional prior. The accuracy of a logistic regression from codes to labels, fitted on training images,
+measures the information in codes (ACN, section 4.2). Needs `mnist/` and `cifar10/` in the folder that ACNCODEC_DATA names.
+Writes latents.json and .md to benchmarks/results/.
 """
 
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Images a second from folders, tar and zip files, and archives, into the batches of a training on the CPU.
+"""Images per second from folders, tar and zip files, and archives, in training batches on the CPU.
 
     python -m benchmarks.loading [--images 10000] [--workers 2]
 

@@ -1,12 +1,12 @@
-"""Would the tests notice? Small changes to the coding path, one at a time, each of which some test must fail for.
+"""Mutation testing: small changes to the coding path, one at a time, each of which should make some test fail.
 
     python -m benchmarks.mutants [--each 6] [--only NAME]... [--seed 0]
 
-Of every module of exact/, coding/ and archive/ so many places are drawn: a comparison turned, an operator exchanged, a
-constant off by one, a condition negated, a statement left out. The tests that are meant for the module run on a copy of
-the tree with that one change. What survives is listed; a mutant that changes nothing that matters may. Tools for this, such
-as mutmut, make all mutants and run all tests for each, which would take days here. Results are merged into mutants.json and
-mutants.md in benchmarks/results/.
+In every module of exact/, coding/ and archive/ up to `--each` places are drawn: a comparison changed, an operator
+exchanged, a constant off by one, a condition negated, a statement removed. The module's tests run on a copy of the tree
+with that one change. Surviving mutants are listed; equivalent mutants may survive. Tools for this, such as mutmut, make all
+mutants and run all tests for each, which would take days here. Results are merged into mutants.json and mutants.md in
+benchmarks/results/.
 """
 
 import ast
@@ -27,7 +27,7 @@ from benchmarks.provenance import provenance, write_result
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 COPIED = ("acncodec", "cli", "tests", "benchmarks", "pyproject.toml", "README.md")
-SECONDS = 300  # for the tests of one mutant; one that makes them hang is noticed, too
+SECONDS = 300  # for the tests of one mutant; one that makes them hang counts as detected
 TESTS = {  # by module, or by folder for those that have no line of their own
     "exact": "exact trainable parity theory",
     "coding": "protocol theory frequencies steps parity training",
@@ -69,7 +69,7 @@ TURNED = {
 
 
 class Mutator(ast.NodeTransformer):
-    """Changes the one place with this number; without one it counts them. `change` says what it did."""
+    """Changes the place with this number; without a number it counts the places. `change` describes the change."""
 
     def __init__(self, number: int = -1) -> None:
         self.number, self.count, self.change = number, 0, ""
@@ -157,7 +157,7 @@ def noticed(tree: Path, tests: list[str]) -> bool:
 
 
 def survivors(module: str, most: int, seed: int, tree: Path) -> dict[str, Any]:
-    """What the tests of a module let pass."""
+    """The mutants of a module that its tests do not detect."""
     path = tree / "acncodec" / f"{module}.py"
     source = path.read_text()
     tests = tests_of(module)

@@ -1,9 +1,9 @@
-"""Real file bits per image, ordered against unordered, beside theory and classical codecs: test sets of MNIST and CIFAR-10.
+"""Real file bits per image, ordered and unordered, compared with theory and classical codecs: MNIST and CIFAR-10 test sets.
 
     python -m benchmarks.ordered_vs_unordered [--images 10000] [--data FOLDER] [--skip-classical]
 
-The images lie in folders by class. Four files per set: *set* (names dropped, images come back in tour order), *folders*
-(every image comes back to its folder), *named* (every path comes back) and *unordered* (names dropped, latents under the
+The images lie in folders by class. Four files per set: *set* (names dropped, images restored in tour order), *folders*
+(every image restored to its folder), *named* (every path restored) and *unordered* (names dropped, latents under the
 unconditional prior, images in their given order). Every file is decoded and compared. Writes ordered_vs_unordered.md and
 .json to benchmarks/results/.
 """

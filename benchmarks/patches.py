@@ -1,4 +1,4 @@
-"""Other things in the place of parts of the package, for the time of a measurement."""
+"""Temporary replacement of parts of the package, for a measurement."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +10,7 @@ Patches = dict[str, Any]  # dotted name: what stands there instead
 
 @contextmanager
 def replaced(patches: Patches) -> Iterator[None]:
-    """Within it the names stand for what the patches say."""
+    """Context in which the dotted names are replaced by the patches."""
     with ExitStack() as stack:
         for name, value in patches.items():
             stack.enter_context(patch(name, value))

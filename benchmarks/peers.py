@@ -1,8 +1,8 @@
-"""Peers side by side, in one run on one machine: how small, and how fast in and out.
+"""Comparison with other codecs in one run on one machine: size, and speed of encoding and decoding.
 
     python -m benchmarks.peers [--sets cifar10 ...] [--limit 2000]
 
-Every set is a directory of PNG files. Classical codecs get its pictures as they are in memory, as one solid stream of raw
+Every set is a directory of PNG files. Classical codecs get its pictures from memory, as one solid stream of raw
 samples, image by image, or as mosaics where all images have one size; acncodec gets the directory, in each of its modes of
 names, by the command line in processes of their own. Everything that is measured is decoded and compared. Needs `mnist/`,
 `cifar10/`, `imagenet32/` and `dirs/` in the folder that ACNCODEC_DATA names.
@@ -84,7 +84,7 @@ def stacked(pictures: list[Image.Image]) -> np.ndarray | None:
 
 
 def peers(pictures: list[Image.Image], sample: int) -> Iterator[Result]:
-    """What every classical codec of this page makes of the pictures."""
+    """Sizes and times of the pictures under every classical codec of this page."""
     images, bilevel = stacked(pictures), pictures[0].mode == "1"
     stream = b"".join(map(classical.raw_samples, pictures))
     if images is not None:
@@ -132,7 +132,7 @@ def ours(root: Path, names: str, work: Path, count: int) -> dict[str, Any]:
 
 
 def versions() -> str:
-    """The libraries that did the work of the classical codecs."""
+    """Versions of the libraries behind the classical codecs."""
     found = [f"Pillow {PIL.__version__}", f"libwebp {features.version('webp')}", f"zlib {features.version('zlib')}"]
     if classical.imagecodecs is not None:
         found += [f"imagecodecs {classical.imagecodecs.__version__}", classical.imagecodecs.jpegxl_version()]

@@ -1,4 +1,4 @@
-"""What planning takes and gives: seconds, memory, squared step and KL, for the greedy tour and for every effort.
+"""Cost and quality of planning: seconds, memory, squared step and KL, for the greedy tour and for every effort.
 
     python -m benchmarks.planner [--data FOLDER] [--largest 1000000]
 

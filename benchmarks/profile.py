@@ -1,4 +1,4 @@
-"""Where a stage's time goes, by Python's own profiler.
+"""Profile of one stage, by Python's cProfile.
 
     python -m benchmarks.profile encode|decode|plan|price|train [--model mnist-8bit] [--images 2000] [--sort tottime]
 
@@ -65,7 +65,7 @@ def prepare(stage: str, name: str, count: int) -> Callable[[], object]:
 @click.option("--sort", default="tottime", show_default=True, type=click.Choice(["tottime", "cumtime"]))
 @click.option("--lines", default=25, show_default=True)
 def main(stage: str, name: str, images: int, sort: str, lines: int) -> None:
-    """Print where the time of STAGE goes."""
+    """Print the profile of STAGE."""
     work = prepare(stage, name, images)
     work()
     profiler = cProfile.Profile()

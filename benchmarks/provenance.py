@@ -1,4 +1,4 @@
-"""What every result has: where it comes from (command, date, commit, machine), and two files."""
+"""Provenance of results (command, date, commit, machine), and their two files, JSON and Markdown."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Which recipe makes the best model of equal training work: short trainings that differ in one thing each.
+"""Ablations of the training recipe at equal training work: short trainings that differ in one thing each.
 
     python -m benchmarks.recipe SET [--teraflop 20] [--only NAME]... [--list] [--device cuda]
 
@@ -47,7 +47,7 @@ def images_of(name: str) -> list[np.ndarray]:
 def run(
     experiment: Experiment, base: Architecture, images: list[np.ndarray], teraflop: float, device: torch.device
 ) -> dict[str, Any]:
-    """One training, and what came of it."""
+    """One training and its result."""
     height, width, colours = images[0].shape
     nats_to_bits = 1 / (math.log(2) * height * width * colours)
     arch = Architecture(**{**base.to_dict(), **experiment.architecture})

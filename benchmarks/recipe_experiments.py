@@ -1,7 +1,7 @@
-"""The experiments of benchmarks/recipe.py: each changes one thing of how models are made.
+"""The experiments of benchmarks/recipe.py: each changes one thing in the architecture or the training.
 
-Settings and parts of networks are replaced for the time of an experiment, so that the package carries no switch for what
-lost.
+Settings and parts of networks are replaced during an experiment, so that the package needs no options for rejected
+variants.
 """
 
 from dataclasses import dataclass, field

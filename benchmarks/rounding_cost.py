@@ -1,9 +1,9 @@
-"""What integers cost: code length of the exact networks against the same weights in plain float32, nothing rounded.
+"""Cost of integer arithmetic: code length of the exact networks against the same weights in plain float32, unrounded.
 
     python -m benchmarks.rounding_cost CHECKPOINT DIRECTORY [--images 1000]
 
 CHECKPOINT is one that `acncodec train` leaves beside its output while it runs; DIRECTORY holds images of its mode and of
-one size, best ones that it was not trained on. Others are passed over.
+one size, preferably not trained on. Others are ignored.
 """
 
 import copy

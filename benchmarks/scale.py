@@ -1,13 +1,14 @@
-"""What archives of many parts cost and save: bits by number of parts, seconds by workers, seconds and memory by size.
+"""Archives of many parts: bits by number of parts, seconds by number of workers, seconds and memory by number of images.
 
     python -m benchmarks.scale [bits] [workers] [growth] [costs] [--most 1000000]
 
 bits: training images of MNIST (60,000, binarised) and CIFAR-10 (50,000) as sets, in one archive and in 4, 16 and 64 parts,
-shared out by code and at random. They were trained on: what counts is how rows differ. One archive of each set is coded
-whole, and that of MNIST decoded again; in the others random bits, as many as its pixels took, stand for pixels. workers:
-Ray with one and with two processes. growth: small synthetic images in tar files, with a part for every 15,625. costs: what
-an RGB image of 64x64 (four of CIFAR-10's test images) takes of one core and of the disk, by stage. Steps that are not named
-keep their last results in benchmarks/results/scale.json. Needs `mnist/` and `cifar10/` in the folder of ACNCODEC_DATA.
+assigned to parts by code and at random. Models were trained on them: only the differences between rows count. One archive
+of each set is coded fully, and that of MNIST decoded; in the others random bits, as many as its pixels took, replace
+pixels. workers: Ray with one and with two processes. growth: small synthetic images in tar files, with a part for every
+15,625. costs: what an RGB image of 64x64 (four of CIFAR-10's test images) takes of one core and of the disk, by stage.
+Steps that are not named keep their last results in benchmarks/results/scale.json. Needs `mnist/` and `cifar10/` in the
+folder of ACNCODEC_DATA.
 """
 
 import io

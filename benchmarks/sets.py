@@ -1,4 +1,4 @@
-"""The test sets as sets: what a file of all images takes, with and without its models, beside JPEG XL and the targets.
+"""Test sets as sets: size of a file of all images, with and without its models, compared with JPEG XL and the targets.
 
     python -m benchmarks.sets [--images N] [SET]...
 
@@ -55,7 +55,7 @@ def multiset(folder: Path) -> Counter[tuple[str, bytes]]:
 
 
 def measure(name: str, images: np.ndarray) -> dict[str, Any]:
-    """One set, in and out. Raises RuntimeError if anything else comes back."""
+    """One set, compressed and restored. Raises RuntimeError if the images differ."""
     bilevel = name == "mnist-1bit"
     with tempfile.TemporaryDirectory() as folder:
         root, archive, restored = Path(folder, "in"), Path(folder, "archive"), Path(folder, "out")

@@ -1,4 +1,4 @@
-"""How near every stage is to what the machine can do.
+"""Speed of every stage, relative to the machine's floors.
 
     python -m benchmarks.speed [--quick] [--json] [--device cuda]
 
@@ -12,8 +12,8 @@ Writes speed.json, .md and .png (speed-cuda for CUDA) to benchmarks/results/, bu
 writes nothing. --json prints one object, with these keys among others:
 
   floor_gflops                        the float32 product, 10^9 operations a second
-  encode_share_of_floor               all of Alice's work on the codes' side of reading and writing: codes, tour, coding
-  decode_share_of_floor               all of Bob's, likewise
+  encode_share_of_floor               all of encoding except file input and output: codes, tour, coding
+  decode_share_of_floor               all of decoding, likewise
   coder_and_planner_share_of_decode   ANS pop, neighbours and tour over the time of decoding
   shares_by_lanes                     for each number of lanes the share of the floor of whole steps, encoding and decoding
 """
@@ -134,7 +134,7 @@ def run_whole(name: str, images: np.ndarray, device: torch.device, folder: Path)
 
 
 def shares(run: dict[str, Any]) -> dict[str, float]:
-    """The headline figures of one run."""
+    """The main figures of one run."""
     inside = {way: sum(s for stage, s in run[way].items() if stage not in OUTSIDE) for way in ("encode", "decode")}
     network = sum(run["decode_floors"][key] for key in ("latents", "incremental pass", "re-encode"))
     planner = run["encode"].get("neighbours", 0) + run["encode"].get("tour", 0)

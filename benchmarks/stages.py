@@ -1,4 +1,4 @@
-"""Where a command's time goes: seconds by stage, each without what other stages within it took."""
+"""Seconds of a command by stage, each without the time of stages nested in it."""
 
 import time
 from collections import defaultdict
@@ -11,7 +11,7 @@ from unittest.mock import patch
 REST = "all else"
 _KERNEL, _TENSORS = "acncodec.kernel.decoder.CompiledDecoder", "acncodec.coding.steps.TensorSteps"
 _INCREMENTAL = ("load", "start_row", "start_pixel", "first", "second", "put", "wait")
-# What is called in each stage, by the name that its caller knows it under.
+# The functions of each stage, under the names by which their callers refer to them.
 ENCODING = {
     "read": ["acncodec.packing.compress.collect"],
     "price": ["acncodec.packing.pricing.Pricing.choose"],
@@ -51,11 +51,11 @@ class Stopwatch:
         self._since = time.perf_counter()
 
     def stop(self) -> None:
-        """Book the time since the last stage."""
+        """Record the time since the last stage."""
         self._turn()
 
     def _turn(self) -> None:
-        """Book what has passed on the stage that runs."""
+        """Add the time passed to the running stage."""
         now = time.perf_counter()
         self.seconds[self._stages[-1]] += now - self._since
         self._since = now

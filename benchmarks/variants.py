@@ -1,4 +1,4 @@
-"""Parts of networks and trainer as they are in other models than ours, to be put in their places for a measurement."""
+"""Parts of networks and trainer from other models, which replace ours for a measurement."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def _no_parent(self: PriorNetwork, codes: Tensor, exact: bool) -> Mixture:
 def _no_pixels(
     self: GatedPixelCNN, planes: Tensor, values: Tensor, centres: Tensor, told: Evidence | None, z: Tensor, exact: bool
 ) -> list[Distribution]:
-    """What the latent alone says of the pixels: a decoder that sees none of them."""
+    """Distribution of pixels given the latent alone: a decoder that sees no pixels."""
     return _decoder(self, planes * 0, values, centres, told, z, exact)
 
 

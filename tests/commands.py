@@ -1,4 +1,4 @@
-"""Commands run as a person runs them."""
+"""Runs commands in this process through the installed program's entry point, and checks how they ended."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ PROGRAM = [sys.executable, "-P", "-c", "from acncodec.cli.main import main; main
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended, and what it wrote."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -24,7 +24,7 @@ class Done:
 
 
 def acncodec(*arguments: object) -> Done:
-    """Run a command in this process, through what the installed program calls."""
+    """Run a command in this process, by the entry point of the installed program."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", ["acncodec", *map(str, arguments)])

@@ -1,17 +1,19 @@
-"""Shared by all tests: tiny exact models, the same on every machine; images; a directory's round trip."""
+"""Fixtures and helpers for all tests: tiny deterministic models, synthetic images, round trips of directories."""
 
 import os
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-# As the command does it, before torch is loaded: its threads would spin, and on a busy machine against each other.
+# As the command does, before torch is loaded: otherwise its threads spin, and on a busy machine compete with each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest
 import torch
+from commands import good
 from PIL import Image
 
 from acncodec.block.directory import Entry
@@ -31,10 +33,10 @@ from acncodec.scale.engines import Local
 from acncodec.scale.pipeline import compress_parts
 
 CPU = torch.device("cpu")
-PARTS = 3  # of archives of many
+PARTS = 3  # number of parts in archives of many parts
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 Make = Callable[..., Path]  # a source, options: its archive of many parts
-KINDS = [(2, 1), (256, 1), (256, 3)]  # levels and colours of what networks code: 1-bit, grey, RGB
+KINDS = [(2, 1), (256, 1), (256, 3)]  # levels and colours of the models' images: 1-bit, grey, RGB
 CALM = {  # by how many bits to shrink the outputs
     "decoder.head.logits": 6,
     **{f"decoder.head.outputs.{colour}": 6 for colour in range(3)},
@@ -50,7 +52,7 @@ def no_progress(stage: str, total: int) -> Callable[[int], None]:
 
 
 def architecture(levels: int, colours: int, logistics: int = 2, softmax: bool = True, **sizes: int) -> Architecture:
-    """Of networks for such pixels: `logistics` a colour where there are several, or where one is not to be a softmax."""
+    """Architecture for such pixels: `logistics` per colour where there are several colours, or where one has no softmax."""
     return Architecture(levels=levels, colours=colours, logistics=0 if colours == 1 and softmax else logistics, **sizes)
 
 
@@ -90,7 +92,7 @@ def tiny_model_bytes(
 def tiny_model(
     levels: int, components: int = 3, calm: bool = False, colours: int = 1, fine: bool = False, **sizes: int
 ) -> Model:
-    """The same, read back."""
+    """The same as a `Model`."""
     return parse_model(tiny_model_bytes(levels, components, calm, colours, fine, **sizes))
 
 
@@ -105,7 +107,7 @@ def random_pixels(seed: int, count: int, height: int, width: int, levels: int, c
 
 
 def smooth_pixels(seed: int, count: int, height: int, width: int, colours: int = 3) -> np.ndarray:
-    """Slopes with some noise, as photographs have, uint8 [count, height, width, colours]."""
+    """Gradients with some noise, as in photographs, uint8 [count, height, width, colours]."""
     random = np.random.default_rng(seed)
     start, down, right = (random.uniform(a, b, (count, 1, 1, colours)) for a, b in ((60, 190), (-9, 9), (-9, 9)))
     slope = start + down * np.arange(height)[:, None, None] + right * np.arange(width)[:, None]
@@ -113,7 +115,7 @@ def smooth_pixels(seed: int, count: int, height: int, width: int, colours: int =
 
 
 def ramps(seed: int, count: int, side: int) -> np.ndarray:
-    """Slopes with a bit of noise, which WebP predicts and no general compressor does, uint8 [count, side, side, 1]."""
+    """Gradients with little noise, which WebP predicts and general compressors do not, uint8 [count, side, side, 1]."""
     slope = 3 * np.arange(side)[:, None, None] + np.arange(side)[:, None]
     return (slope % 250 + random_pixels(seed, count, side, side, 4)).astype(np.uint8)
 
@@ -191,7 +193,7 @@ def packed(root: Path, models: list[Model], **options: Any) -> Path:
 
 
 def unpacked(archive: Path, model_files: list[Path], **options: Any) -> Path:
-    """What comes out of an archive, as a directory beside it."""
+    """The directory restored from an archive, beside it."""
     target = archive.with_suffix(".out")
     with Parts(archive, model_files) as opened:
         outcome = decompress(opened, target, progress=no_progress, **options)
@@ -214,6 +216,12 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+@pytest.fixture(scope="session")
+def model_options(model_files: list[Path]) -> list[str]:
+    """The same models' files, as commands take them."""
+    return [part for path in model_files for part in ("--model", str(path))]
+
+
 def costs_nothing(model: Model, samples: np.ndarray, tile: int, most: int = 0, others: object = None) -> np.ndarray:
     """In the place of `model_choice.plane_bits`."""
     return np.zeros(len(samples))
@@ -221,7 +229,7 @@ def costs_nothing(model: Model, samples: np.ndarray, tile: int, most: int = 0, o
 
 @pytest.fixture
 def free_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a network can code is coded, as if it cost nothing: else tiny models would lose to WebP."""
+    """Price network coding at zero, so that every modelled image is coded: tiny models would lose to WebP."""
     monkeypatch.setattr(model_choice, "plane_bits", costs_nothing)
     monkeypatch.setattr("acncodec.packing.pricing.FILES_HOPE", 0.0)
 
@@ -245,6 +253,28 @@ def mixed_source(tmp_path: Path) -> Path:
     (root / "empty" / "deeper").mkdir(parents=True)
     (root / "link").symlink_to("note.txt")
     return root
+
+
+@pytest.fixture(scope="session")
+def cli_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six 1-bit and five grey images, a copy of one, a text file and an empty directory."""
+    root = tmp_path_factory.mktemp("source")
+    make_pngs(root, 6, 5, 4, "1")
+    make_pngs(root, 5, 3, 6, "L")
+    shutil.copy(root / "1-5x4" / "5.png", root / "1-5x4" / "5 again.png")
+    (root / "note.txt").write_text("not an image\n" * 20)
+    (root / "empty").mkdir()
+    return root
+
+
+@pytest.fixture(scope="session")
+def cli_archive(cli_source: Path, model_options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of `cli_source`, in blocks of four images; the network codes every image."""
+    path = tmp_path_factory.mktemp("archive") / "a.acn"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_choice, "plane_bits", costs_nothing)
+        good("compress", cli_source, path, "--block-size", 4, *model_options)
+    return path
 
 
 @pytest.fixture

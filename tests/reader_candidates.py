@@ -1,4 +1,4 @@
-"""Copy candidates and completions [7.5] of the second reader: a memory of a block's images, and of each image its own."""
+"""Copy candidates and completions [7.5] of the second reader: pixel history and context tables, of block and image."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the second reader (`reader.py`) knows of bytes, coders, orders and names: sections 1, 4, 5 and 13."""
+"""Byte fields, entropy coders, orders and names of the second reader (`reader.py`): sections 1, 4, 5 and 13."""
 
 import hashlib
 import lzma

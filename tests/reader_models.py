@@ -1,4 +1,4 @@
-"""What the second reader (`reader.py`) knows of tables, networks and model files: sections 8, 9 and 11."""
+"""Tables, networks and model files of the second reader (`reader.py`): sections 8, 9 and 11."""
 
 import hashlib
 import json
@@ -113,7 +113,7 @@ def centres(values: np.ndarray) -> np.ndarray:
 
 
 def told(values: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """What networks hear of the first c colours of pixels: [..., c] and their centres [..., c, K] -> [..., 2c + K - 1]."""
+    """Network inputs from the first c colours of pixels: [..., c] and their centres [..., c, K] -> [..., 2c + K - 1]."""
     errors = np.clip(4 * (values - near[..., 0]), -255, 255)
     copied = [128 * (values == near[..., k]).all(-1) for k in range(1, near.shape[-1])]
     return np.concatenate([values, errors, *(each[..., None] for each in copied)], -1)

@@ -1,4 +1,4 @@
-"""The reader of manifests, written from section 15 of docs/FORMAT.md alone, in plain Python."""
+"""Manifests of archives of many parts in the second reader (`reader.py`): section 15."""
 
 import hashlib
 from pathlib import Path

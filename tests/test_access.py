@@ -1,4 +1,4 @@
-"""An archive's images for programs: the sequence and the torch dataset, in this process and in workers."""
+"""`acncodec.open` and `AcnDataset`: image sequence and torch dataset, in this process and in DataLoader workers."""
 
 import multiprocessing
 import pickle
@@ -50,7 +50,7 @@ def test_the_sequence_has_every_image_and_nothing_else(archive: tuple[Path, Path
             images[len(images)]
 
 
-def test_a_missing_archive_is_said(tmp_path: Path) -> None:
+def test_a_missing_archive_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         acncodec.open(tmp_path / "none.acn")
 

@@ -1,4 +1,4 @@
-"""Blocks decoded side by side, in threads: as one after the other, only at once."""
+"""Blocks decoded ahead in parallel threads: the same results as one after the other."""
 
 import threading
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_damage_costs_its_block_alone(opened: Callable[[], Archive], monkeypatch
         contents(third, 3)
 
 
-def test_several_run_at_once_and_no_more() -> None:
+def test_tasks_run_in_parallel_up_to_the_limit() -> None:
     running, most, lock = 0, 0, threading.Lock()
     three = threading.Barrier(3, timeout=600)
 
@@ -91,7 +91,7 @@ def test_several_run_at_once_and_no_more() -> None:
     assert most == 3
 
 
-def test_what_cannot_be_begun_is_left_to_its_taker() -> None:
+def test_a_task_that_cannot_start_is_left_to_the_caller() -> None:
     def begin(index: int, advance: Advance):
         if index == 1:
             raise DamagedError("no block")
@@ -102,13 +102,13 @@ def test_what_cannot_be_begun_is_left_to_its_taker() -> None:
         assert [ahead.take(index, ignore) is None for index in range(3)] == [False, True, False]
 
 
-def test_one_at_a_time_takes_no_thread() -> None:
+def test_a_limit_of_one_starts_no_thread() -> None:
     ahead = Ahead(lambda index, advance: pytest.fail("begun"), 1)
     with ahead.of(range(3)):
         assert ahead.take(0, ignore) is None
 
 
-def test_progress_is_told_by_the_taker_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_waiting_caller_reports_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead_module, "REPORT_SECONDS", 0.01)
     told: list[tuple[int, float]] = []
     heard = threading.Event()

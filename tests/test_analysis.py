@@ -1,4 +1,4 @@
-"""Costs in nats: each term against a plain count of it."""
+"""Theoretical costs in nats: each term against a direct computation."""
 
 import math
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The compiled coder is constriction's, word for word and state for state."""
+"""The compiled ANS coder equals constriction's, word for word and state for state."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_invalid_input_is_refused() -> None:
     assert ours.words().tolist() == before
 
 
-def test_the_compiled_coder_is_taken_where_it_is() -> None:
+def test_the_compiled_coder_is_used_where_it_is_built() -> None:
     assert isinstance(coder(seed_words(2)), CompiledCoder)
 
 

@@ -1,4 +1,4 @@
-"""acncodec as programs use it: images in and out, sources of all kinds, models."""
+"""The Python API: images in and out, sources of all kinds, models."""
 
 import pickle
 from pathlib import Path
@@ -94,25 +94,25 @@ def test_a_directory_and_parts_of_it(tmp_path: Path) -> None:
         ([Image.new("CMYK", (2, 2))], "CMYK"),
     ],
 )
-def test_what_is_no_image_is_refused(images: Any, words: str, tmp_path: Path) -> None:
+def test_invalid_images_are_refused(images: Any, words: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=words):
         acncodec.compress(images, tmp_path / "a.acn")
     assert not (tmp_path / "a.acn").exists()
 
 
 @pytest.mark.parametrize("images", [5, None, Image.new("L", (2, 2)), [(Image.new("L", (2, 2)), 1, 2)], {3: None}])
-def test_what_are_no_images_are_refused(images: Any, tmp_path: Path) -> None:
+def test_invalid_collections_are_refused(images: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         acncodec.compress(images, tmp_path / "a.acn")
 
 
 @pytest.mark.parametrize("wrong", [{"effort": 0}, {"block_size": 0}, {"adapt": -1.0}, {"device": "gpu"}])
-def test_numbers_out_of_range_are_refused(wrong: dict[str, Any], digits: np.ndarray, tmp_path: Path) -> None:
+def test_invalid_options_are_refused(wrong: dict[str, Any], digits: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         acncodec.compress(digits, tmp_path / "a.acn", **wrong)
 
 
-def test_names_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
+def test_conflicting_names_are_refused(tmp_path: Path) -> None:
     image = np.zeros((2, 2), np.uint8)
     with pytest.raises(InputError, match="cannot both"):
         acncodec.compress({"a": image, "a.png/b": image}, tmp_path / "a.acn")
@@ -129,7 +129,7 @@ def test_paths_and_models_as_text_or_paths(digits: np.ndarray, tmp_path: Path) -
     assert acncodec.decompress(tmp_path / "a.acn", tmp_path / "out", patterns="a.png", models=str(own)) == 1
 
 
-def test_unknown_words_are_refused(digits: np.ndarray, tmp_path: Path) -> None:
+def test_unknown_names_are_refused(digits: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one of"):
         acncodec.compress(digits, tmp_path / "a.acn", names="some")
     with pytest.raises(AttributeError, match="no attribute 'squeeze'"):
@@ -210,7 +210,7 @@ def _compress(root: Path, target: Path, *options: str) -> list[str]:
     return ["acncodec", "compress", "--dataset", "torchvision:CIFAR10", "--root", str(root), str(target), "-q", *options]
 
 
-def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_data_sets_are_input_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="CIFAR10 cannot be read"):
         open_dataset("torchvision:CIFAR10", tmp_path)
     for name in (
@@ -227,7 +227,7 @@ def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
         open_dataset("torchvision:ImageFolder", tmp_path)
 
 
-def test_images_of_a_program_are_a_source() -> None:
+def test_images_in_memory_are_a_source() -> None:
     source = MemoryImages({"b": np.zeros((2, 2), np.uint8), "a": np.ones((2, 2), np.uint8)})
     assert source.listing().files == [b"a.png", b"b.png"]
     assert source.read(b"a.png").startswith(b"\x89PNG")

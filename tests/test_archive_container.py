@@ -1,4 +1,4 @@
-"""The archive's fields and container: what goes in comes out, and damage is told where it is and nowhere else."""
+"""Primitive fields and the sectioned container: round trips, and damage detected and confined to its section."""
 
 import io
 import threading
@@ -98,7 +98,7 @@ def test_varint_limits() -> None:
             varint(value)
 
 
-def test_reader_refuses_what_is_not_there_or_too_much() -> None:
+def test_missing_or_oversized_fields_are_refused() -> None:
     with pytest.raises(DamagedError, match="too early"):
         Reader(b"abc", "The test").fixed(4)
     with pytest.raises(DamagedError, match="too early"):
@@ -189,7 +189,7 @@ def test_threads_may_read_at_once() -> None:
 
 @pytest.mark.parametrize("flip", [0xFF, *(1 << bit for bit in range(8))])
 @pytest.mark.parametrize("tolerant", [False, True])
-def test_a_changed_byte_hurts_its_own_section_only(flip: int, tolerant: bool) -> None:
+def test_a_changed_byte_damages_only_its_section(flip: int, tolerant: bool) -> None:
     ends = []
     place = opened(SMALL).overhead["header"] + CRC_BYTES
     for _, payload in SECTIONS:
@@ -210,7 +210,7 @@ def test_a_changed_byte_hurts_its_own_section_only(flip: int, tolerant: bool) ->
     assert hurt == set(range(len(SECTIONS)))
 
 
-def test_no_truncation_gets_through() -> None:
+def test_every_truncation_is_detected() -> None:
     for length in range(len(SMALL)):
         with pytest.raises(DamagedError):
             opened(SMALL[:length])
@@ -218,7 +218,7 @@ def test_no_truncation_gets_through() -> None:
         opened(SMALL[:-5])
 
 
-def test_what_stands_before_a_truncated_end_can_be_read() -> None:
+def test_sections_before_a_truncated_end_can_be_read() -> None:
     table_end = opened(SMALL).overhead["header"] + CRC_BYTES
     for length in range(len(SMALL)):
         if length < table_end:
@@ -234,7 +234,7 @@ def test_what_stands_before_a_truncated_end_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("tolerant", [False, True])
-def test_nothing_may_follow(tolerant: bool) -> None:
+def test_trailing_bytes_are_damage(tolerant: bool) -> None:
     for tail in (b"\0", SMALL):
         with pytest.raises(DamagedError, match=f"{len(tail)} bytes too many"):
             opened(SMALL + tail, tolerant)
@@ -275,7 +275,7 @@ def test_a_file_that_shrinks_while_open_is_damage() -> None:
     assert payloads(container) == [payload for _, payload in SECTIONS[:-1]] + [None]
 
 
-def test_a_disk_that_fails_is_told() -> None:
+def test_read_errors_are_reported() -> None:
     class Bad(io.BytesIO):
         broken = False
 

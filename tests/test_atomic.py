@@ -1,4 +1,4 @@
-"""Writing into place: whole or not at all, and never over what may not be overwritten."""
+"""Atomic output: complete or not at all, and nothing overwritten that must not be."""
 
 import errno
 import os
@@ -69,7 +69,7 @@ def test_existing_file_needs_overwrite_and_no_work_is_done(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_file_made_in_between_is_not_clobbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+def test_a_file_created_meanwhile_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
     if not links:
         monkeypatch.setattr(os, "link", no_space)
 
@@ -96,7 +96,7 @@ def test_works_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert tree(tmp_path) == {"a": b"x"}
 
 
-def test_what_is_no_regular_file_is_left_alone(tmp_path: Path) -> None:
+def test_targets_other_than_regular_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "dir").mkdir()
     (tmp_path / "link").symlink_to("/dev/null")
     os.mkfifo(tmp_path / "pipe")
@@ -107,7 +107,7 @@ def test_what_is_no_regular_file_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dir", "link", "pipe"]
 
 
-def test_the_system_refuses(tmp_path: Path) -> None:
+def test_system_errors_are_output_errors(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "none" / "a", tmp_path / "file" / "a", tmp_path / ("n" * 256)):
         with pytest.raises(OutputError, match="Cannot write"):
@@ -127,7 +127,7 @@ def test_an_exception_midway_leaves_no_trace(tmp_path: Path, error: type[BaseExc
     assert tree(tmp_path) == before
 
 
-def test_an_error_told_on_closing_is_reported_and_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_on_closing_is_reported_and_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     close = os.close
 
     def close_and_fail(descriptor: int) -> None:
@@ -282,7 +282,7 @@ def test_an_exception_removes_the_temporary_directory(tmp_path: Path, error: typ
     assert [path.name for path in tmp_path.iterdir()] == (["out"] if filled else [])
 
 
-def test_a_target_filled_in_between_is_not_touched(tmp_path: Path) -> None:
+def test_a_target_filled_meanwhile_is_not_touched(tmp_path: Path) -> None:
     target = tmp_path / "out"
 
     def fill_it_too(_: DirectoryWriter) -> None:
@@ -326,7 +326,7 @@ def test_bad_directories_are_damage(tmp_path: Path, name: bytes) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_place_of_an_empty_directory_is_damage(tmp_path: Path) -> None:
+def test_a_file_with_the_name_of_an_empty_directory_is_damage(tmp_path: Path) -> None:
     def add_both(writer: DirectoryWriter) -> None:
         writer.add_directory(b"a")
         writer.add(b"a", [b""])
@@ -336,7 +336,7 @@ def test_a_file_in_the_place_of_an_empty_directory_is_damage(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_deepest_path_comes_and_goes(tmp_path: Path) -> None:
+def test_the_deepest_path_is_written_and_removed(tmp_path: Path) -> None:
     name = b"d/" * MAX_DEPTH + b"x"
     with pytest.raises(DamagedError):
         fill(tmp_path / "out", [name], False, lambda writer: writer.add(b"d", [b""]))
@@ -388,7 +388,7 @@ MERGING = [
 
 @pytest.mark.parametrize("start", ["missing", "empty", "full"])
 @pytest.mark.parametrize(("fold", "names"), MERGING)
-def test_names_that_the_file_system_takes_for_one_are_refused(
+def test_names_that_coincide_on_the_file_system_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fold: Callable[[str], str], names: list[str], start: str
 ) -> None:
     target = tmp_path / "out"
@@ -410,7 +410,9 @@ def test_names_that_the_file_system_takes_for_one_are_refused(
 
 
 @pytest.mark.parametrize(("fold", "names"), MERGING)
-def test_the_same_names_are_kept_apart_elsewhere(tmp_path: Path, fold: Callable[[str], str], names: list[str]) -> None:
+def test_the_same_names_are_distinct_on_other_file_systems(
+    tmp_path: Path, fold: Callable[[str], str], names: list[str]
+) -> None:
     fill(tmp_path / "out", [name.encode() for name in names], overwrite=False)
     assert tree(tmp_path / "out") == dict.fromkeys(names, b"new")
 
@@ -431,7 +433,7 @@ def test_a_target_that_folds_names_where_its_neighbours_do_not(
     assert sorted(path.name for path in target.iterdir()) == sorted(tree(target))
 
 
-def test_a_name_that_somebody_else_took_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_file_of_another_process_is_not_overwritten(tmp_path: Path) -> None:
     def meet(writer: DirectoryWriter) -> None:
         next(tmp_path.iterdir()).joinpath("a").write_bytes(b"theirs")
         writer.add(b"a", [b"mine"])
@@ -496,7 +498,9 @@ def make_unreplaceable(monkeypatch: pytest.MonkeyPatch, target: Path, how: str) 
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_one_that_is_filled_in_between_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+def test_an_unreplaceable_target_filled_meanwhile_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match="no longer empty"):
         fill(tmp_path, [b"a"], False, lambda _: (tmp_path / "a").touch())
@@ -535,7 +539,7 @@ def test_a_directory_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     assert tree(target) == {"a": b"new"}
 
 
-def test_directories_made_in_vain_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directories_made_for_a_failed_write_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "out"
     target.mkdir()
     (target / "old").write_bytes(b"old")

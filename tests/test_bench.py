@@ -1,4 +1,4 @@
-"""`acncodec bench`: what its figures are of, and what it does with images that other codecs refuse."""
+"""`acncodec bench`: what each figure counts, and codecs that refuse some of the images."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_figures_are_of_images_not_of_tiles(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("free_networks")
-def test_one_image_has_an_order_of_its_own(tmp_path: Path) -> None:
+def test_a_single_image_has_an_order(tmp_path: Path) -> None:
     root = tmp_path / "digits"
     root.mkdir()
     path = sorted((bundled.SAMPLE / "bilevel").rglob("*.png"))[0]
@@ -54,7 +54,7 @@ def test_duplicates_count_with_their_own_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_codec_that_cannot_is_left_out(tmp_path: Path) -> None:
+def test_a_codec_that_fails_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.new("L", (20000, 4), 7).save(tmp_path / "in" / "wide.png")
     done = good("bench", tmp_path / "in", "--model", "mnist-8bit")

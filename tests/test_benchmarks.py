@@ -1,4 +1,4 @@
-"""What the benchmarks are trusted with: telling directories apart, and making and judging wrong archives."""
+"""Benchmark code that results depend on: comparing directories, and making and classifying corrupted archives."""
 
 import io
 import json
@@ -143,7 +143,7 @@ def test_outcomes(fuzzed, monkeypatch, error, outcome):
     assert summary.outcomes == {outcome: 1}
 
 
-def test_wrong_pixels_are_told(fuzzed, monkeypatch):
+def test_wrong_pixels_are_detected(fuzzed, monkeypatch):
     folder, material = fuzzed
     decode = fuzz.reader.decode_block
     watch = fuzz.Watch()

@@ -1,4 +1,4 @@
-"""A BLCK section: one encoding for a block, one list of rules, and every bit accounted for."""
+"""The BLCK section: one encoding for each block, limits in both directions, and every bit accounted for."""
 
 import dataclasses
 from typing import Any

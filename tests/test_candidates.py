@@ -1,4 +1,4 @@
-"""Copy candidates: numpy, the compiled module and the second reader find the same; every pass tells networks the same."""
+"""Copy candidates: the same ones from numpy, compiled module and second reader, and the same inputs to all passes."""
 
 import numpy as np
 import pytest
@@ -138,7 +138,7 @@ def model(networks: Networks) -> Model:
     return Model("copies", b"", 0, networks, prior, {})
 
 
-def test_whole_image_passes_are_the_references(networks: Networks) -> None:
+def test_whole_image_passes_agree_with_the_reference(networks: Networks) -> None:
     pixels = drawings(0, 6, 7, 6, 4)
     z = pseudo_random("z", 18, -LATENT_MAX, LATENT_MAX).reshape(6, 3)
     reference = Reference(networks)

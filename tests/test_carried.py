@@ -1,4 +1,4 @@
-"""Models that an archive carries: whole ones, and those adapted to its images as differences to one that Bob has."""
+"""Models embedded in an archive: whole, or adapted to its images and stored as the difference to a base model."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_an_archive_that_carries_its_model_needs_no_other(source: Path, tmp_path
 
 
 @pytest.mark.usefixtures("free_networks")
-def test_without_it_the_archive_says_that_it_needs_one(source: Path, tmp_path: Path) -> None:
+def test_without_its_model_an_archive_names_it(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.acn"
     compress(source, target, [tiny_model(2, calm=True)], Options(), no_progress)
     with Parts(target) as parts, parts.open(0) as opened:
@@ -75,7 +75,7 @@ def test_without_it_the_archive_says_that_it_needs_one(source: Path, tmp_path: P
 
 
 @pytest.mark.usefixtures("free_networks")
-def test_what_is_wrong_with_a_carried_model_is_damage(source: Path, tmp_path: Path) -> None:
+def test_a_malformed_embedded_model_is_damage(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.acn"
     compress(source, target, [tiny_model(2, calm=True)], Options(carry=True), no_progress)
     with target.open("rb") as file:
@@ -129,7 +129,7 @@ def learnt(base, groups: list[np.ndarray], steps: int) -> Trainer:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fine", [False, True])
-def test_a_model_adapts_to_what_it_is_shown(fine: bool) -> None:
+def test_a_model_adapts_to_its_training_images(fine: bool) -> None:
     base, group = tiny_model(2, calm=True, fine=fine), np.stack(stripes(400))
     trainer = learnt(base, [group], 300)
     found = smallest(base, trainer.averaged, trainer.data.train)
@@ -179,7 +179,7 @@ def test_differences_are_whole_steps_and_near_what_was_learnt(index: int, fine: 
     assert changed > 5
 
 
-def test_nothing_is_sent_where_nothing_is_won() -> None:
+def test_no_difference_is_stored_without_a_gain() -> None:
     base = tiny_model(2, calm=True)
     noise = np.random.default_rng(0).integers(0, 2, (40, 5, 5, 1), np.uint8)
     assert smallest(base, learnt(base, [noise], 3).averaged, [torch.from_numpy(noise)]) is None

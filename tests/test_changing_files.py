@@ -1,4 +1,4 @@
-"""Files that change while they are compressed: what is stored is one content that they had, and never another file's."""
+"""Files that change during compression: what is stored is one content that the file had, never a mixture."""
 
 import os
 from collections.abc import Callable
@@ -18,7 +18,7 @@ EVENTS = 12  # more than there are from the first file read to the last block
 
 
 class Meddler:
-    """Progress callbacks that do something once, at the n-th of all calls."""
+    """Progress callbacks that run an action once, at the n-th call."""
 
     def __init__(self, number: int, what: Callable[[], None]) -> None:
         self.left, self.what = number, what
@@ -79,8 +79,8 @@ def test_a_file_changes_at_any_point(tmp_path: Path, source: Path, event: int, n
 
 @pytest.mark.parametrize("exact_files", [False, True])
 @pytest.mark.parametrize("event", [0, 4, 6])
-def test_an_image_that_is_smallest_as_it_is_changes(tmp_path: Path, event: int, exact_files: bool) -> None:
-    """Nothing but its file is kept of such a picture, which is read again; what was fingerprinted are its pixels."""
+def test_a_changing_image_that_is_kept_as_a_file(tmp_path: Path, event: int, exact_files: bool) -> None:
+    """Such a picture is stored as its file, which is read again, but its fingerprint is of the pixels."""
     source = tmp_path / "in"
     source.mkdir()
     flat = Image.new("1", (1, 1))

@@ -1,4 +1,4 @@
-"""The FORM section: every class comes back, forms that repeat cost little, and hostile lists are refused."""
+"""The FORM section: round trips, cheap repeated forms, and refusal of malformed or hostile lists of classes."""
 
 import random
 
@@ -130,7 +130,7 @@ def test_what_the_fields_cannot_hold_is_not_written(bad: Class) -> None:
         b"\x02\x02\x01\x01\x00\x01a\x03\x01\x01\x00\x01a\x01\x00\x00",  # the same form said twice
     ],
 )
-def test_a_form_has_one_way_to_be_said(body: bytes) -> None:
+def test_a_form_has_one_encoding(body: bytes) -> None:
     with pytest.raises(DamagedError):
         decode(b"\0" + body, MODELS)
 
@@ -149,7 +149,7 @@ def test_the_number_of_classes_and_their_bytes_are_limited(monkeypatch: pytest.M
                 decode(data, MODELS)
 
 
-def test_a_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CLASSES_BYTES", 1000)
     with pytest.raises(DamagedError, match="longer"):
         decode(pack_blob(bytes(10_000_000)), MODELS)

@@ -62,7 +62,7 @@ def test_every_mode_comes_back(mode: str) -> None:
 
 
 @pytest.mark.parametrize(("mode", "mask", "colours"), [("L", 3, 2), ("RGB", (0, 1, 2), 4), ("P", 0, 4)])
-def test_what_a_mask_hides_comes_back_hidden(mode: str, mask: int | tuple[int, ...], colours: int) -> None:
+def test_transparent_pixels_are_restored(mode: str, mask: int | tuple[int, ...], colours: int) -> None:
     picture = classical.picture_of(blobs(1)[0], False).convert(mode)
     picture.info["transparency"] = mask
     assert classical.samples_of(picture).shape == (9, 7, colours)

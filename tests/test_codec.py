@@ -1,4 +1,4 @@
-"""Directory in, one file, directory out: everything comes back, whatever lies in the directory."""
+"""Round trips of whole directories, with every kind of content."""
 
 import io
 import os
@@ -43,7 +43,7 @@ def palette_png(depth: int, transparent: bool, seed: int, shape: tuple[int, int]
 
 
 def make_pictures(root: Path) -> None:
-    """Pictures of every layout, small, several to a layout, in every kind of file that is taken apart."""
+    """Small pictures, several of each layout, in every kind of file that is parsed."""
     for seed, (mode, channels) in enumerate([("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4)]):
         for number, pixels in enumerate(random_pixels(seed, 3, 5, 7, 256, channels)):
             save_colours(root / mode / f"{number:03}.png", pixels)
@@ -65,7 +65,7 @@ def make_pictures(root: Path) -> None:
 
 
 def make_others(root: Path) -> None:
-    """Files that come back as they are, names of every sort, and what is no file at all."""
+    """Files kept as they are, unusual names, and special files."""
     root.mkdir(exist_ok=True)
     noise = Image.fromarray(random_pixels(30, 1, 9, 8, 256, 4)[0])
     Image.fromarray(random_pixels(31, 1, 6, 5, 256)[0, :, :, 0].astype(np.uint16) * 257).save(root / "deep.png")
@@ -158,7 +158,7 @@ def test_everything_comes_back_by_price(zoo: Path, tmp_path: Path, models: list[
     check_zoo(zoo, unpacked(archive, model_files))
 
 
-def test_what_is_no_regular_file_is_reported(zoo: Path, tmp_path: Path) -> None:
+def test_special_files_are_reported(zoo: Path, tmp_path: Path) -> None:
     done = compress(zoo, tmp_path / "a.acn", [], Options(), no_progress)
     assert [name for name, _ in done.collection.skipped] == [b"circle", b"link.png", b"pipe"]
     assert done.collection.unreadable == []
@@ -255,7 +255,7 @@ def test_the_same_directory_gives_the_same_bytes(zoo: Path, tmp_path: Path, mode
 
 
 @pytest.mark.parametrize("names", [KEEP, DROP, FOLDERS])
-def test_the_archive_does_not_tell_where_the_directory_was(names: int, tmp_path: Path, models: list[Model]) -> None:
+def test_the_archive_does_not_contain_the_path_of_the_directory(names: int, tmp_path: Path, models: list[Model]) -> None:
     archives = []
     for parent in ("a secret place", "b"):
         root = tmp_path / parent / parent
@@ -323,7 +323,7 @@ def test_the_ledger_is_near_theory(tmp_path: Path, models: list[Model]) -> None:
     assert told["dims"] == 100 * 9 + 30 * 48
     assert sum(line["bits"] for line in told["ledger"]) == told["file_bits"]
     assert lines["residual"]["bits"] == pytest.approx(lines["residual"]["theory_bits"], rel=0.01)
-    # Theory's prior goes on where latents end, and what a tiny model expects lies beyond them in part.
+    # The theoretical prior is not truncated to the range of latents, and that of a tiny model extends beyond it.
     assert lines["latent"]["bits"] == pytest.approx(lines["latent"]["theory_bits"], rel=0.1)
     assert abs(lines["coder state"]["bits"]) <= 96
 

@@ -1,4 +1,4 @@
-"""Archives made once are read for good; of a damaged one comes an AcnError, or all that was not hit."""
+"""Golden archives stay readable; a damaged archive gives an AcnError, or on request all that is undamaged."""
 
 import io
 import json
@@ -46,7 +46,7 @@ def written(payloads: list[tuple[str, bytes]]) -> bytes:
 
 @pytest.mark.parametrize("name", [*DIRECTORIES, *EARLIER])
 def test_golden_archives_decode_for_good(name: str, tmp_path: Path) -> None:
-    """Made once by golden/make.py: what this fails to read, no user's archive could be read by either."""
+    """Made once by golden/make.py: if this fails, users' archives are unreadable, too."""
     with Parts(golden(name), model_files()) as opened:
         decompress(opened, tmp_path / "out", progress=no_progress)
     found, recorded = described(tmp_path / "out"), json.loads(golden(name.split("-")[0]).with_suffix(".json").read_text())
@@ -92,7 +92,7 @@ def test_golden_archives_are_made_again(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "again.acn").read_bytes() == golden(name).read_bytes()
 
 
-# Damage that checksums show
+# Damage detected by checksums
 
 
 def read_sections(path: Path) -> None:
@@ -103,7 +103,7 @@ def read_sections(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["greys", "colours", pytest.param("carried", marks=pytest.mark.slow)])
-def test_every_wrong_byte_is_told(name: str, tmp_path: Path) -> None:
+def test_every_wrong_byte_is_detected(name: str, tmp_path: Path) -> None:
     data, path = golden(name).read_bytes(), tmp_path / "bad.acn"
     for position in range(len(data)):
         for mask in (0xFF, 1 << position % 8):
@@ -115,7 +115,7 @@ def test_every_wrong_byte_is_told(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["greys", "mixed"])
-def test_every_truncation_is_told(name: str, tmp_path: Path) -> None:
+def test_every_truncation_is_detected(name: str, tmp_path: Path) -> None:
     data, path = golden(name).read_bytes(), tmp_path / "bad.acn"
     for length in range(0, len(data), 1 if name == "greys" else 17):
         path.write_bytes(data[:length])
@@ -123,7 +123,7 @@ def test_every_truncation_is_told(name: str, tmp_path: Path) -> None:
             Archive(path)
 
 
-def test_bytes_left_out_or_put_in_or_added_are_told(tmp_path: Path) -> None:
+def test_deleted_inserted_and_appended_bytes_are_detected(tmp_path: Path) -> None:
     data, path = golden("greys").read_bytes(), tmp_path / "bad.acn"
     for position in range(len(data)):
         path.write_bytes(data[:position] + data[position + 1 :])
@@ -143,11 +143,11 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
         check(opened, progress=no_progress)
 
 
-# Damage behind checksums that are right
+# Damage behind valid checksums
 
 
 def attempt(path: Path, payloads: list[tuple[str, bytes]]) -> Files | None:
-    """What comes of an archive with these sections; None for an AcnError. Any other error comes through."""
+    """The result of reading an archive with these sections; None for an AcnError. Other errors propagate."""
     path.write_bytes(written(payloads))
     try:
         return read(path)
@@ -155,7 +155,7 @@ def attempt(path: Path, payloads: list[tuple[str, bytes]]) -> Files | None:
         return None
 
 
-def test_wrong_coded_bits_are_always_told(tmp_path: Path) -> None:
+def test_wrong_coded_bits_are_always_detected(tmp_path: Path) -> None:
     payloads = sections(golden("greys").read_bytes())
     place = [tag for tag, _ in payloads].index("BLCK")
     block = blocks.decode(payloads[place][1])
@@ -170,7 +170,7 @@ def test_wrong_coded_bits_are_always_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["greys", "mixed"])
 def test_wrong_sections_raise_nothing_unexpected(name: str, tmp_path: Path) -> None:
-    """Names and stored files have no hash beside the checksum; what is wrong behind it must still not crash the reader."""
+    """Names and stored files have no hash beside the checksum; wrong ones must still not crash the reader."""
     payloads = sections(golden(name).read_bytes())
     random = np.random.default_rng(1)
     told = 0
@@ -192,7 +192,7 @@ def test_wrong_sections_raise_nothing_unexpected(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", DIRECTORIES)
-def test_missing_and_unknown_sections_are_told(name: str, tmp_path: Path) -> None:
+def test_missing_and_unknown_sections_are_refused(name: str, tmp_path: Path) -> None:
     payloads = sections(golden(name).read_bytes())
     for missing, (tag, _) in enumerate(payloads):
         if tag == "MODL":  # the model is at hand here, in a file
@@ -203,7 +203,7 @@ def test_missing_and_unknown_sections_are_told(name: str, tmp_path: Path) -> Non
         Archive(tmp_path / "bad.acn")
 
 
-# What is left of a damaged archive
+# Recovery from a damaged archive
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def damage(archive: Path, number: int, checksum: bool) -> None:
-    """Hurt a block, so that its checksum shows it, or else only the hash of its pixels."""
+    """Damage a block such that its checksum, or only the digest of its pixels, is wrong."""
     payloads = sections(archive.read_bytes())
     places = [i for i, (tag, _) in enumerate(payloads) if tag == "BLCK"]
     tag, payload = payloads[places[number]]
@@ -249,7 +249,7 @@ def test_a_damaged_block_costs_its_pictures_only(
 
 
 @pytest.mark.usefixtures("free_networks")
-def test_a_truncated_archive_gives_what_is_there(
+def test_a_truncated_archive_is_restored_up_to_its_end(
     source: Path, tmp_path: Path, models: list[Model], model_files: list[Path]
 ) -> None:
     archive = packed(source, models, block=3)

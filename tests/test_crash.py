@@ -1,6 +1,6 @@
-"""Killed or out of space at any call to the system, the target is as it was or complete; a full disk leaves nothing else.
+"""Crash safety of output: killed or out of space at any system call, the target is as before or complete.
 
-Each case is a forked child in which the calls that change the disk are counted, and one of them goes wrong.
+Each case is a forked child that counts the system calls which change the disk, and fails or dies at one of them.
 """
 
 import errno
@@ -89,7 +89,7 @@ CASES = {
 
 
 class Fault:
-    """At call number `at` of those in `names`, and if `lasting` at all after it, `strike` comes in the call's place."""
+    """Replaces the call number `at` of those in `names`, and if `lasting` all after it, by `strike`."""
 
     def __init__(self, names: tuple[str, ...], at: int, lasting: bool, strike: Callable[[], None]) -> None:
         self.left, self.lasting, self.strike = at, lasting, strike
@@ -160,7 +160,7 @@ def tree(root: Path) -> Tree:
 def each_strike(
     case: Case, root: Path, names: tuple[str, ...], lasting: bool, strike: Callable[[], None]
 ) -> list[tuple[int, Tree]]:
-    """For the first call, the second, ... to the last: how the child ended and what it left behind."""
+    """For each call in turn: how the child ended and what it left behind."""
     results: list[tuple[int, Tree]] = []
     for at in count(1):
         place = root / str(at)
@@ -194,7 +194,7 @@ def test_killed_at_any_call(tmp_path: Path, name: str) -> None:
         assert ended == -signal.SIGKILL
         visible.append({path: data for path, data in found.items() if not PARTIAL.fullmatch(path)})
         check(case, visible[-1])
-    # The strikes came early and late, and the temporary names were seen.
+    # Faults hit early and late calls, and temporary names existed.
     assert visible[0] == case.old
     assert visible[-1] == case.new
     assert any(len(found) > len(seen) for (_, found), seen in zip(results, visible, strict=True))

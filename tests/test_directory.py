@@ -1,4 +1,4 @@
-"""Which name belongs to which content: names kept, dropped or only their folders; duplicates; parts of an archive."""
+"""Mapping of names to contents: names kept, dropped or reduced to folders; duplicates; extraction of some files."""
 
 import re
 from collections import Counter
@@ -88,7 +88,7 @@ def test_dropped_names_leave_the_same_pictures(
     assert b"picture" not in archive.read_bytes()
 
 
-def test_numbers_step_aside_for_files_and_directories(tmp_path: Path, models: list[Model], model_files: list[Path]) -> None:
+def test_numbers_avoid_names_of_files_and_directories(tmp_path: Path, models: list[Model], model_files: list[Path]) -> None:
     root = tmp_path / "in"
     make_pngs(root, 3, 1, 1, "L")
     (root / "1.png").write_bytes(b"text")
@@ -140,7 +140,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("names", [KEEP, DROP, FOLDERS])
 @pytest.mark.usefixtures("free_networks")
-def test_only_the_wanted_block_is_decoded(
+def test_only_the_requested_block_is_decoded(
     names: int, tmp_path: Path, models: list[Model], model_files: list[Path], decoded: list[int]
 ) -> None:
     make_pngs(tmp_path / "in", 8, 3, 3, "L")
@@ -249,7 +249,7 @@ def test_sections_come_back_and_tell_every_file(names: int) -> None:
         assert all(entry.name.endswith(suffix[entry.content]) for entry in listed if entry.content != 2)
 
 
-def test_duplicates_are_kinds_of_their_own() -> None:
+def test_duplicates_have_their_own_kinds() -> None:
     named, named_methods, duplicates, numbered = list_directory(NAMES, CONTENT_OF, METHOD_OF, NUMBERS, [], KEEP)
     assert named == NAMES
     assert named_methods.tolist() == [
@@ -272,7 +272,7 @@ def test_an_empty_directory_has_no_section() -> None:
 
 
 @pytest.mark.parametrize("name", [b"../up", b"/root", b"a//b", b"a/./b", b"nul\0"])
-def test_names_that_lead_elsewhere_are_damage(name: bytes) -> None:
+def test_names_outside_the_directory_are_damage(name: bytes) -> None:
     told = header(KEEP, [], [1], 0, 0)
     directory = Directory([name], np.zeros(1, np.int64), [], [], [], [], [b"empty"])
     with pytest.raises(DamagedError):

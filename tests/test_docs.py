@@ -1,4 +1,4 @@
-"""The documentation: the site builds without a warning and fetches nothing, links lead somewhere, no page is forgotten."""
+"""The documentation site: it builds without a warning, fetches nothing, its links resolve, and no page is left out."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What README and docs show is true: their commands and programs run as printed, and pages that are made are not stale."""
+"""Documentation against the code: examples run as printed, generated pages and figures are current."""
 
 import contextlib
 import importlib.util
@@ -59,7 +59,7 @@ def program(code: str, names: dict[str, Any]) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_and_programs_run_as_printed(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a copy of what they need, one after the other; every line of a text block is in what ran before it."""
+    """In a copy of the files they need, in order; every line of a text block is in the output of what ran before it."""
     shutil.copytree(bundled.SAMPLE, tmp_path / "acncodec" / "bundled" / "sample")
     shutil.copy(ROOT / "README.md", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -87,7 +87,7 @@ def test_commands_and_programs_run_as_printed(page: str, tmp_path: Path, monkeyp
 
 
 def script(name: str) -> Any:
-    """One of those in docs/ that write pages."""
+    """A script in docs/ that writes pages."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -96,7 +96,7 @@ def script(name: str) -> Any:
     return module
 
 
-def test_what_is_made_of_the_code_is_not_stale() -> None:
+def test_generated_pages_are_not_stale() -> None:
     reference = script("reference")
     for path, made in ((reference.PAGE, reference.page()), (reference.ARCHITECTURE, reference.architecture())):
         assert path.read_text() == made, f"{path.name} is stale: run python docs/reference.py"

@@ -1,4 +1,4 @@
-"""Pictures are cut into elements and joined again; pictures of several tiles go the whole way."""
+"""Pictures are cut into elements (planes and tiles) and joined again; round trips of tiled pictures."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Names as text: one line, nothing that drives a terminal, and back to the same bytes."""
+"""File names as printable text: one line, no control characters, and back to the same bytes."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Integer arithmetic: the tables are right, rounding is rounding, and the bound is the bound."""
+"""Integer arithmetic: tables, requantisation and the exactness bound against independent computations."""
 
 import math
 from collections.abc import Callable
@@ -39,7 +39,7 @@ PEAK = 1 << 20
 
 
 def assert_rounded(table: np.ndarray, first: int, value: Callable[[int], float], least: int | None = None) -> None:
-    """Every entry is the rounded value, computed anew in float64, unless that is too near a tie to tell."""
+    """Every entry is the rounded value, computed anew in float64, unless that is too near a tie to decide."""
     for i, entry in enumerate(table.tolist(), first):
         real = value(i)
         if abs(real % 1 - 0.5) > TIE * max(1.0, abs(real)):

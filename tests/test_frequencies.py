@@ -24,7 +24,7 @@ VALUES = np.arange(256)
 
 
 def random_logistics(seed: int, count: int, components: int) -> Logistics:
-    """Mixtures from everywhere that a head can reach, [count, components]."""
+    """Mixtures from the whole range of a head, [count, components]."""
     random, shape = np.random.default_rng(seed), (count, components)
     ranges = [(-LOGIT_MAX, LOGIT_MAX), (MEAN_MIN, MEAN_MAX), (SPREAD_MIN, SPREAD_MAX)]
     return Logistics(*(torch.from_numpy(random.integers(a, b + 1, shape)).float() for a, b in ranges))
@@ -71,21 +71,21 @@ def assert_as_reference(distribution: Distribution, first: np.ndarray) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 64))
-def test_logistics_are_the_references(seed: int, count: int, components: int) -> None:
+def test_logistics_agree_with_the_reference(seed: int, count: int, components: int) -> None:
     first = np.random.default_rng(seed).integers(0, BASE, count)
     assert_as_reference(random_logistics(seed, count, components), first)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 12))
-def test_softmaxes_are_the_references(seed: int, count: int) -> None:
+def test_softmaxes_agree_with_the_reference(seed: int, count: int) -> None:
     random = np.random.default_rng(seed)
     logits = torch.from_numpy(random.integers(-LOGIT_MAX, LOGIT_MAX + 1, (count, 256))).float()
     assert_as_reference(Softmax(logits), random.integers(0, BASE, count))
 
 
 @pytest.mark.parametrize("first", range(BASE))
-def test_extreme_logistics_are_the_references(first: int) -> None:
+def test_extreme_logistics_agree_with_the_reference(first: int) -> None:
     mixture = extreme_logistics()
     assert_as_reference(mixture, np.full(len(mixture.logits), first))
 
@@ -152,7 +152,7 @@ def test_theory_is_the_equation() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 8), st.integers(1, 10))
-def test_second_digits_share_out_the_firsts(seed: int, count: int, components: int) -> None:
+def test_second_digits_divide_the_mass_of_the_first(seed: int, count: int, components: int) -> None:
     found = LogisticsTable(random_logistics(seed, count, components))
     first = found.first()
     for digit in range(BASE):
@@ -163,7 +163,7 @@ def test_second_digits_share_out_the_firsts(seed: int, count: int, components: i
     assert ((first - FLOOR).sum(-1).numpy() == weights.sum(-1) * (1 << 22)).all()
 
 
-def test_second_digits_share_out_the_firsts_of_a_softmax() -> None:
+def test_second_digits_divide_the_mass_of_the_first_of_a_softmax() -> None:
     found = SoftmaxTable(Softmax(torch.from_numpy(pseudo_random("s", 5 * 256, -300, 300).reshape(5, 256)).float()))
     for digit in range(BASE):
         assert found.second(torch.full((5,), digit)).sum(-1).tolist() == found.first()[:, digit].tolist()

@@ -1,4 +1,4 @@
-"""The HEAD section: one encoding for a header, one list of rules for writer and reader."""
+"""The HEAD section: one encoding for each header, and limits in both directions."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the program says of itself: help in whole sentences, without waiting for PyTorch, and a README that fits."""
+"""Help texts: whole sentences, shown without loading PyTorch, and in agreement with README.md."""
 
 import re
 import subprocess
@@ -39,7 +39,7 @@ def test_the_program_by_itself(tmp_path: Path) -> None:
     done = subprocess.run([*PROGRAM, "info", str(tmp_path / "none")], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("acncodec: cannot read ")
-    # Torch takes seconds to load: nobody should wait for it to be told how to use the program.
+    # Torch takes seconds to load: help must not wait for it.
     script = (
         "import sys; from acncodec.cli.main import cli; cli(['-h'], standalone_mode=False); print('torch' in sys.modules)"
     )

@@ -1,4 +1,4 @@
-"""What models imagine: the same for the same seed, of the right kind, and right in the long run."""
+"""Images sampled from models: reproducible by seed, of the right kind, and with the right statistics."""
 
 import json
 from itertools import islice
@@ -18,7 +18,7 @@ from acncodec.errors import InputError
 
 
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
-def test_the_same_dice_throw_the_same_images(levels: int, colours: int) -> None:
+def test_the_same_seed_gives_the_same_images(levels: int, colours: int) -> None:
     model, images = tiny_model(levels, calm=True, colours=colours), random_pixels(0, 5, 6, 4, levels, colours)
     for imagine in (
         lambda dice: sample(model, 5, 6, 4, dice),
@@ -33,7 +33,7 @@ def test_the_same_dice_throw_the_same_images(levels: int, colours: int) -> None:
         assert (first != other).any()
 
 
-def test_dice_throw_as_often_as_frequencies_say() -> None:
+def test_samples_follow_the_frequencies() -> None:
     frequencies = np.array([1.0, 3.0, 0.0, 6.0])
     counts = np.bincount(Dice(0).pop_shared(100_000, frequencies), minlength=4) / 100_000
     assert counts == pytest.approx([0.1, 0.3, 0.0, 0.6], abs=0.01)
@@ -107,7 +107,7 @@ def test_sample_reconstruct_and_daydream(digits: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "apng"])
-def test_a_daydream_that_moves(suffix: str, digits: Path, tmp_path: Path) -> None:
+def test_an_animated_daydream(suffix: str, digits: Path, tmp_path: Path) -> None:
     target = tmp_path / f"dream.{suffix}"
     good("daydream", "mnist-8bit", digits, "--count", 2, "--steps", 3, "-o", target)
     with Image.open(target) as picture:
@@ -115,7 +115,7 @@ def test_a_daydream_that_moves(suffix: str, digits: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("size", ["28", "0x28", "28x000", "x", "1000x1000"])
-def test_sizes_that_are_none(size: str, tmp_path: Path) -> None:
+def test_invalid_sizes_are_refused(size: str, tmp_path: Path) -> None:
     done = acncodec("sample", "mnist-8bit", "-o", tmp_path / "a.png", "--size", size)
     assert done.code == 2
     assert "28x28" in done.err

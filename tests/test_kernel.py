@@ -1,4 +1,4 @@
-"""The compiled kernel: the integers of the tensors' passes, for every instruction set, size, thread count and shape."""
+"""The compiled kernel gives the integers of the PyTorch passes, for every instruction set, size, thread count and shape."""
 
 import math
 import os
@@ -138,7 +138,7 @@ def model_of(levels: int, colours: int) -> Model:
 
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
 def test_words_are_the_same_without_the_kernel(levels: int, colours: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways round: what one has pushed the other pops."""
+    """In both directions: one pops what the other has pushed."""
     model = model_of(levels, colours)
     pixels, z = inputs_of(model.arch, 37, 5, 4)
     latents = z.astype(np.int16)
@@ -187,7 +187,7 @@ def test_a_team_has_no_more_threads_than_work(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("granted", [0, 1])
-def test_a_team_makes_do_with_the_threads_it_gets(granted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_team_works_with_fewer_threads(granted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(2, 1)
     pixels, z = inputs_of(model.arch, 40, 3, 3)
     want = whole_image(model.networks, pixels, z)[0]
@@ -246,7 +246,7 @@ def test_a_forked_process_decodes() -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_what_the_kernel_cannot_do_is_left_to_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_networks_fall_back_to_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = fixed_networks(architecture(256, 3, logistics=3, **SMALL))
     assert available(networks)
     residual = networks.decoder.blocks[1].residual
@@ -263,7 +263,7 @@ def test_what_the_kernel_cannot_do_is_left_to_tensors(monkeypatch: pytest.Monkey
     assert not available(networks)
 
 
-def test_windows_of_too_many_taps_are_left_to_tensors() -> None:
+def test_windows_of_too_many_taps_fall_back_to_tensors() -> None:
     assert 23 * 11 + 1 <= MAX_TAPS < 25 * 12 + 1
     for first, fits in ((23, True), (25, False)):
         assert available(networks_of(architecture(2, 1, **{**SMALL, "first": first}))) == fits
@@ -283,7 +283,7 @@ def test_codes_of_any_size_are_the_same_without_the_kernel(
     assert (encode(model, pixels) == codes).all()
 
 
-def test_decoders_of_late_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recent_decoders_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = fixed_networks(architecture(2, 1, **SMALL))
     z = np.zeros((20, networks.arch.code), np.int16)
     monkeypatch.setattr(steps, "KEPT_PIXELS", 12 * 9)
@@ -292,11 +292,11 @@ def test_decoders_of_late_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         with steps.compiled(networks, z[:count], 3, 3) as decoder:
             made.append(decoder)
     kept = [[made.index(each) for each in made[: i + 1]][-1] for i in range(len(made))]
-    # 2 lanes more are too many: what was used longest ago, 4 lanes, goes; 20 lanes are kept alone.
+    # 2 lanes more are too many: the least recently used, 4 lanes, are dropped; 20 lanes are kept alone.
     assert kept == [0, 0, 2, 0, 4, 5, 6, 6, 8]
 
 
-def test_a_module_of_other_numbers_is_refused() -> None:
+def test_a_module_with_other_constants_is_refused() -> None:
     compiled.compare(dict(compiled.NUMBERS))
     for other in ({}, compiled.NUMBERS | {"WORDS": 31}, compiled.NUMBERS | {"NEW": 1}):
         with pytest.raises(ImportError, match="install acncodec again"):

@@ -1,4 +1,4 @@
-"""Imports go downhill only: which package may import which stands in one table."""
+"""Layers: which package may import which, by one table."""
 
 import ast
 import sys
@@ -31,7 +31,7 @@ ALLOWED["scale"] = set(ALLOWED) - {"version", "access", "analysis"}
 ALLOWED["api"] = set(ALLOWED) - {"version", "access"}
 ALLOWED["report"] = {"errors"}
 ALLOWED["cli"] = set(ALLOWED)
-ALLOWED["__init__"] = {"version", "errors", "access", "api"}  # the package's own, which no room may import
+ALLOWED["__init__"] = {"version", "errors", "access", "api"}  # the package's own, which no other package may import
 # Packages that must not know of networks must not load the library for them either.
 LIBRARIES = {
     "planning": {"faiss", "numpy"},
@@ -67,7 +67,7 @@ def place(path: Path) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_downhill(path: Path) -> None:
+def test_imports_follow_the_table(path: Path) -> None:
     room, package = place(path)
     assert room in ALLOWED, f"{path}: a new package needs a line in the table"
     for name in sorted(imports(path.read_text(), package)):
@@ -87,10 +87,10 @@ def test_the_table_has_no_cycle() -> None:
     assert set().union(*graph.values()) <= set(graph)
 
 
-def test_the_walk_sees_every_way_to_import() -> None:
+def test_every_form_of_import_is_found() -> None:
     source = "import a.b, c\nfrom d.e import f as g\ndef h():\n    from . import i\n    from ..j import k\n"
     assert imports(source, "acncodec.x") == {"a.b", "c", "d.e.f", "acncodec.x.i", "acncodec.j.k"}
 
 
-def test_the_table_has_no_stale_rooms() -> None:
+def test_the_table_has_no_stale_packages() -> None:
     assert set(ALLOWED) == {place(path)[0] for path in MODULES}

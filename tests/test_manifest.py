@@ -1,4 +1,4 @@
-"""The manifest of an archive of many parts, byte by byte, and the index that tells which part holds a name."""
+"""The manifest of an archive of many parts, and its index from names to parts."""
 
 import hashlib
 from dataclasses import replace
@@ -51,7 +51,7 @@ def test_a_bucket_tells_the_part_of_each_of_its_names(count: int) -> None:
     assert len(bucket) <= 1.25 * 500 * bits / 8 + SPARE_SLOTS * bits / 8 + 8
 
 
-def test_names_that_are_there_twice_are_refused() -> None:
+def test_duplicate_names_are_refused() -> None:
     with pytest.raises(InputError, match="same name"):
         manifests.encode_bucket(manifests.hashes([b"a", b"a"]), [0, 1], 2)
 
@@ -85,7 +85,7 @@ def test_a_mark_is_dashes(mark: str) -> None:
         manifests.decode(manifests.encode(replace(MANIFEST, mark=mark)))
 
 
-def test_no_part_is_there_twice() -> None:
+def test_duplicate_parts_are_refused() -> None:
     with pytest.raises(DamagedError, match="twice"):
         manifests.decode(manifests.encode(replace(MANIFEST, parts=[PARTS[0], PARTS[0]], named=0)))
 

@@ -1,4 +1,4 @@
-"""Model files: every one round trips, and whatever is malformed, or could leave exact arithmetic, is refused."""
+"""Model files: round trips, and refusal of what is malformed or exceeds the exactness bound."""
 
 import copy
 import hashlib

@@ -45,7 +45,7 @@ def test_the_tests_of_a_module_exist(module: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_tree_whose_tests_fail_is_noticed(tmp_path: Path) -> None:
+def test_failing_tests_of_a_tree_are_detected(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test():\n    assert True\n")
     assert not mutants.noticed(tmp_path, ["test_it.py"])
     (tmp_path / "test_it.py").write_text("def test():\n    assert False\n")

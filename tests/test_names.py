@@ -1,4 +1,4 @@
-"""Names come back exactly, in few bytes; damaged lists are refused or are lists, and never more than asked for."""
+"""Compression of file names: round trips, size, and damaged lists, which are refused or decode within the limits."""
 
 import lzma
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from acncodec.errors import DamagedError
 from acncodec.images.names import pack_names, unpack_names
 
-# Arbitrary bytes, and names of few distinct parts, which use all ways of telling a token.
+# Arbitrary bytes, and names of few distinct parts, which use all modes of coding a token.
 PARTS = st.sampled_from([b"0", b"9", b"10", b"007", b"99", b"9" * 18, b"9" * 25, b"/", b"a", b".png", b"\xff", b"\xb2"])
 NAMES = st.lists(st.binary(max_size=12) | st.lists(PARTS, max_size=6).map(b"".join), max_size=25, unique=True)
 
@@ -49,7 +49,7 @@ def test_round_trip_of_special_lists(names: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["{}/{:05d}.png", "class{}/img{}.png", "{1:04d}_{0}.png"])
-def test_labelled_numbers_are_below_their_target_and_xz(pattern: str) -> None:
+def test_labelled_numbers_take_less_than_their_target_and_xz(pattern: str) -> None:
     names = labelled(3000, pattern)
     packed = pack_names(names)
     assert len(packed) * 8 < 4 * len(names)
@@ -127,7 +127,7 @@ def test_words_too_many_or_too_few_are_refused(names: list[bytes], words: int) -
 
 
 @pytest.mark.parametrize("word", [b"", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\x80"])
-def test_the_end_of_the_data_ends_the_work(word: bytes) -> None:
+def test_decoding_ends_with_the_data(word: bytes) -> None:
     with pytest.raises(DamagedError):
         unpack_names(word, 10**15, 10**15)  # for which there would be no end
 

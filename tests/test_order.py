@@ -1,4 +1,4 @@
-"""Sequences of known counts and permutations come back, at the price that theory asks."""
+"""Coding of sequences with known counts and of permutations: round trips at the theoretical size."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_every_permutation_has_a_code(permutation: list[int]) -> None:
     assert unpack_order(data, [], [6])[1][0].tolist() == permutation
 
 
-def test_what_is_known_anyway_costs_nothing() -> None:
+def test_known_values_cost_nothing() -> None:
     assert pack_order([], []) == b""
     assert pack_order([(np.zeros(50, int), [50])], []) == b""
     assert pack_order([], [np.zeros(1, int), np.zeros(0, int)]) == b""

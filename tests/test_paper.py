@@ -1,4 +1,4 @@
-"""The paper's tables and figures, at the size of a toy: on the digits that the package holds."""
+"""The paper's tables and figures at toy size, on the sample digits of the package."""
 
 import csv
 import json

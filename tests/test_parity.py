@@ -1,6 +1,6 @@
-"""Bit for bit: whole-image pass, pixel-by-pixel pass and the 64-bit reference, whatever thread count, kernel or device.
+"""Exact parity of whole-image pass, pixel-by-pixel pass and 64-bit reference, for all thread counts, kernels and devices.
 
-Run as a program, this file prints the digests that other processors' capabilities are compared by.
+Run as a program it prints its digests, for comparison under other CPU capabilities.
 """
 
 import copy
@@ -217,8 +217,8 @@ def test_passes_agree_at_28x28(levels: int, colours: int, at_bound: bool, thread
     assert_same(got, wanted(levels, colours, at_bound, 2, 28, 28))
 
 
-def test_networks_under_test_say_something() -> None:
-    """Parity means nothing if all outputs are equal or clamped."""
+def test_networks_under_test_have_varied_outputs() -> None:
+    """Parity is meaningless if all outputs are equal or clamped."""
     for kind in NETWORKS:
         for name, part in wanted(*kind, 16, 9, 12).items():
             clamped = max(np.mean(part == part.min()), np.mean(part == part.max()))
@@ -307,7 +307,7 @@ def test_no_distribution_sees_its_own_value_or_a_later_one(levels: int, colours:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 7), st.integers(1, 7), st.sampled_from([2, 9, 256]))
-def test_predictions_are_the_references(seed: int, n: int, height: int, width: int, levels: int) -> None:
+def test_predictions_agree_with_the_reference(seed: int, n: int, height: int, width: int, levels: int) -> None:
     values = np.random.default_rng(seed).integers(0, levels, (n, height, width, 3), dtype=np.uint8)
     for centres in (1, 5):
         whole = predict(torch.from_numpy(values).float(), centres)
@@ -350,7 +350,7 @@ def test_predictions_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
-def test_planes_are_the_references(levels: int, colours: int) -> None:
+def test_planes_agree_with_the_reference(levels: int, colours: int) -> None:
     pixels = inputs_of(architecture(levels, colours), 3, 5, 4)[0]
     planes = to_planes(torch.from_numpy(pixels), architecture(levels, colours))
     assert (planes.numpy().astype(np.int64) == planes_of(pixels, architecture(levels, colours))).all()
@@ -399,7 +399,7 @@ def latent_frequencies(logits: np.ndarray, means: np.ndarray, widths: np.ndarray
 
 
 @pytest.mark.parametrize("fine", [False, True])
-def test_the_selftests_constants_are_the_references(fine: bool) -> None:
+def test_the_selftests_constants_agree_with_the_reference(fine: bool) -> None:
     digest = hashlib.sha256()
     for kind in TEST_ARCHITECTURES:
         reference = Reference(fixed_networks(Architecture(**kind, **TINY_ARCH), fine))
@@ -414,7 +414,7 @@ def test_the_selftests_constants_are_the_references(fine: bool) -> None:
     assert digest.hexdigest() == (FINE_SHA256 if fine else FREQUENCIES_SHA256)
 
 
-def test_the_selftests_constants_are_this_machines() -> None:
+def test_the_selftests_constants_agree_on_this_machine() -> None:
     assert frequencies_digest(CPU) == FREQUENCIES_SHA256
     assert frequencies_digest(CPU, fine=True) == FINE_SHA256
 
@@ -437,7 +437,7 @@ def wanted_digests() -> list[str]:
     return [FREQUENCIES_SHA256] + [digest_of(wanted(*kind, True, 7, 9, 12)) for kind in KINDS]
 
 
-# What MKL and oneDNN are held to beside PyTorch's own kernels; these settings only ever lower.
+# Limits for MKL and oneDNN beside PyTorch's own kernels; these settings can only lower the level.
 LIBRARIES = {"default": ("SSE4_2", "SSE41"), "avx2": ("AVX2", "AVX2")}
 
 

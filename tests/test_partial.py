@@ -1,4 +1,4 @@
-"""A part of an archive: single files out of their blocks, and what is left when one is damaged or the end is missing."""
+"""Partial decoding: single files out of their blocks, and recovery from damaged or truncated archives."""
 
 from collections import Counter
 from pathlib import Path
@@ -46,7 +46,7 @@ def recover(archive: Path, target: Path, files: list[Path]) -> Outcome:
 
 
 @pytest.mark.parametrize("block", range(3))
-def test_a_damaged_block_costs_its_images_alone(
+def test_a_damaged_block_loses_only_its_images(
     block: int, images: Path, models: list[Model], model_files: list[Path], free_networks: None, tmp_path: Path
 ) -> None:
     archive = packed(images, models, block=BLOCK)
@@ -64,7 +64,7 @@ def test_a_damaged_block_costs_its_images_alone(
 
 
 @pytest.mark.parametrize("names", [DROP, FOLDERS])
-def test_nor_does_it_cost_more_where_names_were_dropped(
+def test_a_damaged_block_without_names_loses_only_its_images(
     names: int, images: Path, models: list[Model], model_files: list[Path], free_networks: None, tmp_path: Path
 ) -> None:
     archive = packed(images, models, block=BLOCK, names=names)
@@ -87,7 +87,7 @@ def test_damaged_stored_files_are_lost_alone(
     assert outcome.files == 11
 
 
-def test_a_truncated_archive_gives_what_is_there(
+def test_a_truncated_archive_is_restored_up_to_its_end(
     images: Path, models: list[Model], model_files: list[Path], free_networks: None, tmp_path: Path
 ) -> None:
     archive = packed(images, models, block=BLOCK)
@@ -104,7 +104,7 @@ def test_a_truncated_archive_gives_what_is_there(
     assert len(outcome.lost) == 11 - 2 * BLOCK + 2
 
 
-def test_only_the_blocks_asked_for_are_decoded(
+def test_only_requested_blocks_are_decoded(
     images: Path,
     models: list[Model],
     model_files: list[Path],

@@ -1,4 +1,4 @@
-"""What killed runs leave under hidden names is removed by the next run for the same target, and nothing else is."""
+"""Stale temporary files of killed runs are removed by the next run for the same target, and nothing else is."""
 
 import fcntl
 import os
@@ -47,7 +47,7 @@ with DirectoryWriter(Path(sys.argv[1]), overwrite=False) as writer:
 
 
 @pytest.mark.parametrize("script", [FILE, DIRECTORY])
-def test_what_a_killed_run_has_left_is_removed(script: str, tmp_path: Path) -> None:
+def test_files_of_killed_runs_are_removed(script: str, tmp_path: Path) -> None:
     target = tmp_path / "out"
     killed(script, target)
     assert len(list(tmp_path.iterdir())) == 1
@@ -57,7 +57,7 @@ def test_what_a_killed_run_has_left_is_removed(script: str, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_being_written_stays(tmp_path: Path) -> None:
+def test_files_being_written_stay(tmp_path: Path) -> None:
     target = tmp_path / "out"
 
     def check(path: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_is_being_written_stays(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.rglob("*")} == {"out", "out d", "a"}
 
 
-def test_only_names_of_ours_are_taken(tmp_path: Path) -> None:
+def test_only_temporary_names_are_removed(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     names = [
         ".out.partial",
@@ -89,7 +89,7 @@ def test_only_names_of_ours_are_taken(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_what_belongs_to_others_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_other_users_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / DEAD).touch()
     with monkeypatch.context() as patch:
         patch.setattr(os, "geteuid", lambda: 12345)
@@ -109,7 +109,7 @@ def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.Mo
         release(descriptor)
 
 
-def test_a_name_taken_for_left_over_at_once_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_file_removed_at_once_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock, taken = partial._lock, []
 
     def stolen(path: Path, descriptor: int) -> bool:

@@ -1,4 +1,4 @@
-"""Which images go to which part: similar ones together, and parts of similar size."""
+"""Partition of images into parts: similar images together, and parts of similar size."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_many_parts_are_found_in_levels(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
-def test_equal_codes_are_shared_out(share: float) -> None:
+def test_identical_images_are_spread_over_parts(share: float) -> None:
     """Blank tiles, say: as many parts as there are to be, none of them much larger than the others."""
     parts, count = 96, 96 * 64
     codes = np.zeros((count, 8 + stages.APART_AXES), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Archives of many parts are read as one is: by commands, by programs, by name, and with a part damaged."""
+"""Archives of many parts are read as one archive: by commands, from Python, by name, and with a damaged part."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ from acncodec.reading.decompress import check, decompress
 from acncodec.reading.parts import MANIFEST, Parts
 
 
-def test_another_reader_agrees(mixed_source: Path, make_parts: Make, model_files: list[Path]) -> None:
+def test_the_second_reader_agrees(mixed_source: Path, make_parts: Make, model_files: list[Path]) -> None:
     for names in (NAMES_KEEP, NAMES_FOLDERS):
         archive = make_parts(mixed_source, str(names), names=names)
         manifest = Manifest(archive)
@@ -95,7 +95,7 @@ def test_numbered_names_stay_unique(mixed_source: Path, make_parts: Make, model_
         assert sum(n.startswith(b"L-3x6/") and n.endswith(b".png") for n in found) == 7
 
 
-def test_damage_to_a_part_is_found_and_costs_its_files_only(
+def test_damage_to_a_part_is_found_and_loses_only_its_files(
     mixed_source: Path, make_parts: Make, model_files: list[Path], tmp_path: Path
 ) -> None:
     archive = make_parts(mixed_source)
@@ -139,7 +139,7 @@ def check_all(archive: Path, names: list[bytes]) -> None:
             parts.where(name)
 
 
-def test_programs_see_all_images_and_shares_of_them(mixed_source: Path, make_parts: Make, model_files: list[Path]) -> None:
+def test_datasets_and_their_shards_cover_all_images(mixed_source: Path, make_parts: Make, model_files: list[Path]) -> None:
     archive = make_parts(mixed_source, block=2)
     want = {os.fsdecode(n): v for n, v in snapshot(mixed_source).items() if n.endswith(b".png")}
     with package.open(archive, model_files) as images:
@@ -161,7 +161,7 @@ def test_programs_see_all_images_and_shares_of_them(mixed_source: Path, make_par
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-def test_a_stream_is_dealt_out_among_ranks_and_their_workers(
+def test_a_stream_is_sharded_among_ranks_and_workers(
     mixed_source: Path, make_parts: Make, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = package.AcnDataset(make_parts(mixed_source, block=2), transform=as_bytes, models=model_files)

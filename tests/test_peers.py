@@ -29,7 +29,7 @@ def digits(root: Path, kinds: tuple[str, ...] = ("grey",)) -> Path:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Results of one set, of which acncodec made but one archive."""
+    """Results of one set, with a single archive of acncodec."""
     root = digits(tmp_path_factory.mktemp("digits") / "root")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(peers, "ROWS", {"set": "drop"})
@@ -115,7 +115,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         peers.measure(root)
 
 
-def test_known_sets_stay_unless_named(results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measured_sets_are_kept_unless_named(
+    results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("matplotlib")
     measured = []
 

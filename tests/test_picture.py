@@ -1,4 +1,4 @@
-"""Rasters come back byte for byte; indices can be expanded to colours; a form from outside is believed nothing."""
+"""Raster files: byte-exact round trips, palettes expanded to colours, and validation of untrusted forms."""
 
 import io
 import struct
@@ -295,7 +295,7 @@ def wrong_samples(picture: Picture) -> Iterator[np.ndarray]:
 
 
 @pytest.mark.parametrize("data", [*SMALL, png_of((1, 0), (2, 3)), *RASTERS.values()])
-def test_samples_that_do_not_fit_are_damage(data: bytes) -> None:
+def test_samples_that_do_not_fit_the_form_are_damage(data: bytes) -> None:
     picture = taken(data)
     for samples in wrong_samples(picture):
         with pytest.raises(DamagedError):

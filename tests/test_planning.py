@@ -1,4 +1,4 @@
-"""Schedules by rule, and greedy tours against a reference that looks at every pair."""
+"""Schedules by their rule, and greedy tours against a brute-force reference."""
 
 import itertools
 
@@ -88,7 +88,7 @@ def test_parents_are_in_the_step_before(shape: tuple[int, int]) -> None:
 
 @given(shapes())
 @settings(deadline=None)
-def test_reversed_is_the_other_way_round(shape: tuple[int, int]) -> None:
+def test_a_reversed_schedule(shape: tuple[int, int]) -> None:
     schedule = Schedule(*shape)
     forwards, backwards = list(schedule), list(reversed(schedule))
     assert len(forwards) == len(schedule)
@@ -97,7 +97,7 @@ def test_reversed_is_the_other_way_round(shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(("count", "lanes"), [(0, 0), (0, 1), (3, 0), (3, 4), (-1, -1)])
-def test_impossible_schedules_are_refused(count: int, lanes: int) -> None:
+def test_invalid_schedules_are_refused(count: int, lanes: int) -> None:
     with pytest.raises(ValueError):
         Schedule(count, lanes)
 
@@ -132,7 +132,7 @@ def test_lanes_of_nothing_are_refused(conditional: bool) -> None:
 
 @given(shapes(90), st.integers(0, 2**32), st.integers(1, 5), st.sampled_from([0, 1, 3, 100]))
 @settings(max_examples=60, deadline=None)
-def test_tour_is_the_reference(shape: tuple[int, int], seed: int, dimensions: int, spread: int) -> None:
+def test_tours_agree_with_the_reference(shape: tuple[int, int], seed: int, dimensions: int, spread: int) -> None:
     schedule = Schedule(*shape)
     codes = draw_codes(seed, schedule.count, dimensions, spread)
     order = greedy_tour(codes, schedule)
@@ -142,7 +142,7 @@ def test_tour_is_the_reference(shape: tuple[int, int], seed: int, dimensions: in
 
 @pytest.mark.parametrize("lanes", [1, 7, 64])
 @pytest.mark.parametrize("spread", [1, 4])
-def test_tour_is_the_reference_where_lists_run_out(lanes: int, spread: int) -> None:
+def test_tours_agree_with_the_reference_beyond_neighbour_lists(lanes: int, spread: int) -> None:
     schedule = Schedule(12 * LISTED, lanes)
     codes = draw_codes(lanes, schedule.count, 3, spread)
     assert greedy_tour(codes, schedule).tolist() == reference_tour(codes, schedule)
@@ -166,7 +166,7 @@ def test_equal_codes_keep_their_order(lanes: int) -> None:
 
 @pytest.mark.parametrize("effort", [1, 2, 5])
 @pytest.mark.parametrize("lanes", [1, 32])
-def test_planned_order_beats_a_random_one(lanes: int, effort: int) -> None:
+def test_planned_order_is_shorter_than_a_random_one(lanes: int, effort: int) -> None:
     codes, schedule = draw_codes(6, 1000, 8, 50), Schedule(1000, lanes)
     order = plan_tour(codes, schedule, effort)
     assert sorted(order.tolist()) == list(range(1000))

@@ -1,4 +1,4 @@
-"""Short tours: neighbour graph, first path, exchanges, disturbances, and the path laid into lanes."""
+"""Tour planning: neighbour graph, initial path, edge exchanges, random kicks, and the path laid into lanes."""
 
 import itertools
 from unittest.mock import patch
@@ -138,7 +138,7 @@ def test_bridges_are_made_or_refused_whole(count: int, seed: int) -> None:
         assert removed <= gone if made else before == after
 
 
-def test_a_move_that_is_gone_is_refused() -> None:
+def test_a_stale_move_is_refused() -> None:
     codes = distinct_codes(3, 50, 3, 40)
     circle, search = start(codes, np.random.RandomState(0).permutation(len(codes)))
     _, nodes = search.best(np.arange(len(codes)))[0]
@@ -150,7 +150,7 @@ def test_a_move_that_is_gone_is_refused() -> None:
 
 @pytest.mark.parametrize("count", range(1, 8))
 @pytest.mark.parametrize("dimensions", [1, 2, 5])
-def test_the_best_of_few_is_found(count: int, dimensions: int) -> None:
+def test_the_optimum_of_few_codes_is_found(count: int, dimensions: int) -> None:
     for seed in range(3):
         codes = distinct_codes(seed, count, dimensions, 40)
         least = min(squared_length(codes, np.array(p)) for p in itertools.permutations(range(len(codes))))
@@ -172,7 +172,7 @@ def test_every_effort_plans(effort: int) -> None:
     assert plan_tour(codes[:1], Schedule(1, 1), effort).tolist() == [0]
 
 
-def test_more_effort_shortens() -> None:
+def test_more_effort_gives_shorter_tours() -> None:
     codes, schedule = draw_codes(5, 1500, 8, 50), Schedule(1500, 1)
     costs = [tour_cost(codes, plan_tour(codes, schedule, effort), schedule) for effort in (1, 2, 3, DEFAULT_EFFORT, 6)]
     assert costs == sorted(costs, reverse=True)
@@ -185,7 +185,7 @@ def test_one_dimension_is_sorted() -> None:
     assert np.abs(np.diff(along)).tolist() == [1] * 120
 
 
-def test_images_of_one_code_follow_each_other() -> None:
+def test_images_with_equal_codes_are_consecutive() -> None:
     codes = np.repeat(distinct_codes(7, 40, 3, 30), 9, axis=0)
     codes = codes[np.random.RandomState(0).permutation(len(codes))]
     order = plan_tour(codes, Schedule(len(codes), 1))
@@ -197,7 +197,7 @@ def test_images_of_one_code_follow_each_other() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 300))
 @settings(max_examples=150, deadline=None)
-def test_along_a_lane_the_path_goes_on(count: int, lanes: int) -> None:
+def test_lanes_follow_the_path(count: int, lanes: int) -> None:
     """Of all children but those on the trunk and its leaves, nearly all stand beside their parents in the path."""
     schedule = Schedule(count, min(lanes, count))
     codes = np.stack([np.arange(count), np.zeros(count, int)], 1).astype(np.int16)
@@ -211,7 +211,7 @@ def test_along_a_lane_the_path_goes_on(count: int, lanes: int) -> None:
 
 
 @pytest.mark.parametrize("lanes", [16, 128])
-def test_lanes_cost_less_than_greedily(lanes: int) -> None:
+def test_lanes_of_a_path_cost_less_than_greedy_ones(lanes: int) -> None:
     codes, schedule = draw_codes(8, 3000, 8, 50), Schedule(3000, lanes)
     planned = tour_cost(codes, plan_tour(codes, schedule), schedule)
     assert planned < 0.96 * tour_cost(codes, greedy_tour(codes, schedule), schedule)
@@ -233,7 +233,7 @@ def test_threads_and_runs_do_not_matter(exhaustive: int) -> None:
     assert len(orders) == 2
 
 
-def test_impossible_efforts_are_refused() -> None:
+def test_invalid_efforts_are_refused() -> None:
     for effort in (0, 10, -1):
         with pytest.raises(ValueError, match="effort"):
             plan_tour(np.zeros((3, 2), np.int8), Schedule(3, 1), effort)

@@ -1,4 +1,4 @@
-"""PNGs come apart and come back as Pillow sees them: pixels, mode, palette and every chunk but IDAT."""
+"""PNG files taken apart and written anew: the same pixels, mode, palette and chunks but IDAT, as Pillow reads them."""
 
 import io
 import struct
@@ -94,7 +94,7 @@ def saved(image: Image.Image, container: str = "PNG", **options: object) -> byte
 
 
 def seen(data: bytes) -> object:
-    """All that Pillow sees in an image, or what it raises."""
+    """All that Pillow reads of an image, or what it raises."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
@@ -204,7 +204,7 @@ def unfiltered(number: int, rest: np.ndarray, above: np.ndarray) -> np.ndarray:
     return np.array(row, np.uint8)
 
 
-def test_the_best_filter_is_used_and_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_filter_is_used_and_inverted(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers, rows, random = [3, 4, 0, 1, 2, 4, 3, 0, 2, 1], [], np.random.default_rng(0)
     rest = np.array([90] + [1, 255] * 31 + [1], np.uint8)  # without the 90, Paeth would always choose what is above
     for number in numbers:
@@ -293,7 +293,7 @@ def test_paeth_takes_the_nearest_and_of_equally_near_the_first() -> None:
     assert png_module._paeth(left, above, corner).tolist() == nearest
 
 
-def test_unknown_filters_are_refused_though_pillow_be_lenient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_filters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     assert read_picture(REFUSED_PNGS["unknown filter"]) is None
 

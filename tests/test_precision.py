@@ -1,4 +1,4 @@
-"""Exact products leave the precision of the surrounding program as it was, whichever of PyTorch's interfaces had set it."""
+"""The guard of full float32 precision restores the caller's settings, whichever of PyTorch's interfaces set them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def test_the_setting_of_a_host_program_comes_back(host: str) -> None:
 
 
 @pytest.mark.skipif(not NEW, reason="this PyTorch has one setting for all backends")
-def test_what_inherits_goes_on_inheriting() -> None:
+def test_inherited_settings_stay_inherited() -> None:
     put("tf32", "", "", "")()
     with full_precision():
         pass
@@ -92,7 +92,7 @@ def test_the_setting_comes_back_after_an_error() -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_guards_of_threads_may_overlap(host: str) -> None:
+def test_guards_in_threads_may_overlap(host: str) -> None:
     """The first guard ends while the second one stands: that one still computes at full precision."""
     HOSTS[host]()
     before = setting()

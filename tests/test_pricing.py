@@ -1,4 +1,4 @@
-"""Every content is kept in the cheapest way, and the price is the truth."""
+"""The method for each content: the cheapest is chosen, and prices agree with real sizes."""
 
 import io
 from collections import Counter
@@ -47,8 +47,8 @@ def test_files_that_are_no_pictures_are_kept_as_they_are(models: list[Model]) ->
     assert choices([], models) == []
 
 
-def test_slopes_are_coded_and_flat_pictures_are_not(models: list[Model]) -> None:
-    """Calm models expect values within a few levels of their neighbours, which WebP cannot tell of small pictures."""
+def test_gradients_are_coded_and_flat_pictures_are_not(models: list[Model]) -> None:
+    """Calm models predict values within a few levels of their neighbours, which WebP cannot learn from small pictures."""
     slopes = [content(pixels) for pixels in smooth_pixels(0, 6, 12, 12, 3)]
     flat = [content(np.full((40, 40, 3), level, np.uint8)) for level in range(0, 60, 10)]
     noise = [content(pixels) for pixels in random_pixels(1, 3, 14, 14, 256, 3)]
@@ -137,8 +137,8 @@ def test_all_methods_beside_each_other_come_back(tmp_path: Path, models: list[Mo
     assert snapshot(unpacked(archive, model_files)) == snapshot(root)
 
 
-def test_what_files_share_beside_pixels_is_kept_once(tmp_path: Path) -> None:
-    """A file that holds the bytes of another, a picture, costs tar and xz a line."""
+def test_bytes_common_to_files_are_stored_once(tmp_path: Path) -> None:
+    """A file that contains the bytes of another, a picture, costs little more, as in tar.xz."""
     root = tmp_path / "in"
     save_colours(root / "noise.png", random_pixels(3, 1, 64, 64, 256)[0])
     data = (root / "noise.png").read_bytes()
@@ -178,8 +178,8 @@ def test_raw_samples_of_another_length_are_damaged() -> None:
             restore(kind, bytes(length))
 
 
-def test_what_is_plainly_better_raw_is_not_made_webp(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of pictures that repeat each other only a sample is tried, unless they turn out not to be kept raw."""
+def test_webp_is_skipped_where_raw_is_clearly_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pictures that repeat each other only a sample is compressed as WebP, unless they are not kept raw after all."""
     made: list[int] = []
     monkeypatch.setattr(pricing, "pack_webp", lambda samples, draft=False: made.append(1) or pack_webp(samples))
     noise = random_pixels(3, 1, 20, 20, 256, 1)[0]
@@ -196,9 +196,7 @@ def test_what_is_plainly_better_raw_is_not_made_webp(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("free_networks")
-def test_large_pictures_are_made_webp_thoroughly_only_if_it_may_pay(
-    models: list[Model], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_pictures_get_the_slow_webp_only_if_it_may_pay(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bool] = []
     monkeypatch.setattr(pricing, "pack_webp", lambda samples, draft=False: made.append(draft) or pack_webp(samples, draft))
     slope = content(smooth_pixels(0, 1, 130, 130, 3)[0])
@@ -209,7 +207,7 @@ def test_large_pictures_are_made_webp_thoroughly_only_if_it_may_pay(
     assert made == [True, False]
 
 
-def test_a_model_plainly_dearer_on_a_few_tiles_is_not_tried_on_all(
+def test_a_model_clearly_worse_on_a_few_tiles_is_not_tried_on_all(
     models: list[Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[tuple[str, int]] = []

@@ -1,4 +1,4 @@
-"""Progress callbacks: they reach the whole of what was announced, once, and move within long work."""
+"""Progress callbacks: they add up to the announced total, once, and advance within long work."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +49,7 @@ def archive(tmp_path: Path, models: list[Model]) -> Path:
     return packed(tmp_path / "images", models, block=8)
 
 
-def test_decoding_moves_within_a_block(
+def test_decoding_advances_within_a_block(
     archive: Path, model_files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader, "SMALL_BLOCK", 0)  # else several are decoded at once, and reports come by time
@@ -66,7 +66,7 @@ def restored_to(target: Path) -> Callable[[Parts, Told], object]:
     return lambda opened, told: decompress(opened, target, progress=told)
 
 
-def test_what_is_selected_is_the_whole(archive: Path, model_files: list[Path], tmp_path: Path) -> None:
+def test_the_total_is_that_of_the_selected_files(archive: Path, model_files: list[Path], tmp_path: Path) -> None:
     told = Told()
     with Parts(archive, model_files) as opened:
         decompress(opened, tmp_path / "some", patterns=("L-5x4", "note.txt"), progress=told)
@@ -95,7 +95,7 @@ def test_a_second_try_with_a_longer_seed_counts_once(
     assert told.check("encode")[:2] == [7, 7]
 
 
-def test_a_portion_never_goes_back_nor_beyond_its_end() -> None:
+def test_progress_never_decreases_nor_exceeds_its_total() -> None:
     told: list[float] = []
     portion = Portion(told.append, 10)
     portion.advance(0.5)

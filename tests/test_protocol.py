@@ -1,4 +1,4 @@
-"""Alice and Bob: he gets her pixels, and the stack is back where she started, bit for bit."""
+"""The bits-back protocol: Bob decodes Alice's pixels, and the stack is back in its initial state, bit for bit."""
 
 import hashlib
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def case_of(
 
 @settings(max_examples=40, deadline=None)
 @given(**CASES)
-def test_bob_gets_the_pixels_and_gives_all_bits_back(
+def test_bob_decodes_the_pixels_and_returns_all_bits(
     seed: int, count: int, lanes: int, height: int, width: int, conditional: bool, kind: tuple[int, int]
 ) -> None:
     model, pixels = case_of(seed, count, height, width, kind)
@@ -64,7 +64,7 @@ def test_bob_gets_the_pixels_and_gives_all_bits_back(
     going, seen[:] = seen[:], []
     assert sum(done for done, _ in going) == count
     assert np.array_equal(bob(stack, task), pixels)
-    # The mirror: after each of Bob's steps the stack is as long as before Alice's step for the same images.
+    # The inverse: after each of Bob's steps the stack is as long as before Alice's step for the same images.
     reached = np.cumsum([done for done, _ in seen])
     steps = np.cumsum([done for done, _ in reversed(going)])
     ends = [int(np.flatnonzero(np.isclose(reached, step))[0]) for step in steps]
@@ -95,7 +95,7 @@ def test_several_groups_share_one_stack_and_its_stored_words(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("conditional", [True, False])
 @pytest.mark.parametrize("lanes", [1, 8])
-def test_a_seed_too_short_is_told_and_never_makes_a_wrong_stream(
+def test_a_seed_too_short_is_detected_and_never_makes_a_wrong_stream(
     kind: tuple[int, int], conditional: bool, lanes: int
 ) -> None:
     model, pixels = case_of(lanes, 24 if lanes > 1 else 6, 1, 1, kind, components=64)
@@ -115,8 +115,8 @@ def test_a_seed_too_short_is_told_and_never_makes_a_wrong_stream(
     assert outcomes == sorted(outcomes)  # once a seed is long enough, every longer one is
 
 
-def test_bits_back_for_components_cannot_run_dry_unseen() -> None:
-    """With hardly a bit of latent and pixel in between, popping the components is what reaches the bottom."""
+def test_a_stack_empty_at_mixture_components_is_detected() -> None:
+    """Latents and pixels take hardly a bit here, so popping the components reaches the bottom of the stack."""
     model = tiny_model(2, components=512)
     pixels = random_pixels(0, 60, 1, 1, 2)
     codes, outcomes = encode(model, pixels), []
@@ -149,7 +149,7 @@ def test_the_seed_does_not_matter_beyond_its_top() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("conditional", [True, False])
-def test_tampered_words_never_give_the_pixels_and_the_seed(kind: tuple[int, int], conditional: bool) -> None:
+def test_tampered_words_never_decode_to_pixels_and_seed(kind: tuple[int, int], conditional: bool) -> None:
     model, pixels = case_of(0, 6, 2, 3, kind)
     task = task_of(model, pixels, 2, conditional)
     stack = Stack.seeded(SEED)
@@ -179,7 +179,7 @@ def test_slopes_come_back_from_a_model_that_fits_them() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_values_lie_on_the_stack_in_bobs_order(kind: tuple[int, int]) -> None:
+def test_values_are_on_the_stack_in_decoding_order(kind: tuple[int, int]) -> None:
     """Pixel by pixel, colour by colour, the leading digit first, all lanes of a digit side by side."""
     model, pixels = case_of(5, 3, 4, 3, kind)
     z = pseudo_random("order", 3 * model.arch.code, -60, 60).reshape(3, -1).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Ray makes the same archive, whatever dies on the way: real processes of clusters of this machine are killed."""
+"""The Ray engine makes the same archive although workers and drivers are killed; its clusters run on this machine."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ SECONDS = 1800  # until a test that hangs is given up
 
 @pytest.fixture(autouse=True)
 def usual_priority(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray's workers are nice: on a busy machine they would hardly ever run."""
+    """Ray lowers the priority of its workers: on a busy machine they would hardly run."""
     monkeypatch.setenv("RAY_worker_niceness", "0")
 
 
@@ -60,7 +60,7 @@ class Head:
 
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # nobody else is to run anything in it
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # not used by others
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     monkeypatch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", str(SECONDS))  # 30 are too few on a busy machine
     # Without it gRPC's fork handlers end a client server now and then that is started while gRPC is at work.
@@ -130,7 +130,7 @@ def kill(pids: Iterable[int]) -> None:
 
 
 def end(root: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all below it, which would end by themselves, but nobody needs to wait for that."""
+    """Kill a process and its descendants, which would end by themselves, but later."""
     cluster = list(descendants(root.pid))
     root.kill()
     root.communicate(timeout=SECONDS)
@@ -163,14 +163,16 @@ def test_killed_workers_change_nothing(source: Path, expected: dict[bytes, objec
     assert snapshot(tmp_path / "out") == expected
 
 
-def test_nor_in_a_cluster_that_runs(source: Path, expected: dict[bytes, object], head: Head, tmp_path: Path) -> None:
+def test_killed_workers_of_a_running_cluster_change_nothing(
+    source: Path, expected: dict[bytes, object], head: Head, tmp_path: Path
+) -> None:
     driver = begin(source, tmp_path / "out", "--engine", head.address)
     kill_workers(driver, head.process)
     assert finish(driver) == b""
     assert snapshot(tmp_path / "out") == expected
 
 
-def test_a_cluster_that_is_lost_is_told(source: Path, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_cluster_is_reported(source: Path, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "0")  # instead of half a minute
     driver = begin(source, tmp_path / "out", "--engine", head.address)
     until(lambda: list((tmp_path / "out").glob(f"{FOLDER}/*/notes.json")), driver)
@@ -180,7 +182,7 @@ def test_a_cluster_that_is_lost_is_told(source: Path, head: Head, tmp_path: Path
     assert errors.decode().splitlines() == ["acncodec: the connection to the cluster was lost; give --resume to continue"]
 
 
-def test_what_is_no_client_server_is_told(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_of_another_server_is_reported(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("INITIAL", "MAX"):
         monkeypatch.setenv(f"RAY_CLIENT_{name}_CONNECTION_TIMEOUT_S", "1")  # instead of half a minute in all
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -191,14 +193,14 @@ def test_what_is_no_client_server_is_told(source: Path, tmp_path: Path, monkeypa
     assert "timeout; give its client server's port" in line
 
 
-def test_a_cluster_that_is_not_there_is_told(source: Path, tmp_path: Path) -> None:
+def test_an_unreachable_cluster_is_reported(source: Path, tmp_path: Path) -> None:
     refused = acncodec("compress", source, tmp_path / "out", *OPTIONS, "--engine", f"ray://127.0.0.1:{free_port()}")
     assert refused.code == 2
     assert sentence(refused).endswith("cannot be reached: Connection refused")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_killed_driver_leaves_parts_to_go_on_from(source: Path, expected: dict[bytes, object], tmp_path: Path) -> None:
+def test_parts_of_a_killed_driver_are_resumed(source: Path, expected: dict[bytes, object], tmp_path: Path) -> None:
     target = tmp_path / "out"
     driver = begin(source, target, *OWN)
     until(lambda: list(target.glob(f"{FOLDER}/*/results/*.json")), driver)

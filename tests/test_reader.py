@@ -1,4 +1,4 @@
-"""Archives read by `reader.py`, which knows docs/FORMAT.md and nothing of the package: the same files come out."""
+"""The second reader (`reader.py`), written from docs/FORMAT.md alone, decodes archives to the same files."""
 
 import struct
 from collections import Counter
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reader
+import reader_images
 from conftest import (
     drawings,
     files_of,
@@ -123,7 +124,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def coded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code every picture for which there is a model, whatever it costs."""
+    """Code every picture for which there is a model, regardless of price."""
 
     def dear(contents: list[Any]) -> Pricing:
         return Pricing([(1 << 30, picture) for _, picture in contents])
@@ -167,7 +168,14 @@ def seen(archive: reader.Archive) -> set[tuple[int, int, bool]]:
 def test_coded_pictures(names: int, way: Way, root: Path, tmp_path: Path) -> None:
     found = read_twice(root, tmp_path, [BITS, GREYS, COLOURS], Options(names=names, way=way, block=30))
     layouts = {layout for _, layout, _ in seen(found)}
-    assert layouts == {reader.BILEVEL, reader.GREY, reader.GREY_ALPHA, reader.RGB, reader.RGBA, reader.INDEX}
+    assert layouts == {
+        reader_images.BILEVEL,
+        reader_images.GREY,
+        reader_images.GREY_ALPHA,
+        reader_images.RGB,
+        reader_images.RGBA,
+        reader_images.INDEX,
+    }
     assert {method for method, _, _ in seen(found)} == {reader.CODED}
     if names == head.NAMES_KEEP:
         for name, data in found.files.items():
@@ -195,7 +203,7 @@ def by_folder(files: dict[bytes, bytes]) -> Counter[tuple[bytes, bytes]]:
 def test_expanded_palettes(tmp_path: Path) -> None:
     palettes(tmp_path / "in")
     found = read_twice(tmp_path / "in", tmp_path, [COLOURS, FOUR], Options())
-    assert seen(found) == {(reader.CODED, reader.RGB, True), (reader.CODED, reader.RGBA, True)}
+    assert seen(found) == {(reader.CODED, reader_images.RGB, True), (reader.CODED, reader_images.RGBA, True)}
     assert {each.kind.method for each in found.contents} == {reader.CODED, reader.FILE}
 
 
@@ -220,7 +228,7 @@ def test_copies_of_images_coded_before(tmp_path: Path) -> None:
                 Image.fromarray(samples, mode).save(tmp_path / "in" / mode / f"{size[0]} {number}.png")
     looks: Kind = {**FOUR, "centres": 5, "logistics": 13, "candidates": 6}
     found = read_twice(tmp_path / "in", tmp_path, [looks], Options(way=Way.TOUR))
-    assert seen(found) == {(reader.CODED, reader.RGB, False), (reader.CODED, reader.RGBA, False)}
+    assert seen(found) == {(reader.CODED, reader_images.RGB, False), (reader.CODED, reader_images.RGBA, False)}
     with (tmp_path / "archive.acn").open("rb") as file:
         assert read_container(file).features == FEATURE_COPIES
 
@@ -229,7 +237,7 @@ def test_copies_of_images_coded_before(tmp_path: Path) -> None:
 def test_several_centres(tmp_path: Path) -> None:
     copies(tmp_path / "in")
     found = read_twice(tmp_path / "in", tmp_path, COPIES, Options(way=Way.TOUR))
-    assert seen(found) == {(reader.CODED, reader.RGB, False), (reader.CODED, reader.RGBA, False)}
+    assert seen(found) == {(reader.CODED, reader_images.RGB, False), (reader.CODED, reader_images.RGBA, False)}
     for name, data in found.files.items():
         assert pixels(data) == pixels((tmp_path / "in" / name.decode()).read_bytes())
 
@@ -240,7 +248,7 @@ def test_grey_values_under_logistics(centres: int, tmp_path: Path) -> None:
     make_pngs(tmp_path / "in", 12, 6, 5, "L")
     model = {"levels": 256, "softmax": False, "logistics": 5, "centres": centres}
     found = read_twice(tmp_path / "in", tmp_path, [model], Options(way=Way.TOUR))
-    assert seen(found) == {(reader.CODED, reader.GREY, False)}
+    assert seen(found) == {(reader.CODED, reader_images.GREY, False)}
 
 
 @pytest.mark.parametrize(("hope", "method"), [(0.0, reader.WEBP), (9.0, reader.RAW)])
@@ -282,7 +290,7 @@ def test_sections_that_would_be_empty_are_left_out(names: int, count: int, tmp_p
     assert len(read_twice(tmp_path / "in", tmp_path, [BITS], Options(names=names)).files) == count
 
 
-def test_wrong_bits_are_noticed(root: Path, tmp_path: Path) -> None:
+def test_wrong_bits_are_detected(root: Path, tmp_path: Path) -> None:
     """The reader's own checks hold: an archive with any byte changed is refused."""
     compress(root, tmp_path / "archive.acn", [], Options(), no_progress)
     data = (tmp_path / "archive.acn").read_bytes()

@@ -1,4 +1,4 @@
-"""What an open archive keeps is its own: other archives take nothing of it, and it goes with the archive."""
+"""Caches of an open archive: bounded, shared with no other archive, and freed with it."""
 
 import gc
 import weakref
@@ -14,7 +14,7 @@ from acncodec.reading.reader import Archive
 from acncodec.reading.recent import Recent
 
 
-def test_the_result_used_longest_ago_makes_room() -> None:
+def test_the_least_recently_used_result_is_dropped() -> None:
     made = []
 
     def make(number: int) -> str:
@@ -30,7 +30,7 @@ def test_the_result_used_longest_ago_makes_room() -> None:
     assert made == [1, 2, 3, 2, 2]
 
 
-def test_results_make_room_by_what_they_cost() -> None:
+def test_results_are_dropped_by_size() -> None:
     made = []
 
     def make(number: int) -> str:
@@ -43,7 +43,7 @@ def test_results_make_room_by_what_they_cost() -> None:
     assert made == [3, 2, 1, 2, 9, 3]  # 1 leaves no room for 2, and 9, too much by itself, for nothing
 
 
-def test_the_cache_is_as_large_as_one_says(
+def test_the_cache_has_the_given_size(
     tmp_path: Path, models: list[Model], model_files: list[Path], free_networks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_pngs(tmp_path / "in", 6, 8, 8, "L")

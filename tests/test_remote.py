@@ -1,4 +1,4 @@
-"""Archives by URL: the same results, only what is needed is fetched, and what goes wrong is one sentence."""
+"""Archives by URL: the same results, no more fetched than needed, and errors in one sentence."""
 
 import os
 import pickle
@@ -133,7 +133,7 @@ class _Broken:
 @pytest.mark.parametrize(
     ("reads", "seekable", "words"), [(0, True, "connection was reset"), (9, False, "whole files only")]
 )
-def test_servers_that_fail_are_told(
+def test_failing_servers_are_reported(
     reads: int, seekable: bool, words: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system = fsspec.filesystem("memory")
@@ -144,7 +144,7 @@ def test_servers_that_fail_are_told(
     assert words in sentence(done)
 
 
-def test_a_connection_lost_later_costs_a_section(
+def test_a_connection_lost_later_loses_a_section(
     url: str, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Parts(location(url), model_files) as parts, parts.open(0) as archive:
@@ -165,7 +165,7 @@ def test_info_reads_no_block_twice(url: str, memory: Any, model_files: list[Path
 
 
 @pytest.mark.parametrize("url", ["memory://kept/none.acn", "nothing://kept/none.acn"])
-def test_urls_of_nothing_are_told(url: str) -> None:
+def test_urls_of_missing_files_are_reported(url: str) -> None:
     done = acncodec("list", url)
     assert done.code == 2
     assert url in sentence(done)

@@ -1,4 +1,4 @@
-"""The report of a benchmark: nothing from outside, nothing breaks out, and a real browser shows it as it should."""
+"""The HTML report of a benchmark: self-contained, escaped, and rendered by a real browser."""
 
 import base64
 import html
@@ -143,7 +143,7 @@ def empty() -> dict[str, Any]:
 
 
 def hostile(name: str) -> dict[str, Any]:
-    """The same with a name wherever a text can be, but for the images."""
+    """The same with a hostile name in every text field, but for the images."""
 
     def spoilt(value: Any) -> Any:
         if isinstance(value, dict):
@@ -156,7 +156,7 @@ def hostile(name: str) -> dict[str, Any]:
 
 
 def data_of(text: str) -> Any:
-    """What a browser makes of the page's data: all up to the first end of a script."""
+    """The page's data as a browser parses it: up to the first end of a script."""
     found = re.search(r'<script id="data" type="application/json">(.*?)</script', text, re.DOTALL)
     assert found
     return json.loads(found[1])
@@ -175,7 +175,7 @@ def test_nothing_is_fetched() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_name_breaks_out(name: str) -> None:
+def test_names_are_escaped(name: str) -> None:
     text = page(hostile(name))
     assert data_of(text) == hostile(name)
     assert text.count("<script") == text.count("</script") == 2
@@ -185,14 +185,14 @@ def test_no_name_breaks_out(name: str) -> None:
     text.encode()
 
 
-def test_numbers_that_json_does_not_have() -> None:
+def test_non_finite_numbers() -> None:
     assert json.loads(embedded({"a": [float("nan"), float("inf"), 1.5], "b": (None, True)})) == {
         "a": [None, None, 1.5],
         "b": [None, True],
     }
 
 
-def test_no_group_is_a_sentence() -> None:
+def test_a_report_without_groups_says_so() -> None:
     assert data_of(page(empty()))["groups"] == []
 
 
@@ -200,7 +200,7 @@ def test_no_group_is_a_sentence() -> None:
 
 
 def dom(file: Path, tmp_path: Path, *options: str) -> tuple[str, list[str]]:
-    """The DOM of a page when it has loaded, and what the console said."""
+    """The DOM of a loaded page, and the console's messages."""
     assert CHROMIUM
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *options, "--dump-dom", file.as_uri()]
     done = subprocess.run(command, capture_output=True, timeout=600, check=True)
@@ -260,7 +260,7 @@ def test_the_page_opens_from_a_file(tmp_path: Path) -> None:
 
 
 @browser
-def test_the_console_is_heard(tmp_path: Path) -> None:
+def test_console_errors_are_detected(tmp_path: Path) -> None:
     file = tmp_path / "broken.html"
     file.write_text(page(sample()).replace("start();", "start(; "), "utf-8")
     assert dom(file, tmp_path)[1]
@@ -294,7 +294,7 @@ def test_nothing_is_wider_than_the_page(width: int, tmp_path: Path) -> None:
 
 @browser
 @pytest.mark.parametrize("what", ["nothing", "hostile", "unknown"])
-def test_odd_data_is_shown(what: str, tmp_path: Path) -> None:
+def test_unusual_data_is_shown(what: str, tmp_path: Path) -> None:
     if what == "nothing":
         data = empty()
     elif what == "hostile":
@@ -411,7 +411,7 @@ return seen;
 
 
 @browser
-def test_wheel_fingers_keys_and_buttons(tmp_path: Path) -> None:
+def test_zoom_and_pan_by_wheel_touch_keys_and_buttons(tmp_path: Path) -> None:
     seen = probe(sample(), ACTS, tmp_path)
     names, others = digits("grey")[0], digits("bilevel")[0]
     assert seen["first"] == seen["zoomed"] == seen["home"] == seen["start"] == names[0]

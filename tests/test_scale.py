@@ -1,4 +1,4 @@
-"""Archives of many parts: what goes in comes out, whatever the source; and what is begun can be gone on with."""
+"""Making archives of many parts: round trips from every kind of source, and resuming interrupted work."""
 
 import os
 import tarfile
@@ -151,7 +151,7 @@ def test_clashes_of_folders_that_are_kept_alone(mixed_source: Path, make_parts: 
         make_parts(tmp_path / "s.tar", "other", names=NAMES_FOLDERS)
 
 
-def test_names_that_are_one_elsewhere_are_told(tmp_path: Path) -> None:
+def test_names_that_coincide_on_other_systems_are_reported(tmp_path: Path) -> None:
     """In whatever part they are: here one in each."""
     for name in ("a", "A"):
         tar_of(tmp_path / f"{name}.tar", "b/c/x", f"b/{name}.txt", "y")
@@ -162,7 +162,7 @@ def test_names_that_are_one_elsewhere_are_told(tmp_path: Path) -> None:
     assert "Unicode" not in acncodec("compress", tar_of(tmp_path / "s.tar", "a", "b/c"), tmp_path / "b", "--parts", "2").err
 
 
-def test_equal_images_are_shared_out(mixed_source: Path, make_parts: Make) -> None:
+def test_equal_images_are_spread_over_parts(mixed_source: Path, make_parts: Make) -> None:
     """However many of them there are: a part that held them all could be too large for memory."""
     image = sorted(mixed_source.glob("L-*/*.png"))[0].read_bytes()
     for i in range(200):
@@ -172,7 +172,7 @@ def test_equal_images_are_shared_out(mixed_source: Path, make_parts: Make) -> No
         assert max(part.files for part in parts.manifest.parts) < 100
 
 
-def test_large_shards_are_dealt_out_hand_by_hand(
+def test_large_shards_are_exchanged_in_portions(
     mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = snapshot(make_parts(mixed_source, "whole"))
@@ -194,7 +194,7 @@ def test_parts_are_fitted_on_images_of_every_kind(tmp_path: Path, monkeypatch: p
     assert np.bincount(found, minlength=PARTS).max() < 1.6 * 480 / PARTS
 
 
-def test_a_shard_that_is_damaged_is_told(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_shard_is_reported(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever: the table that says what is whose, too."""
     monkeypatch.setattr(stages, "HAND_BYTES", 500)
     monkeypatch.setattr(Work, "end", lambda self: None)
@@ -221,7 +221,7 @@ def test_a_shard_that_is_damaged_is_told(mixed_source: Path, make_parts: Make, m
                 assert found == whole[part]
 
 
-def test_what_tasks_tell_is_what_reading_all_parts_would_tell(
+def test_reports_of_tasks_agree_with_reading_all_parts(
     mixed_source: Path, make_parts: Make, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = []
@@ -231,7 +231,9 @@ def test_what_tasks_tell_is_what_reading_all_parts_would_tell(
         assert told == [describe(opened, model_files)]
 
 
-def test_machines_with_other_models_are_told(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machines_with_other_models_are_reported(
+    mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = stages.models_of
     real = stages.codes
 
@@ -245,7 +247,7 @@ def test_machines_with_other_models_are_told(mixed_source: Path, make_parts: Mak
         make_parts(mixed_source)
 
 
-def test_a_file_that_vanishes_is_told_and_no_more(
+def test_a_vanished_file_is_left_out(
     mixed_source: Path, make_parts: Make, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     want = snapshot(mixed_source)
@@ -266,7 +268,7 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("stage", ["codes", "fit", "exchange", "code", "index"])
-def test_work_that_was_cut_short_goes_on(
+def test_interrupted_work_is_resumed(
     mixed_source: Path, make_parts: Make, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = snapshot(make_parts(mixed_source, "whole"))
@@ -304,7 +306,7 @@ def test_work_that_was_cut_short_goes_on(
 
 
 @pytest.mark.parametrize("moved", [0, *(pytest.param(moved, marks=pytest.mark.slow) for moved in range(1, PARTS + 1))])
-def test_an_end_that_was_cut_short_goes_on(
+def test_an_interrupted_move_of_parts_is_resumed(
     mixed_source: Path, make_parts: Make, moved: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over an archive of more parts, of which none may stay."""
@@ -364,7 +366,7 @@ def test_a_full_disk_loses_nothing(mixed_source: Path, make_parts: Make, monkeyp
     assert snapshot(make_parts(mixed_source, resume=True)) == whole
 
 
-def test_what_stands_there_is_kept(mixed_source: Path, make_parts: Make, tmp_path: Path) -> None:
+def test_an_existing_target_is_kept(mixed_source: Path, make_parts: Make, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")
     for resume in (False, True):
@@ -395,12 +397,14 @@ def test_an_archive_within_its_source_is_left_out(mixed_source: Path, make_parts
     assert snapshot(restored_parts(archive, model_files)) == want
 
 
-def test_so_it_is_by_url(mixed_source: Path, make_parts: Make) -> None:
+def test_an_archive_within_its_source_by_url_is_left_out(mixed_source: Path, make_parts: Make) -> None:
     want = snapshot(make_parts(mixed_source.as_uri(), "in/first"))
     assert snapshot(make_parts(mixed_source.as_uri(), "in/first", overwrite=True)) == want
 
 
-def test_work_that_is_damaged_is_said(mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_intermediate_results_are_reported(
+    mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def dies(*arguments: Any) -> None:
         raise Stop
 
@@ -418,7 +422,7 @@ def test_work_that_is_damaged_is_said(mixed_source: Path, make_parts: Make, monk
             make_parts(mixed_source, resume=True)
 
 
-def test_tasks_of_an_earlier_run_do_not_meet_a_later_one(
+def test_tasks_of_an_earlier_run_do_not_affect_a_later_one(
     mixed_source: Path, make_parts: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left: list[Any] = []
@@ -447,7 +451,7 @@ def test_tasks_of_an_earlier_run_do_not_meet_a_later_one(
     assert snapshot(make_parts(mixed_source, overwrite=True)) == whole
 
 
-def test_what_makes_no_sense_is_said(mixed_source: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_are_reported(mixed_source: Path, tmp_path: Path) -> None:
     for name in ("cluster", "ray://", "ray://host", "ray://:1", "ray://host:port"):
         with pytest.raises(InputError, match="engine must be"), engine(name):
             pass

@@ -1,4 +1,4 @@
-"""Scanning finds each file and empty directory by its raw name and says what it cannot store; names that clash are seen."""
+"""Directory scan: files and empty directories by raw name, what is left out and why, and colliding names."""
 
 import os
 import unicodedata
@@ -28,7 +28,7 @@ def test_scan_lists_files_and_what_it_skips(tmp_path: Path) -> None:
     assert [read_file(tmp_path, name) for name in listing.files] == listing.files
 
 
-def test_scan_lists_the_directories_that_would_vanish(tmp_path: Path) -> None:
+def test_scan_lists_empty_directories(tmp_path: Path) -> None:
     for name in ("full/sub", "z", "nested/a/b", "nested/c", "links", ".hidden", os.fsdecode(b"\xff")):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "full/file").touch()
@@ -56,7 +56,7 @@ def test_files_and_empty_directories_imply_all_others(
     assert not implied & set(names)  # none is listed without need
 
 
-def test_scan_and_read_name_what_is_missing(tmp_path: Path) -> None:
+def test_scan_and_read_report_missing_files(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"no directory .*missing"):
         scan(tmp_path / "missing")
@@ -114,7 +114,7 @@ def test_modes_lock_directories_and_files(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
-def test_an_entry_whose_kind_cannot_be_told_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_of_unknown_kind_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Entry:
         name = b"odd"
 
@@ -215,7 +215,7 @@ def test_collisions_are_counted_and_the_first_are_named() -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "A", "b", "é", "e\u0301"]), min_size=1, max_size=3), max_size=6))
-def test_collisions_are_those_that_come_of_all_places(paths: list[list[str]]) -> None:
+def test_collisions_agree_with_comparing_all_components(paths: list[list[str]]) -> None:
     places = {"/".join(path[:length]) + "/" * (length < len(path)) for path in paths for length in range(1, len(path) + 1)}
     folds = {unicodedata.normalize("NFC", place.removesuffix("/")).casefold() for place in places}
     found = collisions(["/".join(path).encode() for path in paths])
@@ -231,7 +231,7 @@ def test_collisions_takes_any_bytes(names: list[bytes]) -> None:
     assert all(first != second for first, second in collisions(names).examples)
 
 
-def test_every_place_is_folded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_component_is_folded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparing each name with each would take hours."""
     asked: list[bytes] = []
     monkeypatch.setattr("acncodec.images.scan.folded", lambda name: asked.append(name) or folded(name))

@@ -1,4 +1,4 @@
-"""A training session: the model it starts from, its checkpoints, when it compiles, and what comes of it."""
+"""Training sessions: initial model, checkpoints, compilation, and the resulting model file."""
 
 import logging
 import warnings
@@ -25,7 +25,7 @@ from acncodec.training.trainer import ALONE, BATCH, CPU, Budget, Report, Trainer
 
 
 class Watcher:
-    """Notes what a training says."""
+    """Records the reports of a training."""
 
     def __init__(self) -> None:
         self.started: list[tuple[Model | None, int]] = []
@@ -51,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "images"
 
 
-def test_a_model_of_other_images_is_no_start(folder: Path, tmp_path: Path) -> None:
+def test_a_model_of_other_images_is_no_initial_model(folder: Path, tmp_path: Path) -> None:
     request = TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=1), start=tiny_model(256))
     with pytest.raises(InputError, match="images of another kind"):
         train(request, Watcher())
@@ -92,8 +92,8 @@ def test_only_grey_images_can_be_binarised(folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_the_nearest_model_is_the_start(folder: Path, tmp_path: Path) -> None:
-    """Not one that is for other images, nor one under which these are larger."""
+def test_the_best_model_is_the_initial_model(folder: Path, tmp_path: Path) -> None:
+    """Not one for other images, nor one under which these images are larger."""
     own = train(TrainingRequest(Folder(folder), tmp_path / "own.safetensors", Budget(steps=60)), Watcher()).model
     watcher = Watcher()
     models = [tiny_model(2), own, tiny_model(256)]
@@ -106,7 +106,7 @@ def test_the_nearest_model_is_the_start(folder: Path, tmp_path: Path) -> None:
     assert watcher.started == [(None, BATCH)]
 
 
-def test_an_interrupted_session_goes_on_exactly(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_session_resumes_exactly(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acncodec.training.session.CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr("acncodec.training.session.LOOKS", 1e9)
     monkeypatch.setattr(Trainer.run, "__defaults__", (0.0,))
@@ -136,7 +136,7 @@ def test_short_trainings_have_smaller_batches() -> None:
 
 
 @pytest.mark.slow
-def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
+def test_savings_of_a_model(folder: Path, tmp_path: Path) -> None:
     done = train(TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
     value = worth(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
     assert value.images == 100
@@ -144,7 +144,7 @@ def test_what_a_model_is_worth(folder: Path, tmp_path: Path) -> None:
     other = Worth(100, 80.0, "zip", 120.0, 5000)
     assert (other.saved_bytes, other.pays_from) == (500, 1000)
     assert Worth(100, 80.0, "zip", 79.0, 5000).pays_from is None
-    assert tiny_model(2).name not in value.other  # it knows nothing of stripes; LZMA does
+    assert tiny_model(2).name not in value.other  # not trained on stripes, which LZMA compresses well
 
 
 def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_long_trainings_of_one_size_are_compiled(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_compiler_that_loses_gradients_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As PyTorch 2.11 did: trainings ran and learnt nothing."""
+    """As PyTorch 2.11 did: trainings ran without learning."""
 
     def losing(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
         return lambda x: function(x).detach() + 0 * x
@@ -176,7 +176,7 @@ def test_a_compiler_that_loses_gradients_is_not_used(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_a_training_leaves_the_program_around_it_alone(tmp_path: Path) -> None:
+def test_a_training_leaves_global_state_unchanged(tmp_path: Path) -> None:
     """Generators, warnings and loggers belong to whoever calls."""
     data = TrainingSet([torch.zeros(8, 6, 6, 1, dtype=torch.uint8)], [])
     torch.manual_seed(5)

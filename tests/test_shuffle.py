@@ -1,4 +1,4 @@
-"""Streams of images in random order: each image once, the same for a seed, shared out, and resumed."""
+"""Shuffled streams of images: each image once, reproducible by seed, shared among workers, resumable."""
 
 import pickle
 from collections import Counter
@@ -22,7 +22,7 @@ COUNT, BLOCK = 40, 6
 
 
 @given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 5), st.integers(0, 2**32))
-def test_every_image_once_and_no_more_blocks_than_fit(sizes: list[int], buffer: int, seed: int) -> None:
+def test_every_image_comes_once_within_the_buffer(sizes: list[int], buffer: int, seed: int) -> None:
     opened: list[int] = []
 
     def size(block: int) -> int:
@@ -42,7 +42,7 @@ def test_every_image_once_and_no_more_blocks_than_fit(sizes: list[int], buffer: 
         pool -= {block} if not left[block] else set()
 
 
-def test_neighbours_are_torn_apart() -> None:
+def test_neighbours_are_separated() -> None:
     order = [block * 100 + index for block, index in shuffled(range(20), lambda _: 100, 4, np.random.default_rng(0))]
     steps = np.abs(np.diff(order))
     assert np.median(steps) > 50
@@ -73,7 +73,7 @@ def test_streams_shuffle_by_seed_and_epoch(dataset: acncodec.AcnDataset) -> None
     assert list(dataset.stream(shuffle=True, seed=3, buffer=1)) != first
 
 
-def test_shares_are_disjoint_and_whole(dataset: acncodec.AcnDataset) -> None:
+def test_shards_are_disjoint_and_complete(dataset: acncodec.AcnDataset) -> None:
     for workers in (0, 2):
         loader = DataLoader(dataset.stream(shuffle=True, seed=1), batch_size=None, num_workers=workers)
         assert Counter(loader) == Counter(dataset[i] for i in range(COUNT))
@@ -81,7 +81,7 @@ def test_shares_are_disjoint_and_whole(dataset: acncodec.AcnDataset) -> None:
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("done", [0, 1, BLOCK, 25, COUNT])
-def test_streams_go_on_where_they_stood(dataset: acncodec.AcnDataset, shuffle: bool, done: int) -> None:
+def test_streams_resume_at_their_position(dataset: acncodec.AcnDataset, shuffle: bool, done: int) -> None:
     stream = dataset.stream(shuffle=shuffle, seed=5, buffer=2)
     stream.set_epoch(2)
     whole, going = list(stream), iter(stream)
@@ -94,7 +94,7 @@ def test_streams_go_on_where_they_stood(dataset: acncodec.AcnDataset, shuffle: b
     assert list(stream) == whole  # as does one that was left in the middle
 
 
-def test_what_was_given_is_not_decoded_again(dataset: acncodec.AcnDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yielded_blocks_are_not_decoded_again(dataset: acncodec.AcnDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = dataset.stream()
     stream.load_state_dict({"epoch": 0, "done": 2 * BLOCK})
     decoded: list[int] = []
@@ -117,6 +117,6 @@ def test_targets_come_from_paths(dataset: acncodec.AcnDataset) -> None:
     assert sorted(dataset.stream(shuffle=True)) == sorted(zip(plain, map(len, dataset.names), strict=True))
 
 
-def test_a_buffer_holds_something(dataset: acncodec.AcnDataset) -> None:
+def test_a_buffer_is_not_empty(dataset: acncodec.AcnDataset) -> None:
     with pytest.raises(InputError, match="a block or more"):
         dataset.stream(shuffle=True, buffer=0)

@@ -1,4 +1,4 @@
-"""The stack of bits: pop undoes push, the seed is fixed for good, what is stored is enough to go on."""
+"""The bits-back stack: pop inverts push, the seed is fixed for good, and stored words are enough to decode."""
 
 import hashlib
 
@@ -51,7 +51,7 @@ def test_pop_undoes_push_bit_for_bit(blocks):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 30), st.integers(2, 100), st.integers(0, 28), st.booleans())
 def test_push_undoes_pop_bit_for_bit(seed, count, alphabet, top_bits, shared):
-    """What bits-back needs: popping symbols that were never pushed takes bits off that pushing gives back."""
+    """Bits-back relies on this: popping symbols that were never pushed takes bits that pushing them restores."""
     frequencies = table(seed, count, alphabet, top_bits)
     stack = Stack.seeded(64)
     before = stack.bits
@@ -97,8 +97,8 @@ def test_seed_is_pinned():
 
 @pytest.mark.parametrize("pops", [0, 1, 10, 60])
 @pytest.mark.parametrize("pushes", [1, 30])
-def test_stored_words_are_enough_to_go_on(pops, pushes):
-    """Pops into the seed, then pushes: the untouched rest of the seed is left out, and Bob ends on what is left of it."""
+def test_stored_words_are_enough_to_decode(pops, pushes):
+    """Pops into the seed, then pushes: the untouched part of the seed is left out, and decoding ends at that part."""
     taken, given_ = table(2, pops, 30, 16), table(3, pushes, 30, 16)
     stack = Stack.seeded(100)
     symbols = stack.pop(taken) if pops else np.zeros(0, np.int32)
@@ -116,14 +116,14 @@ def test_stored_words_are_enough_to_go_on(pops, pushes):
             again.check_seed(wrong)
 
 
-def test_nothing_pushed_needs_next_to_nothing_of_the_seed():
+def test_an_empty_message_stores_next_to_none_of_the_seed():
     words, needed = Stack.seeded(12).finish(12)
     assert needed <= 2  # what the coder's state holds
     Stack(words, seal=False).check_seed(needed)
 
 
 def test_a_word_that_equals_the_seeds_by_chance_is_stored():
-    """Popped and pushed anew it looks untouched, but Bob will pop it: pops that came so low must find it."""
+    """Popped and pushed again it looks untouched, but decoding will pop it, so it must be stored."""
     frequencies = np.ones((1, 256))
     stack = Stack.seeded(20)
     drawn = [stack.pop(frequencies) for _ in range(40)]
@@ -154,12 +154,12 @@ def test_check_seed_raises_after_tampering():
                 again.check_seed(needed)
             except DamagedError:
                 continue
-            # Decoding went through to the seed, so it must have told the damage by its symbols.
+            # Decoding reached the seed, so the damage must have changed the symbols.
             assert symbols.tolist() != list(range(50))
 
 
 @pytest.mark.parametrize("words", [[], [1], [2], [0xFFFFFFFF], [5, 7], [5, 7, 9]])
-def test_check_seed_refuses_what_is_no_seed(words):
+def test_check_seed_refuses_other_words(words):
     stack = Stack(np.array(words, dtype=np.uint32), seal=False)
     with pytest.raises(DamagedError):
         stack.check_seed(3)
@@ -172,7 +172,7 @@ def test_words_that_no_coder_returns_are_refused():
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("words", [0, 1, 2, 10])
-def test_running_dry_is_told_by_the_first_pop_that_meets_the_bottom(words, shared):
+def test_the_first_pop_below_the_bottom_is_detected(words, shared):
     stack, popped = Stack.seeded(words), 0
     start = stack.bits
     assert not stack.ran_dry

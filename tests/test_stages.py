@@ -1,4 +1,4 @@
-"""What the benchmark of speed is trusted with: every stage is there, and time is booked once."""
+"""Times by stage for benchmarks: every stage exists, and time is counted once."""
 
 import time
 from pkgutil import resolve_name
@@ -15,11 +15,11 @@ from benchmarks.stages import DECODING, ENCODING, REST, Stopwatch, watched
 
 
 @pytest.mark.parametrize("place", [place for each in (ENCODING, DECODING) for names in each.values() for place in names])
-def test_every_stage_is_something_that_is_called(place: str) -> None:
+def test_every_stage_exists(place: str) -> None:
     assert callable(resolve_name(place))
 
 
-def test_time_within_a_stage_is_not_its_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_of_a_nested_stage_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 

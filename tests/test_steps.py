@@ -1,6 +1,6 @@
-"""Bob's steps on tensors as a GPU runs them: recorded once and replayed from the same addresses.
+"""Incremental decoding steps as CUDA graphs run them: recorded once and replayed at the same addresses.
 
-There is a tape in the place of a CUDA graph, so that all but the device itself is tested on every machine.
+A tape of tensor operations stands in for the CUDA graph, so that all but the device itself is tested on every machine.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class Tape(TorchDispatchMode):
         return made
 
     def replay(self) -> None:
-        """Do it again at the same addresses: what Python decided while recording stays as it was."""
+        """Repeat it at the same addresses: decisions of Python during recording stay fixed."""
         for func, args, kwargs, made in self.operations:
             again = func(*args, **kwargs)
             pairs = zip(made, again, strict=True) if isinstance(made, tuple | list) else [(made, again)]
@@ -77,7 +77,7 @@ def case_of(levels: int, colours: int, n: int = 5) -> tuple[Networks, np.ndarray
 
 
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
-def test_replayed_steps_are_right_everywhere(levels: int, colours: int) -> None:
+def test_replayed_steps_are_right_at_every_pixel(levels: int, colours: int) -> None:
     networks, pixels, z = case_of(levels, colours)
     want = whole_image(networks, pixels, z)
     by = TapeRecorder()
@@ -106,8 +106,8 @@ def assert_steps(group: TensorSteps, pixels: np.ndarray, z: np.ndarray, want: li
                 group.put(colour, values)
 
 
-def test_a_tape_shows_a_place_that_was_baked_in() -> None:
-    """Steps that move by Python's numbers and not by a tensor can't be replayed elsewhere; the tape must notice."""
+def test_a_tape_detects_a_position_fixed_at_recording() -> None:
+    """Steps whose position is no tensor cannot be replayed at other pixels; the tape must detect that."""
     networks, pixels, z = case_of(2, 1)
     want = whole_image(networks, pixels, z)
     group = TensorSteps(networks, len(pixels), 5, 4, TapeRecorder(), replayable=False)
@@ -131,7 +131,7 @@ def test_groups_of_lanes_change_no_bit(levels: int, colours: int, groups: int, m
 
 
 @pytest.mark.parametrize("dim", [0, 1])
-def test_places_agree(dim: int) -> None:
+def test_positions_agree(dim: int) -> None:
     x = torch.arange(60.0).view(5, 6, 2) if dim == 1 else torch.arange(60.0).view(6, 5, 2)
     written = []
     for place in (Slices(), Indices(3, torch.device("cpu"))):
@@ -148,7 +148,7 @@ def test_places_agree(dim: int) -> None:
 
 
 class FakeCuda:
-    """Streams, events and graphs that only note what they are asked for, in order."""
+    """Streams, events and graphs that only record the calls, in order."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -238,7 +238,7 @@ def test_a_graph_that_cannot_be_recorded_is_ended(monkeypatch: pytest.MonkeyPatc
     assert cuda.log[-3:] == ["begin", "end", "leave"]
 
 
-def test_on_the_cpu_a_buffer_is_one() -> None:
+def test_on_the_cpu_host_and_device_buffers_are_one() -> None:
     shared = Shared((3,), torch.int32, torch.device("cpu"))
     shared.array[:] = (1, 2, 3)
     shared.upload()
@@ -249,7 +249,7 @@ def test_on_the_cpu_a_buffer_is_one() -> None:
 
 
 @pytest.mark.parametrize("failure", [None, ExactnessError("it miscounts"), RuntimeError("no kernel image")])
-def test_a_gpu_is_taken_only_after_its_self_test(failure: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_used_only_after_its_self_test(failure: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
     tested = []
 
     def quick(device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Stored files: byte for byte back with their classes, cheap when they repeat, bounded when the data is hostile."""
+"""FILE sections: round trips with classes, cheap repetition, and bounded memory on hostile data."""
 
 import contextlib
 import lzma
@@ -60,7 +60,7 @@ def test_a_repeated_file_costs_next_to_nothing() -> None:
     assert len(pack_store([(0, noise), (1, noise)])) < len(pack_store([(0, noise)])) + 1500
 
 
-def test_incompressible_files_cost_their_bytes_a_run_and_lengths() -> None:
+def test_incompressible_files_cost_their_bytes_and_a_header() -> None:
     contents = [random.Random(i).randbytes(100) for i in range(5)]
     assert pack_store([(7, content) for content in contents]) == b"\0" + varints(7, 5, *[100] * 5) + b"".join(contents)
 
@@ -114,7 +114,7 @@ def peak_of_refusal(data: bytes, count: int, limit: int) -> int:
         tracemalloc.stop()
 
 
-def test_a_bomb_is_stopped_at_the_limit() -> None:
+def test_a_decompression_bomb_is_stopped_at_the_limit() -> None:
     bomb = raw_lzma(varints(0, 1, 10) + bytes(20_000_000))
     assert peak_of_refusal(bomb, 1, 1000) < 2**20
     # LZMA's own buffer grows in steps; the rest is what was read.
@@ -155,7 +155,7 @@ def test_hostile_data_is_damage(data: bytes) -> None:
         unpack_store(data, 1, LIMIT)
 
 
-def test_what_the_hostile_data_was_made_from_is_right() -> None:
+def test_the_data_that_the_hostile_cases_alter_is_valid() -> None:
     body = varints(0, 1, 3) + b"abc"
     for data in (b"\0" + body, raw_lzma(body), raw_lzma(body, MAX_DICTIONARY_BITS)):
         assert unpack_store(data, 1, LIMIT) == [(0, b"abc")]
@@ -174,7 +174,7 @@ def test_limit_holds_for_the_sum() -> None:
         unpack_store(body, 2, 5)
 
 
-def test_damage_names_what_it_is_about() -> None:
+def test_messages_name_the_damaged_section() -> None:
     for data in (b"", b"\x01", b"\x10", b"\x10\xff\x01\x02", b"\0abc"):
         with pytest.raises(DamagedError, match=r"^The test is damaged"):
             unpack_blob(data, 2, "The test")
@@ -234,7 +234,7 @@ def test_two_may_read_large_contents_at_once() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_damage_of_large_contents_is_told_at_their_end() -> None:
+def test_damage_of_large_contents_is_detected_at_their_end() -> None:
     packed = raw_lzma(varints(0, 1, 5000) + bytes(5001))
     opened = Store(lambda: iter([packed]), 1, LIMIT)
     with pytest.raises(DamagedError, match="too many"):
@@ -250,7 +250,7 @@ def body_of(contents: list[bytes]) -> bytes:
 
 
 @pytest.mark.slow
-def test_what_a_bomb_holds_is_told_and_read_in_little_memory() -> None:
+def test_a_large_content_is_listed_and_read_in_little_memory() -> None:
     bomb = raw_lzma(varints(0, 1, 300_000_000) + bytes(300_000_000), bits=16)
     tracemalloc.start()
     try:

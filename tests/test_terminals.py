@@ -1,4 +1,4 @@
-"""Commands whose standard error takes nothing, that are told to end, and whose archives have names made to do harm."""
+"""Commands with an unusable standard error, ended by signals, and with file names that hold control characters."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def shell(words: str, *arguments: object) -> subprocess.CompletedProcess[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", ["2>&-", "2>/dev/full", "<&- 2>&-"])
-def test_words_that_nobody_can_take_are_dropped(words: str, source: Path, archive: Path, tmp_path: Path) -> None:
+def test_messages_to_a_closed_stderr_are_dropped(words: str, source: Path, archive: Path, tmp_path: Path) -> None:
     assert shell(words, "test", archive).returncode == 0
     assert shell(words, "decompress", archive, tmp_path / "out", "--progress", "plain").returncode == 0
     assert sum(path.is_file() for path in (tmp_path / "out").rglob("*")) == len(NAMES) + 4
@@ -55,7 +55,7 @@ def test_words_that_nobody_can_take_are_dropped(words: str, source: Path, archiv
     assert shell(words, "test", tmp_path / "none").returncode == 2
 
 
-def test_a_stream_that_fails_takes_words() -> None:
+def test_a_failing_stream_accepts_messages() -> None:
     full = Path("/dev/full").open("w")  # noqa: SIM115
     stream = Droppable(full)
     assert stream.write("words") == 5
@@ -66,7 +66,7 @@ def test_a_stream_that_fails_takes_words() -> None:
     assert stream.write("words") == 5  # it is closed
 
 
-def test_names_are_printed_so_that_no_terminal_obeys(archive: Path, tmp_path: Path) -> None:
+def test_names_are_printed_without_control_characters(archive: Path, tmp_path: Path) -> None:
     for options in ([], ["-l"]):
         out = good("list", archive, *options).out
         assert out.replace("\n", "").isprintable()
@@ -90,7 +90,7 @@ def test_a_printed_name_extracts_its_own_file(archive: Path, tmp_path: Path) -> 
     assert sorted(found) == sorted(NAMES)
 
 
-def test_what_is_not_stored_is_named_without_harm(source: Path, tmp_path: Path) -> None:
+def test_files_left_out_are_named_without_control_characters(source: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "l\x1b[2J\n").symlink_to("nowhere")
     done = good("compress", tmp_path / "in", tmp_path / "a.acn")
@@ -122,7 +122,7 @@ def test_a_closed_archive_gives_no_image(archive: Path) -> None:
 
 @pytest.fixture
 def slow(source: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A compression that waits in the middle of writing its archive."""
+    """A compression that pauses while it writes its archive."""
     code = (
         "import sys, time; from acncodec.archive import atomic; from acncodec.cli.main import main\n"
         "real = atomic._write_all\n"
@@ -147,7 +147,7 @@ def slow(source: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
-def test_signals_that_end_programs_leave_nothing(slow: subprocess.Popen[bytes], tmp_path: Path, number: int) -> None:
+def test_terminating_signals_leave_no_files(slow: subprocess.Popen[bytes], tmp_path: Path, number: int) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".partial"]
     slow.send_signal(number)
     _, words = slow.communicate()
@@ -157,7 +157,7 @@ def test_signals_that_end_programs_leave_nothing(slow: subprocess.Popen[bytes], 
 
 
 @pytest.mark.parametrize("words", ["DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes", "other"])
-def test_memory_that_torch_cannot_have_is_one_sentence(words: str, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_in_torch_is_one_sentence(words: str, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(words)
 

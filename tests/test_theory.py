@@ -1,4 +1,4 @@
-"""Theory's bits, computed in float64 beside the integer tables, are what the coder spends."""
+"""Theoretical bits, in float64 and independent of the integer tables, agree with what the coder spends."""
 
 import math
 from collections.abc import Sequence
@@ -78,14 +78,14 @@ def test_kl_of_a_mixture_is_scipys(seed: int) -> None:
     assert found == pytest.approx(expected_kl(codes, logits / 32, means, rows), rel=1e-9)
 
 
-def test_kl_is_nothing_where_the_prior_is_the_posterior() -> None:
+def test_kl_is_zero_if_prior_and_posterior_are_equal() -> None:
     codes = torch.tensor([[-64, -3, 0, 17, 64]])
     kl = float(kl_bits(codes, single(codes[0].numpy(), [UNIT_ROW] * DIMENSIONS)))
     assert 0 <= kl < 1e-4  # not quite 0: the posterior is cut at 4.5 deviations, the prior is not
 
 
 @pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200])
-def test_kl_of_many_is_that_of_each(count: int) -> None:
+def test_kl_of_a_batch_is_that_of_each(count: int) -> None:
     random = np.random.default_rng(count)
     codes = torch.from_numpy(random.integers(-64, 65, (count, DIMENSIONS)))
     shape = (count, DIMENSIONS, 2)
@@ -159,18 +159,18 @@ def test_residual_of_a_mixture_of_logistics() -> None:
 
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
 @pytest.mark.parametrize("conditional", [True, False])
-def test_the_coder_spends_what_theory_says(levels: int, colours: int, conditional: bool) -> None:
+def test_the_coder_spends_the_theoretical_bits(levels: int, colours: int, conditional: bool) -> None:
     model = tiny_model(levels, calm=True, colours=colours)
     pixels = random_pixels(1, 64, 6, 5, levels) if colours == 1 else smooth_pixels(1, 64, 6, 5)
     stack = Stack.seeded(300)
     tally = alice(stack, pixels, encode(model, pixels), Task(model, Schedule(64, 4), 6, 5, conditional, lambda n: None))
     assert tally.residual == pytest.approx(tally.residual_theory, rel=0.003, abs=2)
     assert stack.bits - Stack.seeded(300).bits == pytest.approx(tally.residual + tally.prior - tally.posterior, abs=1e-6)
-    # Theory lets the prior spread beyond the latents' range, the coder does not: with these wide priors a few percent less.
+    # Theory does not truncate the prior to the latents' range, the coder does: a few percent less with these wide priors.
     assert tally.prior - tally.posterior == pytest.approx(tally.latent_theory, rel=0.06)
 
 
-def test_colours_are_coded_as_what_they_are() -> None:
+def test_colours_of_smooth_images_cost_their_noise() -> None:
     """Slopes with little noise take the bits of the noise, not those of the values."""
     model, pixels = tiny_model(256, calm=True, colours=3), smooth_pixels(2, 16, 8, 8)
     z = torch.zeros(16, model.arch.code)

@@ -1,4 +1,4 @@
-"""Training runs what coding runs: the same values from real weights, gradients everywhere, integers within the bound."""
+"""Trainable networks: values equal to the exact pass, gradients for every parameter, integers within the bound."""
 
 import copy
 
@@ -29,7 +29,7 @@ def trainable(levels: int, colours: int) -> Networks:
 
 
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
-def test_training_forward_is_the_exact_one(levels: int, colours: int) -> None:
+def test_training_forward_equals_the_exact_pass(levels: int, colours: int) -> None:
     networks = trainable(levels, colours)
     pixels, z, codes = inputs_of(networks.arch, 5, 9, 11)
     x, zs, cs = torch.from_numpy(pixels), torch.from_numpy(z).float(), torch.from_numpy(codes).float()

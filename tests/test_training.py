@@ -160,13 +160,13 @@ def test_images_of_other_shapes_are_other_groups() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 10))
-def test_objective_of_logistics_is_theorys(seed: int, components: int) -> None:
+def test_objective_of_logistics_agrees_with_theory(seed: int, components: int) -> None:
     rng, shape = np.random.default_rng(seed), (4, 3, 2, components)
     ranges = [(-LOGIT_MAX, LOGIT_MAX), (-100, 1120), (0, SPREAD_MAX)]
     mixtures = [Logistics(*(torch.from_numpy(rng.integers(a, b + 1, shape)).float() for a, b in ranges)) for _ in range(3)]
     pixels = torch.from_numpy(rng.integers(0, 256, (4, 3, 2, 3), dtype=np.uint8))
     nats, bits = residual_nats([*mixtures], pixels), residual_bits([*mixtures], pixels)
-    # What float32 cannot tell from 1 is as likely as the least probability: far above all means a bit or so is lost.
+    # A CDF that float32 rounds to 1 gives the least probability: far above all means about a bit is lost.
     assert (nats.double() / np.log(2)).tolist() == pytest.approx(bits.tolist(), rel=0.05)
     near = [mixture._replace(means=pixels[..., c, None] * 4.0 + mixture.means % 32) for c, mixture in enumerate(mixtures)]
     nats, bits = residual_nats([*near], pixels), residual_bits([*near], pixels)
@@ -174,7 +174,7 @@ def test_objective_of_logistics_is_theorys(seed: int, components: int) -> None:
 
 
 @pytest.mark.parametrize("levels", [2, 256])
-def test_objective_of_softmaxes_is_theorys(levels: int) -> None:
+def test_objective_of_softmaxes_agrees_with_theory(levels: int) -> None:
     rng = np.random.default_rng(levels)
     logits = torch.from_numpy(rng.integers(-LOGIT_MAX, LOGIT_MAX + 1, (5, 4, 3, levels))).float()
     pixels = torch.from_numpy(rng.integers(0, levels, (5, 4, 3, 1), dtype=np.uint8))
@@ -232,7 +232,7 @@ def test_training_stops_when_held_out_images_stop_getting_smaller() -> None:
     assert other.offer(networks[1], 3.0)
 
 
-def test_the_priors_own_step_moves_the_prior_alone() -> None:
+def test_the_priors_own_step_changes_only_the_prior() -> None:
     t = trainer(10)
     before = {name: parameter.clone() for name, parameter in t.nets.named_parameters()}
     t._step_of_prior(t.codes[0])
@@ -241,7 +241,7 @@ def test_the_priors_own_step_moves_the_prior_alone() -> None:
     assert all(name.startswith("prior.") for name in moved)
 
 
-def test_a_training_that_gains_no_more_cools_down_and_ends() -> None:
+def test_a_training_without_gains_decays_its_rate_and_ends() -> None:
     whole = trainer(100)
     going = whole.run(lambda report: None, every=0)
     for _ in range(20):
@@ -285,7 +285,7 @@ def test_cuda_finds_the_same_neighbours() -> None:
 @needs_cuda
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
 def test_cuda_trains_as_the_cpu_does(levels: int, colours: int) -> None:
-    """Sums are in another order there, so steps are near each other and not the same."""
+    """Sums are in another order there, so steps are close but not equal."""
     data, arch = split(stripes(200, levels=levels, colours=colours)), architecture(levels, colours, **SMALL_ARCH)
     states = []
     for device in (CPU, torch.device("cuda")):

@@ -1,4 +1,4 @@
-"""Samples as WebP come back exactly; anything else is damage."""
+"""Samples as lossless WebP: exact round trips, and anything else is damage."""
 
 import io
 
@@ -32,8 +32,8 @@ def test_samples_come_back(channels: int, shape: tuple[int, int], levels: int) -
 
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("alpha", [0, 255])
-def test_one_alpha_everywhere_comes_back(channels: int, alpha: int) -> None:
-    """WebP leaves out an alpha that is opaque, and would like to change colours that nobody sees."""
+def test_constant_alpha_comes_back(channels: int, alpha: int) -> None:
+    """WebP drops an opaque alpha channel, and by default may change colours of transparent pixels."""
     samples = random_pixels(0, 1, 9, 8, 256, channels)[0]
     samples[..., -1] = alpha
     assert np.array_equal(unpack_webp(packed(samples), 9, 8, channels), samples)
@@ -43,7 +43,7 @@ def test_slopes_take_less_than_noise() -> None:
     assert len(packed(smooth_pixels(0, 1, 40, 40)[0])) < 0.8 * len(packed(random_pixels(0, 1, 40, 40, 256, 3)[0]))
 
 
-def test_too_long_a_side_is_none() -> None:
+def test_a_side_beyond_the_limit_gives_none() -> None:
     assert pack_webp(np.zeros((1, MAX_SIDE + 1, 1), np.uint8)) is None
     assert pack_webp(np.zeros((MAX_SIDE, 1, 1), np.uint8)) is not None
 
@@ -68,7 +68,7 @@ DATA = packed(random_pixels(7, 1, 4, 6, 256, 4)[0])
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, len(DATA) - 1), st.integers(1, 255), st.sampled_from([1, 2, 3, 4]))
-def test_any_wrong_byte_is_damage_or_some_samples(position: int, mask: int, channels: int) -> None:
+def test_a_wrong_byte_is_damage_or_gives_samples(position: int, mask: int, channels: int) -> None:
     damaged = bytearray(DATA)
     damaged[position] ^= mask
     try:

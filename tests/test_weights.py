@@ -1,4 +1,4 @@
-"""Models with entropy-coded integers: they come back byte for byte, alone and as differences, or are refused."""
+"""Packed models: entropy-coded integers, whole or as differences, come back byte for byte; others are refused."""
 
 import hashlib
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_differences_come_back(pairs: list[tuple[int, int]]) -> None:
     assert asked == [hashlib.sha256(base).digest()] == [names_of(packed)[1]]
 
 
-def test_what_differs_little_costs_little() -> None:
+def test_small_differences_cost_little() -> None:
     rng = np.random.default_rng(0)
     weights = rng.normal(0, 20, 20_000).clip(-127, 127).astype(np.int8)
     changed = weights.copy()
@@ -92,7 +92,7 @@ def test_bundled_models_are_packed(path: Path) -> None:
     assert hashlib.sha256(model.plain).digest() == model.sha256
     assert model.size == path.stat().st_size < 0.76 * len(model.plain)
     assert bundled.model_file(model.plain) == path.read_bytes()
-    # People and programs can read what it says of itself without unpacking anything.
+    # The metadata can be read without unpacking.
     data = path.read_bytes()
     assert f'\\"name\\": \\"{model.name}\\"'.encode() in data[: 8 + int.from_bytes(data[:8], "little")]
 
@@ -115,7 +115,7 @@ def test_damage_is_refused(with_base: bool, fine: bool) -> None:
 
 
 def refused_or_same(data: bytes, find: object, plain: bytes) -> None:
-    """Damage that changes nothing (an unused last word, say) may pass; nothing else may come out than the model."""
+    """Damage without effect (in an unused last word) may pass; otherwise the result must be refused."""
     try:
         found = unpack_model(data, find, LIMIT)
     except (ModelError, LookupError):  # the latter from `nobody`, of whom no base was to be asked

@@ -1,4 +1,4 @@
-"""Training in several processes: the steps that one makes, up to the order of sums."""
+"""Distributed training: the same steps as in one process, up to the order of sums."""
 
 import json
 import os
@@ -37,7 +37,7 @@ save_checkpoint(Path(sys.argv[2] + str(world.rank)), state, {"size": world.size}
 def trained(world: World) -> dict[str, torch.Tensor]:
     data = split([*stripes(100), *stripes(60, 5)])
     trainer = Trainer(architecture(2, 1, **SMALL_ARCH), data, Budget(steps=STEPS), batch=BATCH, world=world)
-    # Standardised codes leave some biases without a gradient: Adam would make whole steps of what rounding leaves of it.
+    # Standardised codes leave some biases without a gradient: Adam would turn its rounding errors into full steps.
     trainer.optimiser.param_groups[0]["eps"] = 1e-3
     reports = []
     for _ in trainer.run(reports.append, every=0.0):
@@ -95,7 +95,7 @@ def test_torchrun_trains_a_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 @pytest.mark.parametrize("length", [1, 4, 7, 10])
-def test_shares_are_a_batch(size: int, length: int) -> None:
+def test_shards_form_a_batch(size: int, length: int) -> None:
     batch = torch.arange(length)
     shares = [World(rank, size).share(batch) for rank in range(size)]
     assert sorted(torch.cat(shares).tolist()) == batch.tolist()

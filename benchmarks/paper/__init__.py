@@ -1,1 +1,1 @@
-"""Everything of the ACN paper that can be tried here: its tables and figures, with its values beside ours."""
+"""Tables and figures of the ACN paper, reproduced with its values beside ours."""

@@ -1,7 +1,7 @@
 """Rebuild every table and figure: python -m benchmarks.paper [--budget 5] [--size ours|paper] [--only STEP]...
 
-The budget is minutes of training for each model of Figure 2, turned into steps once and for all. Trained models and
-finished steps are kept, so an interrupted run goes on. Needs `mnist/`, `cifar10/` and `imagenet32/` in the folder that
+The budget is minutes of training for each model of Figure 2, converted to a number of steps once. Trained models and
+finished steps are kept, so an interrupted run continues. Needs `mnist/`, `cifar10/` and `imagenet32/` in the folder that
 ACNCODEC_DATA names. Writes CSV, PNG and one tables.md to benchmarks/results/paper/, and the tables into docs/PAPER.md;
 models and checkpoints go to the folder `runs/paper`.
 """
@@ -35,7 +35,7 @@ CONTEXT_IMAGES = 20_000
 
 
 class Run:
-    """What the steps share; images are read when they are first asked for."""
+    """State shared by the steps; images are read on first use."""
 
     def __init__(self, minutes: float, size: str, images: int | None, out: Path, steps: int | None) -> None:
         self.minutes, self.size, self.limit, self.out = minutes, size, images, out
@@ -182,7 +182,7 @@ def algorithm(run: Run) -> str:
 
 
 def order(run: Run) -> str:
-    """What order is worth in real files."""
+    """Savings from order in real files."""
     train, _ = run.digits("train")
     model = bundled.find("mnist-1bit")
     rows = []
@@ -202,7 +202,7 @@ def order(run: Run) -> str:
 
 
 def context(run: Run) -> str:
-    """A prior that knows several earlier codes."""
+    """A prior given several earlier codes."""
     model = bundled.find("mnist-1bit")
     tours = []
     for part, most in (("train", CONTEXT_IMAGES), ("test", None)):

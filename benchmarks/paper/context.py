@@ -1,4 +1,4 @@
-"""Beyond the paper: a prior that knows the codes of several earlier images, in real bits on a real stack."""
+"""Beyond the paper: a prior given the codes of several earlier images, in real bits on a real stack."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +31,7 @@ SEED_WORDS = 1 << 14  # more than the posterior samples of so many take off the 
 
 
 def contexts(codes: np.ndarray) -> dict[str, np.ndarray]:
-    """What Bob may know of an image, by name: codes int16 [N, D] in the order of a tour -> int16 [N - KEPT, k * D].
+    """Contexts of an image at decoding, by name: codes int16 [N, D] in the order of a tour -> int16 [N - KEPT, k * D].
 
     The codes before it; or the one before and, of all sent earlier, those nearest to that one.
     """

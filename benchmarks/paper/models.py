@@ -30,7 +30,7 @@ SIZES = {  # of 1-bit digits; ours can be trained here, the paper's needs a GPU
 
 @dataclass(frozen=True)
 class Variant:
-    """A model by what it has in the place of our parts; `latents` and `ordered` say which costs it has."""
+    """A model by the parts that replace ours; `latents` and `ordered` say which costs it has."""
 
     title: str
     patches: Patches = field(default_factory=dict)
@@ -57,7 +57,7 @@ ACN = "acn-5"  # the one of which samples and maps are made
 
 
 def steps_within(minutes: float, data: TrainingSet, size: str) -> int:
-    """How many steps an ACN takes here in so long, at the pace of the fastest of a few.
+    """Training steps of an ACN in this time, at the speed of the fastest of a few.
 
     Every variant gets as many: a budget in steps is the same whatever else the machine does, and goes on exactly.
     """

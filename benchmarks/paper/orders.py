@@ -1,4 +1,4 @@
-"""Beyond the paper: what order is worth in real files, and what a better tour is."""
+"""Beyond the paper: savings from order in real files, and from better tours."""
 
 import math
 import tempfile

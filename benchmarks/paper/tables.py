@@ -1,4 +1,4 @@
-"""The paper's tables: costs, linear classification, and what becomes of Algorithm 1's codes."""
+"""The paper's tables: costs, linear classification, and staleness of Algorithm 1's stored codes."""
 
 import csv
 from collections.abc import Sequence

@@ -1,6 +1,8 @@
-"""Make the archives, their models and what is in them anew: only when the format changes on purpose, before a release.
+"""Generates the golden archives, their models and expected contents.
 
-Run from the repository's root: PYTHONPATH=tests python tests/golden/make.py [NAME]...
+To be run only when the format changes on purpose, before a release. From the repository's root:
+
+    PYTHONPATH=tests python tests/golden/make.py [NAME]...
 """
 
 import hashlib
@@ -93,9 +95,9 @@ DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
 }
 
 
-UNCODED = ("mixed", "strips")  # priced as anything is, without models of one colour
+UNCODED = ("mixed", "strips")  # priced normally, without models of one colour
 
-# What versions before made of these directories, kept for decoding alone: "greedy" planned the greedy tour.
+# Archives of these directories by earlier versions, kept for decoding only: "greedy" has the greedy tour.
 EARLIER = ("greys-greedy",)
 
 

@@ -1,4 +1,4 @@
-"""How commands talk: streams, -q and -v, progress, threads, completion, and what --verify refuses."""
+"""Commands on the console: streams, -q and -v, progress, threads, completion, and what --verify refuses."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def test_an_archive_goes_through_pipes(digits: Path, archive: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_file_may_be_called_as_the_stream_is(digits: Path, archive: Path, tmp_path: Path) -> None:
+def test_a_file_named_dash(digits: Path, archive: Path, tmp_path: Path) -> None:
     command = [*PROGRAM, "compress", "-q", str(digits), "./-", "--model", "mnist-1bit"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert (made.returncode, made.stdout) == (0, b""), made.stderr
@@ -89,7 +89,7 @@ def test_archives_are_kept_from_terminals(digits: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_enough_is_no_error_to_show(archive: Path) -> None:
+def test_a_closed_pipe_shows_no_error(archive: Path) -> None:
     command = subprocess.Popen([*PROGRAM, "list", "-l", str(archive)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert command.stdout is not None
     assert command.stderr is not None
@@ -99,7 +99,7 @@ def test_a_reader_that_has_enough_is_no_error_to_show(archive: Path) -> None:
     command.stderr.close()
 
 
-def test_quiet_says_nothing_and_verbose_says_more(digits: Path, tmp_path: Path) -> None:
+def test_quiet_prints_nothing_and_verbose_prints_more(digits: Path, tmp_path: Path) -> None:
     options = ("--model", "mnist-1bit")
     quiet = good("compress", digits, tmp_path / "a.acn", "-q", *options)
     assert quiet.out == quiet.err == ""
@@ -187,7 +187,7 @@ def test_a_model_without_a_card_says_what_its_file_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_names_take_is_told(digits: Path, tmp_path: Path) -> None:
+def test_the_cost_of_names_is_reported(digits: Path, tmp_path: Path) -> None:
     """About: without names another order of the images may be smaller still."""
     told = good("compress", digits, tmp_path / "keep.acn").err
     for way in ("folders", "drop"):
@@ -199,7 +199,7 @@ def test_what_names_take_is_told(digits: Path, tmp_path: Path) -> None:
     assert "--names" not in good("compress", "-f", digits, tmp_path / "drop.acn", "--names", "drop").err
 
 
-def test_the_time_of_restoring_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_restoring_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pngs(tmp_path / "in", 2, 5, 5)
     assert "restoring takes" not in good("compress", tmp_path / "in", tmp_path / "a.acn").err  # a moment
     monkeypatch.setattr(compress_command, "TOLD_SECONDS", 0)
@@ -209,7 +209,7 @@ def test_the_time_of_restoring_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert told == ["7 seconds", "119 seconds", "2 minutes", "117 minutes", "2 hours"]
 
 
-def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
+def test_a_mistyped_command_suggests_the_nearest() -> None:
     assert "Did you mean 'compress'?" in acncodec("comprss", "a", "b").err
     assert "See 'acncodec --help'." in acncodec("xyz").err
     assert acncodec("xyz").code == 2
