@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from acncodec.archive.remote import location
 from acncodec.coding.selftest import device_of
 from acncodec.errors import DamagedError, InputError
-from acncodec.reading.parts import Parts, Pictures
+from acncodec.reading.parts import PartImages, Parts
 from acncodec.reading.reader import CACHE_BYTES
 from acncodec.reading.shuffle import shuffled
 
@@ -39,20 +39,20 @@ class Images(Sequence[Image.Image]):
     ) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
         self._parts = Parts(location(path), models, device_of(device), cache=cache)
-        self._open: dict[int, Pictures] = {}
+        self._open: dict[int, PartImages] = {}
         self._counts: dict[int, int] = {}  # images by block, cached: a part may be closed when a stream needs them again
         self._closed = False
         manifest = self._parts.manifest
         counts = [part.pictures for part in manifest.parts] if manifest else [len(self.names)]
         self._ends = list(itertools.accumulate(counts))
 
-    def _opened(self, number: int) -> Pictures:
+    def _opened(self, number: int) -> PartImages:
         """A part, opened if it is not, closing the oldest if too many are open."""
         self._require_open()
         if number not in self._open:
             while len(self._open) >= OPEN_PARTS:
                 self._open.pop(next(iter(self._open))).archive.close()
-            self._open[number] = Pictures(self._parts.open(number))
+            self._open[number] = PartImages(self._parts.open(number))
         part, manifest = self._open[number], self._parts.manifest
         if manifest and len(part.entries) != manifest.parts[number].pictures:
             name = self._parts.name(number)

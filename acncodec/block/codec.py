@@ -15,7 +15,7 @@ from acncodec.block.elements import Group, count, cut, join
 from acncodec.block.plan import BlockPlan, PlanOptions, plan_block
 from acncodec.coding.candidates import History
 from acncodec.coding.order import order_bits, pack_order, unpack_order
-from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, all_offers, bob
+from acncodec.coding.protocol import GroupTask, SeedExhaustedError, Tally, alice, all_offers, bob
 from acncodec.coding.stack import Stack
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
@@ -116,7 +116,7 @@ def decode_block(
 
 def _tasks(
     counts: dict[Group, int], schedules: list[Schedule], conditional: bool, models: list[Model], advance: Advance
-) -> dict[Group, Task]:
+) -> dict[Group, GroupTask]:
     """A task for each group of so many elements; `advance` takes shares of the block, by pixels."""
     pixels = sum(n * group.height * group.width for group, n in counts.items())
     histories = _histories(counts, models)
@@ -124,7 +124,7 @@ def _tasks(
     for group, schedule in zip(counts, schedules, strict=True):
         size = group.height, group.width
         done = partial(_advance_elements, advance, group.height * group.width, pixels)
-        tasks[group] = Task(models[group.model], schedule, *size, conditional, done, histories[group])
+        tasks[group] = GroupTask(models[group.model], schedule, *size, conditional, done, histories[group])
     return tasks
 
 

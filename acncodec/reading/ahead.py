@@ -14,7 +14,7 @@ from acncodec.exact.precision import full_precision
 from acncodec.progress import Advance
 
 REPORT_SECONDS = 0.5  # between two reports of progress
-Pictures = list[np.ndarray]
+Samples = list[np.ndarray]
 
 
 class Ahead:
@@ -23,9 +23,9 @@ class Ahead:
     `task(index, advance)` may read the archive and returns a decoding function, which may not: it runs in another thread.
     """
 
-    def __init__(self, task: Callable[[int, Advance], Callable[[], Pictures]], count: int) -> None:
+    def __init__(self, task: Callable[[int, Advance], Callable[[], Samples]], count: int) -> None:
         self._task, self._count = task, count
-        self._coming: dict[int, tuple[Future[Pictures], list[float]]] = {}
+        self._coming: dict[int, tuple[Future[Samples], list[float]]] = {}
         self._waiting: list[int] = []
         self._pool: ThreadPoolExecutor | None = None
 
@@ -46,7 +46,7 @@ class Ahead:
                     each.cancel()
                 self._coming, self._waiting, self._pool = {}, [], None
 
-    def take(self, index: int, advance: Advance) -> Pictures | None:
+    def take(self, index: int, advance: Advance) -> Samples | None:
         """A block's pictures, or None if it is not being prefetched. Raises what decoding it raised.
 
         `advance` is called in the caller's thread alone.

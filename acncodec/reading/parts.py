@@ -163,7 +163,7 @@ def sha256_of(path: Location) -> bytes:
     return digest.digest()
 
 
-class Pictures:
+class PartImages:
     """The files of one part that Pillow opens as images, in the order of their names."""
 
     def __init__(self, archive: Archive) -> None:
