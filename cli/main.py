@@ -137,7 +137,7 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 def _interrupt_on_signals() -> None:
-    """What batch systems and containers send, and a terminal that is closed, ends a command as Ctrl-C does."""
+    """Make SIGTERM (batch systems, containers) and SIGHUP (a closed terminal) end a command as Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

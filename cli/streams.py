@@ -72,7 +72,7 @@ def shown(archive: "Location") -> str:
 
 @contextmanager
 def readable(archive: "Location") -> Iterator["Location"]:
-    """Where the archive can be read: what standard input gives is copied to a temporary file first."""
+    """A path or URL at which the archive can be read; standard input is copied to a temporary file first."""
     if archive != STREAM:
         yield archive
         if not isinstance(archive, Path):

@@ -118,7 +118,7 @@ class _Printer:
 
 
 def _words(value: "Worth") -> str:
-    """What a model is worth, in one sentence."""
+    """A sentence on what the model saves."""
     bits = f"{value.bits:,.1f} bits an image, {value.other} {value.other_bits:,.1f}"
     if value.pays_from is None:
         return f"the model takes {bits}: it saves nothing here"
