@@ -18,7 +18,7 @@ __all__ = ["AcnDataset", "AcnStream", "Compressed", "Images", "Model", "compress
 
 
 def __getattr__(name: str) -> Any:
-    """What programs use, imported when it is asked for, and no more than that: torch takes seconds to load."""
+    """Import a public name on first use: torch takes seconds to load."""
     if name not in _PLACES:
         raise AttributeError(f"module 'acncodec' has no attribute '{name}'")
     return getattr(import_module(f"acncodec.{_PLACES[name]}"), {"open": "open_images"}.get(name, name))

@@ -16,12 +16,12 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from acncodec.archive.remote import location
 from acncodec.coding.selftest import device_of
 from acncodec.errors import DamagedError, InputError
-from acncodec.reading.parts import Parts, Pictures
+from acncodec.reading.parts import PartImages, Parts
 from acncodec.reading.reader import CACHE_BYTES
 from acncodec.reading.shuffle import shuffled
 
-OPEN_PARTS = 2  # kept open at once, each with a cache of its own
-BUFFER_BLOCKS = 4  # in whose images a shuffled stream draws
+OPEN_PARTS = 2  # open at once, each with its own cache
+BUFFER_BLOCKS = 4  # of a shuffled stream, by default
 PathLike = str | os.PathLike[str]
 Transform = Callable[[Image.Image], Any]
 
@@ -29,8 +29,8 @@ Transform = Callable[[Image.Image], Any]
 class Images(Sequence[Image.Image]):
     """The images of an archive in the order of their names, part by part if there are several. A context manager.
 
-    Images are decoded on access. An image's whole block is decoded, and the last blocks are kept, samples of `cache` bytes:
-    sequential access is fast, random access decodes a block each time unless it is kept. Stored files that Pillow cannot
+    Images are decoded on access. An image's whole block is decoded; at most `cache` bytes of samples are cached:
+    sequential access is fast, random access decodes a block each time unless it is cached. Stored files that Pillow cannot
     open as images are left out. A part is opened on the first access to one of its images.
     """
 
@@ -39,22 +39,20 @@ class Images(Sequence[Image.Image]):
     ) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
         self._parts = Parts(location(path), models, device_of(device), cache=cache)
-        self._open: dict[int, Pictures] = {}
-        self._counts: dict[
-            int, int
-        ] = {}  # of images, by block: a stream asks for each image, maybe of a part that is closed
+        self._open: dict[int, PartImages] = {}
+        self._counts: dict[int, int] = {}  # images by block, cached: a part may be closed when a stream needs them again
         self._closed = False
         manifest = self._parts.manifest
         counts = [part.pictures for part in manifest.parts] if manifest else [len(self.names)]
         self._ends = list(itertools.accumulate(counts))
 
-    def _opened(self, number: int) -> Pictures:
+    def _opened(self, number: int) -> PartImages:
         """A part, opened if it is not, closing the oldest if too many are open."""
         self._require_open()
         if number not in self._open:
             while len(self._open) >= OPEN_PARTS:
                 self._open.pop(next(iter(self._open))).archive.close()
-            self._open[number] = Pictures(self._parts.open(number))
+            self._open[number] = PartImages(self._parts.open(number))
         part, manifest = self._open[number], self._parts.manifest
         if manifest and len(part.entries) != manifest.parts[number].pictures:
             name = self._parts.name(number)
@@ -183,7 +181,7 @@ class AcnDataset(Dataset[Any]):
         return self.item("" if self.target is None else self.names[index], image)
 
     def item(self, name: str, image: Image.Image) -> Any:
-        """An image of this path as the dataset gives it."""
+        """The dataset's item for an image with this path."""
         given = image if self.transform is None else self.transform(image)
         return given if self.target is None else (given, self.target(name))
 
@@ -200,9 +198,9 @@ class AcnStream(IterableDataset[Any]):
     """
 
     def __init__(self, dataset: AcnDataset, shuffle: bool = False, seed: int = 0, buffer: int = BUFFER_BLOCKS) -> None:
-        """Raises InputError for a buffer of no blocks."""
+        """Raises InputError if `buffer` is below 1."""
         if buffer < 1:
-            raise InputError("a buffer has a block or more")
+            raise InputError("the buffer must hold at least one block")
         self._dataset, self._shuffle, self._seed, self._buffer = dataset, shuffle, seed, buffer
         self._epoch = self._done = self._skipped = 0
         self._rank, self._ranks = 0, 1
@@ -218,7 +216,7 @@ class AcnStream(IterableDataset[Any]):
         return {"epoch": self._epoch, "done": self._done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where `state_dict` was taken: by a stream with the same options, of as many workers and ranks."""
+        """Resume where `state_dict` was taken, in a stream with the same options, workers and ranks."""
         self._epoch, self._skipped = state["epoch"], state["done"]
 
     def __iter__(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""acncodec for programs: `compress`, `decompress` and `Model`; beside `open` and `AcnDataset` in access.py."""
+"""Python API: `compress`, `decompress` and `Model`; `open` and `AcnDataset` are in access.py."""
 
 import os
 import time
@@ -44,9 +44,9 @@ class Compressed:
     """A finished archive of `size` bytes, from `files` of `source_bytes`; `info` is what `acncodec info --json` says of it.
 
     `not_stored` lists what was left out or could not be read, as (path, reason); `unreadable` counts the latter.
-    `unmodelled` counts contents that no network codes. `collisions` counts paths that a file system which folds case
-    takes for another, and names some. Where one file keeps names, `without_names` tells about how many bytes it would take
-    with 'folders' and 'drop'. `decoding_seconds` is what decoding took when one file was verified.
+    `unmodelled` counts contents that no network codes. `collisions` counts paths that some file systems take for another,
+    since they ignore case or Unicode form, with examples. `without_names` estimates the size in bytes with names 'folders'
+    and 'drop', `decoding_seconds` is how long verification took; neither is known of many parts.
     """
 
     size: int
@@ -62,14 +62,14 @@ class Compressed:
 
 
 def as_source(images: PathLike | Source | Mapping[str, Any] | Iterable[Any]) -> Source:
-    """Where images come from: the directory at a path, or the images themselves. Raises InputError."""
+    """A source of images: the directory at a path, or images in memory. Raises InputError."""
     if isinstance(images, str | os.PathLike):
         return Folder(Path(images))
     return images if isinstance(images, Source) else MemoryImages(images)
 
 
 def _all(names: PathLike | Iterable[PathLike]) -> tuple[str, ...]:
-    """Names or paths, or one of them, as text."""
+    """One or several names or paths, as strings."""
     return (os.fspath(names),) if isinstance(names, str | os.PathLike) else tuple(os.fspath(name) for name in names)
 
 
@@ -195,9 +195,9 @@ def decompress(
 
 
 class Model:
-    """A trained model: codes and code lengths of images, and images of its own.
+    """A trained model: codes and code lengths of images, and images sampled from it.
 
-    Images are uint8 [N, H, W] or [N, H, W, C] as the model is for: 0 and 1 (or bool) for one of 1-bit images.
+    Images are uint8 [N, H, W] or [N, H, W, C], of the model's value range and channels; 0 and 1 (or bool) for 1-bit images.
     """
 
     def __init__(self, model: nets.Model) -> None:
@@ -246,32 +246,35 @@ class Model:
 
     @property
     def sha256(self) -> str:
-        """By which archives name it."""
+        """sha256 of the plain model file, by which archives identify the model, in hexadecimal."""
         return self._model.sha256.hex()
 
     def codes(self, images: np.ndarray) -> np.ndarray:
-        """Codes float32 [N, D], in units of the posterior's deviation (ACN, section 2)."""
+        """Codes float32 [N, D], in units of the posterior's standard deviation (ACN, section 2). Raises InputError."""
         return encode(self._model, self._checked(images)).astype(np.float32) * 2.0**-LATENT_BITS
 
     def bits(self, images: np.ndarray) -> np.ndarray:
-        """What each image would cost, latents under the unconditional prior: float64 [N], bits.
+        """Theoretical cost of each image without a parent, residual plus unconditional KL: float64 [N], bits.
 
-        By itself; under models with copy candidates, as one of these images.
+        Models with copy candidates may copy from the other images. Raises InputError.
         """
         return element_bits(self._model, self._checked(images))
 
     def sample(self, count: int, height: int, width: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
-        """Images from nothing: uint8 [count, height, width, C]. Raises InputError."""
+        """Sampled images, uint8 [count, height, width, C]; a `temperature` below 1 favours likely values.
+
+        Raises InputError.
+        """
         if min(count, height, width) < 1 or temperature < 0:
-            raise InputError("samples have a count, a height and a width from 1 on, and a temperature from 0 on")
+            raise InputError("the count, height and width of samples must be at least 1, their temperature at least 0")
         return sample(self._model, count, height, width, Dice(seed, temperature))
 
     def reconstruct(self, images: np.ndarray, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
-        """What their codes alone keep of images: uint8 [N, H, W, C]."""
+        """Images decoded from codes alone (ACN, section 3.2): uint8 [N, H, W, C]. Raises InputError."""
         return reconstruct(self._model, self._checked(images), Dice(seed, temperature))
 
     def _checked(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, H, W, C]. Raises InputError for what the model is not for."""
+        """Images as uint8 [N, H, W, C]. Raises InputError if their type, shape or values do not suit the model."""
         given, arch = np.asarray(images), self._model.arch
         values = given[..., None] if given.ndim == 3 else given
         fits = values.ndim == 4 and values.shape[3] == arch.colours and values.size
@@ -296,7 +299,7 @@ def starting_from(request: TrainingRequest, start: str | None) -> TrainingReques
 
 
 class _Silent:
-    """Whom a training tells nothing."""
+    """A `Watcher` that prints nothing."""
 
     def begin(self, start: nets.Model | None, batch: int) -> None: ...
 

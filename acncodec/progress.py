@@ -11,14 +11,14 @@ def ignore(_: float) -> None:
 
 
 def unwatched(stage: str, total: int) -> Advance:
-    """A `Progress` for them."""
+    """A `Progress` for callers that want no progress."""
     return ignore
 
 
 class Portion:
-    """A part of a stage, of `units` there, whose own work is counted otherwise: `advance` takes shares of it, from 0 to 1.
+    """Progress of a part of a stage: `advance` takes shares of the part, from 0 to 1, which is worth `units` of the stage.
 
-    Work that begins anew counts once: what was told before is not told again.
+    After a restart nothing is reported until the work is further than before.
     """
 
     def __init__(self, advance: Advance, units: float) -> None:
@@ -26,7 +26,7 @@ class Portion:
         self._reached = self._told = 0.0
 
     def restart(self) -> None:
-        """The work begins anew."""
+        """The part is begun again."""
         self._reached = 0.0
 
     def advance(self, share: float) -> None:
@@ -36,5 +36,5 @@ class Portion:
             self._told = self._reached
 
     def finish(self) -> None:
-        """Whatever has not been told is done."""
+        """Report what is left of the part."""
         self.advance(1.0)

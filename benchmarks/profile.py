@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from acncodec import bundled
-from acncodec.coding.protocol import Task, alice, bob, encode
+from acncodec.coding.protocol import GroupTask, alice, bob, encode
 from acncodec.coding.stack import Stack
 from acncodec.packing.model_choice import plane_bits
 from acncodec.planning.schedule import Schedule, choose_lanes
@@ -42,7 +42,7 @@ def prepare(stage: str, name: str, count: int) -> Callable[[], object]:
     if stage == "plan":
         return lambda: plan_tour(codes, schedule)
     order = plan_tour(codes, schedule)
-    task = Task(model, schedule, height, width, True, lambda done: None)
+    task = GroupTask(model, schedule, height, width, True, lambda done: None)
     seed = 64 + schedule.lanes * model.arch.code
 
     def encoding() -> np.ndarray:

@@ -10,7 +10,7 @@ VARIABLE = "_ACNCODEC_COMPLETE"  # as click names it
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print what makes a shell complete acncodec's commands and options.
+    """Print a script with which a shell completes acncodec's commands and options.
 
     For bash add eval "$(acncodec completion bash)" to ~/.bashrc, for zsh the same with zsh to ~/.zshrc; for fish write it
     to ~/.config/fish/completions/acncodec.fish.

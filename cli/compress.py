@@ -14,7 +14,7 @@ from .report import show
 from .streams import STREAM, writable
 
 LOCAL = "local"
-TOLD_SECONDS = 5  # of restoring, from which on it is told
+TOLD_SECONDS = 5  # of restoring, from which it is reported
 
 if TYPE_CHECKING:
     from acncodec.api import Compressed
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--exact-files",
     is_flag=True,
-    help="Promise identical files instead of identical images: what cannot be rewritten byte for byte is kept as it is.",
+    help="Restore identical files, not just identical images: what cannot be rewritten byte for byte is stored as it is.",
 )
 @click.option(
     "--model",
@@ -63,8 +63,7 @@ if TYPE_CHECKING:
     "--adapt",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MINUTES",
-    help="Train the models further on these very images for so long, and send how they differ, if that makes the archive "
-    "smaller.",
+    help="Fine-tune the models on these images for so long and store the differences, if that makes the archive smaller.",
 )
 @click.option(
     "--access",
@@ -107,10 +106,10 @@ if TYPE_CHECKING:
     default=LOCAL,
     show_default=True,
     metavar="local|ray|ray://HOST:PORT",
-    help="Who makes the parts: this process; Ray on this machine, on as many cores as --threads says; or a Ray cluster, on "
-    "all of its cores, by the address of its client server.",
+    help="Where parts are made: in this process; by Ray on this machine, on as many cores as --threads says; or by a Ray "
+    "cluster, on all of its cores, by the address of its client server.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the parts that were begun in ARCHIVE from the same source.")
+@click.option("--resume", is_flag=True, help="Resume an unfinished archive of many parts, from the same source.")
 @click.option("--strict", is_flag=True, help="End with exit code 3 if any file was stored unmodelled or could not be read.")
 @force_option
 @device_option
@@ -201,7 +200,7 @@ def command(
 
 
 def _duration(seconds: float) -> str:
-    """Seconds, or minutes and hours where there are several."""
+    """Seconds as text, in minutes or hours if there are at least two."""
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -209,7 +208,7 @@ def _duration(seconds: float) -> str:
 
 
 def _collisions(found: "Collisions") -> str:
-    """One sentence: how many, and the first ones."""
+    """A sentence with their number and the first ones."""
     from acncodec.images.escapes import escape
 
     pairs = [f"'{escape(first)}' and '{escape(second)}'" for first, second in found.examples]
@@ -219,7 +218,7 @@ def _collisions(found: "Collisions") -> str:
 
 
 def _report(done: "Compressed", archive: Path) -> None:
-    """What was left out, and how small the rest became."""
+    """Print what was left out, and the sizes."""
     from acncodec.images.escapes import escape
 
     for path, reason in done.not_stored:

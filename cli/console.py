@@ -1,4 +1,4 @@
-"""What people are told on stderr, how much of it, and how far work is: -q, -v and --progress."""
+"""Messages and progress on stderr: -q, -v and --progress."""
 
 import sys
 import time
@@ -24,13 +24,13 @@ LABELS = {
 }
 PROGRESS = ("auto", "none", "plain")
 PLAIN_SECONDS = 2.0  # between two lines
-ROUNDING = 1e-6  # of sums of fractions
-LEAST_SHARE = 0.02  # of the work, below which nobody knows how long the rest takes
+ROUNDING = 1e-6  # error of sums of fractions
+LEAST_SHARE = 0.02  # of the work, below which no remaining time is estimated
 
 
 @dataclass
 class Settings:
-    """How this process's one command talks: set by its options."""
+    """Verbosity and style of progress of this process's command, set by its options."""
 
     level: int = 0  # -1 quiet, 1 verbose
     progress: str = "auto"
@@ -40,35 +40,35 @@ settings = Settings()
 
 
 def say(words: str) -> None:
-    """What a command has done; not under -q."""
+    """Print what a command has done; not under -q."""
     if settings.level >= 0:
         click.echo(f"acncodec: {words}", err=True)
 
 
 def write(line: str) -> None:
-    """A line of a table or of a log; not under -q."""
+    """Print a line of a table or of a log; not under -q."""
     if settings.level >= 0:
         click.echo(line, err=True)
 
 
 def warn(words: str) -> None:
-    """What was left out or lost; always."""
+    """Print what was left out or lost; always."""
     click.echo(f"acncodec: {words}", err=True)
 
 
 def detail(words: str) -> None:
-    """What only -v shows."""
+    """Print under -v only."""
     if settings.level > 0:
         click.echo(f"acncodec: {words}", err=True)
 
 
 def shows_progress() -> bool:
-    """Whether a command that reports line by line should."""
+    """Whether commands that log progress line by line should do so."""
     return settings.level >= 0 and settings.progress != "none"
 
 
 class Bars:
-    """How far stages are, one at a time; call it as the codec's `Progress`. Use as a context manager."""
+    """Progress bars, one stage at a time: a `Progress` and a context manager."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
@@ -91,13 +91,13 @@ class Bars:
         return self._plain if plain and shows_progress() else self._count
 
     def _count(self, more: float) -> None:
-        """Whole units alone: nobody wants to read of fractions of files."""
+        """Move the bar by whole units."""
         self._done += more
         if self._bar is not None:
             self._bar.update(int(self._done + ROUNDING) - self._bar.n)
 
     def _plain(self, more: float) -> None:
-        """A line from time to time, for logs."""
+        """Print a line every PLAIN_SECONDS, for logs."""
         self._done += more
         now = time.monotonic()
         if now - self._last < PLAIN_SECONDS:

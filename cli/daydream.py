@@ -26,7 +26,7 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Let a model go on from images of DIRECTORY: each next image is drawn given the code of the one before.
+    """Sample chains of images that start from those of DIRECTORY: each is drawn given the code of the one before.
 
     A .png is a sheet with a row for every image; a .gif, .webp or .apng moves.
     """

@@ -54,7 +54,7 @@ def restore(
     device: str,
     as_json: bool,
 ) -> int:
-    """What `decompress` and `extract` do: restore what `patterns` select, or all. Returns the exit code."""
+    """Shared by `decompress` and `extract`: restore the files that `patterns` select, or all. Returns the exit code."""
     from acncodec.reading.decompress import decompress
     from acncodec.reading.parts import Parts
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @json_option
 @work_options
 def command(model: str, directory: Path, device: str, as_json: bool) -> None:
-    """Tell what the images in DIRECTORY cost under a model, term by term, and what a real archive of them takes.
+    """Measure what the images in DIRECTORY cost under a model, term by term, and what a real archive of them takes.
 
-    Of the images that the model is for, those of the size that most have. KL is what latents cost, in order of how much Bob
-    knows of an image before it: one of its nearest neighbours, the one before on a tour, nothing.
+    Of the images that the model is for, those of the most frequent size. KL is the cost of latents: given one of the
+    nearest neighbours, given the image before on a tour, and unconditionally.
     """
     from acncodec.analysis.evaluation import evaluate, images_for
 

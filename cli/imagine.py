@@ -1,4 +1,4 @@
-"""What acncodec sample, reconstruct and daydream share: options, and how a sheet is written."""
+"""Shared by acncodec sample, reconstruct and daydream: options, and writing of pictures."""
 
 import json
 from collections.abc import Callable
@@ -24,13 +24,13 @@ count_option = click.option("--count", type=click.IntRange(1, 4096), default=64,
 _OPTIONS = (
     click.argument("model", metavar="NAME|FILE"),
     click.option("-o", "--output", type=FILE, required=True, help="Picture to write."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another, other images."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random generator."),
     click.option(
         "--temperature",
         type=click.FloatRange(0, 2),
         default=1.0,
         show_default=True,
-        help="Below 1 what is likely comes more often than it should, at 0 always the likeliest.",
+        help="Below 1 likely values are favoured; at 0 the likeliest is always taken.",
     ),
     force_option,
     device_option,

@@ -18,7 +18,7 @@ from .streams import keep_standard_streams
 NO_MEMORY = "not enough memory for these images on this machine"
 TORCH_LACKS_MEMORY = "can't allocate memory", "not enough memory", "CUDA out of memory"
 ADDRESS_SPACE = 4_000_000_000  # bytes: what a process maps before the first image, of which little is ever used
-# Modules are imported when their command is asked for: torch takes seconds to load, and --help should not wait for it.
+# A command's module is imported when it is run: torch takes seconds to load, and --help should not wait for it.
 COMMANDS = {
     "compress": "Compress a directory of images into one file.",
     "decompress": "Restore the directory of an archive.",
@@ -28,13 +28,13 @@ COMMANDS = {
     "test": "Decode an archive and check every hash, writing nothing.",
     "train": "Train a model on a directory of images.",
     "bench": "Compare archives of a directory with other tools.",
-    "evaluate": "Tell what images cost under a model, term by term.",
+    "evaluate": "Measure what images cost under a model, term by term.",
     "sample": "Draw images from a model.",
     "reconstruct": "Show what a model's codes keep of images.",
-    "daydream": "Let a model go on from images.",
+    "daydream": "Sample chains of images, each given the one before.",
     "models": "List the models that are found, or show one.",
     "selftest": "Check that this machine's arithmetic is exact.",
-    "completion": "Print what makes a shell complete commands.",
+    "completion": "Print a shell completion script.",
 }
 
 
@@ -73,7 +73,7 @@ def cli() -> None:
     \b
     Exit codes:
       0    done
-      1    whoever reads standard output closed it before all was written
+      1    standard output was closed before all was written
       2    wrong usage, or input or output that cannot be used
       3    done, but under --strict: some files were stored unmodelled or could not be read
       4    the archive is damaged; with --keep-going: some files were lost
@@ -137,7 +137,7 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 def _interrupt_on_signals() -> None:
-    """What batch systems and containers send, and a terminal that is closed, ends a command as Ctrl-C does."""
+    """Make SIGTERM (batch systems, containers) and SIGHUP (a closed terminal) end a command as Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -40,7 +40,7 @@ Command = Callable[..., Any]
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite what is there already.")
 keep_going_option = click.option(
-    "--keep-going", is_flag=True, help="Pass over damaged parts, say which files are lost, and end with exit code 4."
+    "--keep-going", is_flag=True, help="Skip what is damaged, list lost files, and end with exit code 4."
 )
 device_option = click.option(
     "--device",
@@ -85,7 +85,13 @@ def _set_threads(_: click.Context, __: click.Parameter, threads: int | None) -> 
 
 # Eager, in this order: -v looks at what -q has set.
 _quiet = click.option(
-    "-q", "--quiet", is_flag=True, is_eager=True, expose_value=False, callback=_set_quiet, help="Say only what went wrong."
+    "-q",
+    "--quiet",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_set_quiet,
+    help="Print warnings and errors only.",
 )
 _verbose = click.option(
     "-v",
@@ -93,7 +99,7 @@ _verbose = click.option(
     is_flag=True,
     expose_value=False,
     callback=_set_verbose,
-    help="Say how long each stage took, and more.",
+    help="Also print how long each stage took.",
 )
 _progress = click.option(
     "--progress",
@@ -102,7 +108,7 @@ _progress = click.option(
     show_default=True,
     expose_value=False,
     callback=_set_progress,
-    help="How far it is: 'auto' draws a bar if stderr is a terminal, 'plain' writes lines.",
+    help="How to show progress: 'auto' draws a bar if stderr is a terminal, 'plain' writes lines.",
 )
 _threads = click.option(
     "--threads",
@@ -110,7 +116,7 @@ _threads = click.option(
     metavar="N",
     expose_value=False,
     callback=_set_threads,
-    help="Threads to compute with; as many as there are cores unless given. Results are the same bits.",
+    help="Threads to compute with, by default one a core; results are the same bits.",
 )
 
 
@@ -120,12 +126,12 @@ def talk_options(command: Command) -> Command:
 
 
 def work_options(command: Command) -> Command:
-    """What commands take that compute for long."""
+    """Options of commands that compute for long: those of `talk_options`, --progress and --threads."""
     return talk_options(_progress(_threads(command)))
 
 
 def choose_device(name: str) -> "torch.device":
-    """The torch device of that name, and words if 'auto' does not trust one that there is. Raises InputError."""
+    """The torch device of that name; warns if 'auto' rejects a device that fails the self-test. Raises InputError."""
     from acncodec.coding.selftest import device_of
 
     with warnings.catch_warnings(record=True) as caught:

@@ -1,4 +1,4 @@
-"""What people read: an archive's description, and what was lost."""
+"""Human-readable output: an archive's description, and files that were lost."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ NAMES = {
     "drop": "dropped, images come back numbered",
 }
 METHODS = {"coded": "modelled", "webp": "kept as WebP", "raw": "kept as raw samples", "file": "kept as they are"}
-SHOWN = 6  # kinds
+SHOWN = 6  # kinds of images, the most frequent ones
 MODELLED = "residual", "latent", "schedule ends", "coder state"  # lines of the ledger that are modelled images alone
 
 
@@ -82,7 +82,7 @@ def _extras(d: dict[str, Any]) -> str:
 
 
 def outcome_code(outcome: "Outcome") -> int:
-    """Say what was lost, and the exit code for it."""
+    """Warn of each lost file; returns the exit code."""
     from acncodec.images.escapes import escape
 
     for name, reason in outcome.lost:

@@ -21,7 +21,7 @@ STREAM = Path("-")
 
 
 class Droppable(io.TextIOBase):
-    """A text stream for words that are dropped where nobody can take them: no work fails for that."""
+    """A text stream that drops what cannot be written, so that no command fails for its messages."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -52,9 +52,9 @@ class Droppable(io.TextIOBase):
 
 
 def keep_standard_streams() -> None:
-    """Let commands work where standard streams are closed, or standard error can take no words.
+    """Let commands work where standard streams are closed, or standard error cannot be written.
 
-    A descriptor that is closed is opened on nothing, so that no file of ours gets its number and a library's words into it.
+    A closed descriptor is opened on the null device, else one of our files would get its number, and a library's messages.
     """
     for descriptor in range(3):
         try:
@@ -66,13 +66,13 @@ def keep_standard_streams() -> None:
 
 
 def shown(archive: "Location") -> str:
-    """How sentences call an archive that is read."""
+    """An archive that is read, as messages name it."""
     return "standard input" if archive == STREAM else f"'{archive}'"
 
 
 @contextmanager
 def readable(archive: "Location") -> Iterator["Location"]:
-    """Where the archive can be read: what standard input gives is copied to a temporary file first."""
+    """A path or URL at which the archive can be read; standard input is copied to a temporary file first."""
     if archive != STREAM:
         yield archive
         if not isinstance(archive, Path):

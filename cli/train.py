@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Train for 1-bit images on 8-bit grey ones: a pixel is 1 with probability level / 255, drawn anew in every batch.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint beside the output.")
+@click.option("--resume", is_flag=True, help="Resume from the checkpoint beside the output.")
 @force_option
 @device_option
 @json_option
@@ -54,10 +54,10 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Train a model on the images in DIRECTORY, of the kind (1-bit, grey, RGB or RGBA) that most of them have.
+    """Train a model on the images in DIRECTORY, those of the most frequent layout (1-bit, grey, RGB or RGBA).
 
-    A part of the images is held out to tell what the model is worth. A checkpoint is written beside the output every few
-    minutes, from which --resume goes on exactly. Several processes train together under PyTorch's launcher: torchrun
+    A part of the images is held out to measure the model. A checkpoint is written beside the output every few
+    minutes, from which --resume continues exactly. Several processes train together under PyTorch's launcher: torchrun
     --no-python --nproc-per-node 2 acncodec train ...
     """
     from acncodec import bundled
@@ -98,7 +98,7 @@ def command(
 
 
 class _Printer:
-    """Tells people how a training goes, on stderr."""
+    """Prints the progress of a training on stderr."""
 
     def begin(self, start: "Model | None", batch: int) -> None:
         source = f"the weights of '{start.name}'" if start else "random weights"
@@ -118,7 +118,7 @@ class _Printer:
 
 
 def _words(value: "Worth") -> str:
-    """What a model is worth, in one sentence."""
+    """A sentence on what the model saves."""
     bits = f"{value.bits:,.1f} bits an image, {value.other} {value.other_bits:,.1f}"
     if value.pays_from is None:
         return f"the model takes {bits}: it saves nothing here"

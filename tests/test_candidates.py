@@ -12,7 +12,7 @@ from acncodec.coding import pixels as coding_pixels
 from acncodec.coding import steps
 from acncodec.coding.candidates import History, StepImages, along, write_completions
 from acncodec.coding.prices import element_bits
-from acncodec.coding.protocol import Task, alice, all_offers, bob, encode
+from acncodec.coding.protocol import GroupTask, alice, all_offers, bob, encode
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.coding.stack import Stack
 from acncodec.exact.grids import LATENT_MAX
@@ -159,8 +159,8 @@ def test_bob_finds_what_alice_found(model: Model, compiled: bool, way: str, monk
     pixels, schedule = drawings(3, 11, 6, 7, 4), Schedule(11, 4)
     codes = encode(model, pixels)
 
-    def task() -> Task:
-        return Task(model, schedule, 6, 7, True, lambda done: None, History([(11, 6, 7)], 4, compiled))
+    def task() -> GroupTask:
+        return GroupTask(model, schedule, 6, 7, True, lambda done: None, History([(11, 6, 7)], 4, compiled))
 
     own = task()
     offers = all_offers(pixels, own)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acncodec.coding.pixels import push_pixels
-from acncodec.coding.protocol import SeedExhaustedError, Task, alice, bob, encode
+from acncodec.coding.protocol import GroupTask, SeedExhaustedError, alice, bob, encode
 from acncodec.coding.selftest import pseudo_random, whole_image
 from acncodec.coding.stack import Stack
 from acncodec.errors import DamagedError
@@ -27,9 +27,9 @@ def nothing(done: int) -> None:
 
 def task_of(
     model: Model, pixels: np.ndarray, lanes: int = 1, conditional: bool = True, advance: Callable[[int], None] = nothing
-) -> Task:
+) -> GroupTask:
     count, height, width = pixels.shape[:3]
-    return Task(model, Schedule(count, min(lanes, count)), height, width, conditional, advance)
+    return GroupTask(model, Schedule(count, min(lanes, count)), height, width, conditional, advance)
 
 
 CASES: dict[str, st.SearchStrategy[Any]] = {

@@ -9,7 +9,7 @@ import torch
 from conftest import KINDS, random_pixels, smooth_pixels, tiny_model
 from scipy import stats
 
-from acncodec.coding.protocol import Task, alice, encode
+from acncodec.coding.protocol import GroupTask, alice, encode
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import LEAST_PROBABILITY, kl_bits, residual_bits, unconditional_kl_bits, value_bits
 from acncodec.exact.grids import LATENT_BITS, LATENT_MAX, OFFSET_MAX, WIDTH_BITS, WIDTH_MIN
@@ -163,7 +163,9 @@ def test_the_coder_spends_the_theoretical_bits(levels: int, colours: int, condit
     model = tiny_model(levels, calm=True, colours=colours)
     pixels = random_pixels(1, 64, 6, 5, levels) if colours == 1 else smooth_pixels(1, 64, 6, 5)
     stack = Stack.seeded(300)
-    tally = alice(stack, pixels, encode(model, pixels), Task(model, Schedule(64, 4), 6, 5, conditional, lambda n: None))
+    tally = alice(
+        stack, pixels, encode(model, pixels), GroupTask(model, Schedule(64, 4), 6, 5, conditional, lambda n: None)
+    )
     assert tally.residual == pytest.approx(tally.residual_theory, rel=0.003, abs=2)
     assert stack.bits - Stack.seeded(300).bits == pytest.approx(tally.residual + tally.prior - tally.posterior, abs=1e-6)
     # Theory does not truncate the prior to the latents' range, the coder does: a few percent less with these wide priors.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trainings import SMALL_ARCH, run, stripes, trainer
 
-from acncodec.coding.protocol import Task, alice, bob, encode
+from acncodec.coding.protocol import GroupTask, alice, bob, encode
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import residual_bits
 from acncodec.errors import InputError
@@ -87,7 +87,7 @@ def test_export_is_a_model(levels: int, colours: int) -> None:
     assert np.isfinite(residual)
     assert np.isfinite(kl)
     pixels, stack = t.data.held_out[0].numpy(), Stack.seeded(400)
-    task = Task(model, Schedule(len(pixels), 2), 8, 8, True, lambda done: None)
+    task = GroupTask(model, Schedule(len(pixels), 2), 8, 8, True, lambda done: None)
     alice(stack, pixels, encode(model, pixels), task)
     assert (bob(stack, task) == pixels).all()
     stack.check_seed(400)

@@ -1,4 +1,4 @@
-"""Other tools on a whole directory: archivers on its files, and image codecs on its images."""
+"""Other tools on a whole directory: archivers on its files, image codecs on its images."""
 
 import io
 import lzma

@@ -1,4 +1,4 @@
-"""How fast this machine codes with each model that is found, on images of noise."""
+"""Coding speed of this machine with each available model, on images of noise."""
 
 import time
 from collections.abc import Iterator

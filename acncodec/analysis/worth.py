@@ -1,4 +1,4 @@
-"""What a model is worth to a directory, against all that could be done without it."""
+"""Saving by a model on a training set, compared with other models, WebP and raw samples under LZMA."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ WEBP_SAMPLE = 32  # images of a size
 
 @dataclass(frozen=True)
 class Worth:
-    """Bits an image (or tile) under the model, and by the best other way, which is `other`; of `images` in all.
+    """Bits an image (or tile) under the model and under the best alternative, `other`; `images` is their number.
 
-    The model's are those of images that it was not trained on.
+    `bits` is measured on held-out images.
     """
 
     images: int
@@ -36,7 +36,7 @@ class Worth:
 
     @property
     def pays_from(self) -> int | None:
-        """Images from which on the model saves more than its own bytes; None if never."""
+        """Number of images from which the model saves more than its own size; None if never."""
         saved = self.other_bits - self.bits
         return None if saved <= 0 else -int(-8 * self.model_bytes // saved)
 
@@ -68,7 +68,7 @@ def _mean(values: list[float], groups: list[Tensor]) -> float:
 
 
 def _webp_bits(group: Tensor) -> float:
-    """Bits an image on average of a sample, uint8 [N, H, W, colours]; infinite where WebP can't."""
+    """Mean bits of a sample of images uint8 [N, H, W, colours] as WebP; infinite if they are too large for it."""
     sample = group[:: -(-len(group) // WEBP_SAMPLE)].numpy()
     sizes = [len(data) if (data := pack_webp(each)) else np.inf for each in sample]
     return 8 * float(np.mean(sizes))

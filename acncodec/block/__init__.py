@@ -1,1 +1,1 @@
-"""What packing and reading share, each beside its mirror: a block of pictures, its parts, and the sections of names."""
+"""Shared by packing and reading: blocks of pictures, encoded and decoded, and the sections of file names."""

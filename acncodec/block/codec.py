@@ -1,4 +1,4 @@
-"""A block coded and decoded: pictures that need nothing else of the archive but its header, classes and models."""
+"""Encoding and decoding of a block: pictures that are decodable with the archive's header, classes and models alone."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from acncodec.block.elements import Group, count, cut, join
 from acncodec.block.plan import BlockPlan, PlanOptions, plan_block
 from acncodec.coding.candidates import History
 from acncodec.coding.order import order_bits, pack_order, unpack_order
-from acncodec.coding.protocol import SeedExhaustedError, Tally, Task, alice, all_offers, bob
+from acncodec.coding.protocol import GroupTask, SeedExhaustedError, Tally, alice, all_offers, bob
 from acncodec.coding.stack import Stack
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
@@ -25,10 +25,10 @@ from acncodec.progress import Advance, Portion
 
 @dataclass(frozen=True)
 class Order:
-    """Where a block's pictures belong, in their coded order.
+    """Class, folder and name rank of a block's pictures, in coded order.
 
-    `classes` int64 [N]: index of each one's class. `folders` int64 [N]: of each one's folder, or None. `ranks` int64 [N]:
-    each one's place among the block's pictures by name, or None where they stand in that order.
+    `classes` int64 [N]: index of each one's class. `folders` int64 [N]: of each one's folder, None unless folders alone are
+    kept. `ranks` int64 [N]: each one's rank by name within the block, None unless names are kept.
     """
 
     classes: np.ndarray
@@ -37,7 +37,7 @@ class Order:
 
     @cached_property
     def positions(self) -> np.ndarray:
-        """Where each picture stands in the coded order, int64 [N]: by name where names are kept, else as coded."""
+        """Position of each picture in the coded order, int64 [N], in the order of names if these are kept."""
         return np.arange(len(self.classes)) if self.ranks is None else np.argsort(self.ranks)
 
 
@@ -116,7 +116,7 @@ def decode_block(
 
 def _tasks(
     counts: dict[Group, int], schedules: list[Schedule], conditional: bool, models: list[Model], advance: Advance
-) -> dict[Group, Task]:
+) -> dict[Group, GroupTask]:
     """A task for each group of so many elements; `advance` takes shares of the block, by pixels."""
     pixels = sum(n * group.height * group.width for group, n in counts.items())
     histories = _histories(counts, models)
@@ -124,7 +124,7 @@ def _tasks(
     for group, schedule in zip(counts, schedules, strict=True):
         size = group.height, group.width
         done = partial(_advance_elements, advance, group.height * group.width, pixels)
-        tasks[group] = Task(models[group.model], schedule, *size, conditional, done, histories[group])
+        tasks[group] = GroupTask(models[group.model], schedule, *size, conditional, done, histories[group])
     return tasks
 
 
@@ -180,7 +180,7 @@ def _counts(values: np.ndarray) -> list[int]:
 
 
 def _pack(order: Order, tour: bool) -> bytes:
-    """The block's `order`: numbers of the folders that occur, then all sequences and the permutation as one code."""
+    """Encode a block's order: the folders that occur, then all sequences and the permutation in one stream."""
     out = Writer()
     sequences = [(order.classes, np.bincount(order.classes).tolist())]
     if order.folders is not None:
@@ -197,7 +197,7 @@ def _pack(order: Order, tour: bool) -> bytes:
 
 
 def read_order(block: Block, keep: bool, folders: int) -> Order:
-    """Undo `_pack` for a block of an archive that keeps names, or has so many folders. Raises DamagedError."""
+    """Undo `_pack`; `keep` is whether names are kept, `folders` the archive's number of folders. Raises DamagedError."""
     reader = Reader(block.order, "The order of a block's images")
     numbers = np.array([i for i, _ in block.classes])
     counts = [[n for _, n in block.classes]]

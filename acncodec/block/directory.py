@@ -1,4 +1,4 @@
-"""Which name belongs to which content: the sections NAME, ORDR, PLAC, FLDR and EMPT, packed and unpacked side by side.
+"""Mapping of file names to contents: the sections NAME, ORDR, PLAC, FLDR and EMPT, encoded and decoded.
 
 Contents are numbered: coded pictures block by block, then stored items section by section. Within a block they are
 numbered by name where names are kept, else in coded order. Named entries (all of them, or only files kept as they are)
@@ -23,8 +23,8 @@ from acncodec.images.scan import MAX_PATH, safe_path
 
 WHAT = "The archive's list of files"
 METHODS = 4
-DUPLICATE = METHODS  # a named entry is of a method, where it brings a new content, or a duplicate
-ROOT = b"."  # the name of the folder that holds the others
+DUPLICATE = METHODS  # follows the METHOD_*: marks a named entry whose content occurred before
+ROOT = b"."  # the name of the root folder
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass
 class Directory:
-    """Everything about files beside their contents, as the sections hold it.
+    """Names, duplicates and folders of an archive's files, as stored in its sections.
 
     `named` lists names, sorted by bytes; `named_methods` int64 [named] the method of each one's new content, or DUPLICATE;
     `duplicates` the contents of named duplicates, in order; `numbered` (content, folder) of duplicates without a name;
@@ -59,7 +59,7 @@ def folder_of(name: bytes) -> bytes:
 
 
 def pack_directory(directory: Directory) -> list[tuple[str, bytes]]:
-    """The sections, those that would be empty left out."""
+    """The sections as (tag, bytes), without empty ones."""
     counts = np.bincount(directory.named_methods, minlength=METHODS + 1).tolist()
     order = Writer()
     for count in counts:
@@ -123,7 +123,7 @@ def _places(
 
 
 def _names(data: bytes, count: int, also: bytes = b"") -> list[bytes]:
-    """Names that are safe, or `also`."""
+    """Decode names; each must be a safe relative path, or `also`. Raises DamagedError."""
     names = unpack_names(data, count, min(MAX_NAME_BYTES, MAX_PATH * count))
     for name in names:
         if not also or name != also:
@@ -136,7 +136,8 @@ def list_directory(
 ) -> tuple[list[bytes], np.ndarray, list[int], list[tuple[int, int]]]:
     """Named entries, their methods, and both lists of duplicates, for a `Directory`.
 
-    Given are all names, each one's content, each content's method and number in the archive, folders (if kept) and NAMES_*.
+    `names` are those of all files; `content_of[i]` is the content of file i, `methods` and `numbers` each content's method
+    and number in the archive; `folders` are all folders, if kept; `mode` is NAMES_*.
     """
     index = {folder: i for i, folder in enumerate(folders)}
     named, named_methods, duplicates, numbered = [], [], [], []
@@ -164,8 +165,8 @@ def entries(
 ) -> list[Entry]:
     """Every file, sorted by name, given each content's method.
 
-    Where names were dropped: given also each content's suffix, and, where folders are kept, the folder of each that is a
-    picture; numbers follow `prefix`. Raises DamagedError if anything does not fit.
+    Where names were dropped, files are numbered after `prefix`, with each content's suffix and, where folders are kept, the
+    folder of each picture. Raises DamagedError if anything is inconsistent.
     """
     found = list(_named_entries(directory, methods))
     if header.names != NAMES_KEEP:
@@ -194,7 +195,7 @@ def _numbered_entries(
     named: list[bytes],
     prefix: bytes,
 ) -> Iterator[Entry]:
-    """Pictures whose own names were dropped: numbers in the order of the archive, past any name that is taken."""
+    """Pictures whose names were dropped: numbered in archive order, names that are taken skipped."""
     pictures = [i for i, method in enumerate(methods) if method != METHOD_FILE]
     folders = picture_folders if directory.folders else [0] * len(pictures)
     if len(folders) != len(pictures) or any(methods[content] == METHOD_FILE for content, _ in directory.numbered):

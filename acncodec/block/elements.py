@@ -16,7 +16,7 @@ from acncodec.images.tiles import tiles
 from acncodec.nets.architecture import Architecture
 
 OPAQUE = 255
-PLANES = {  # the ways to make planes of a picture's channels, no two with as many planes
+PLANES = {  # ways to group a layout's channels into planes, at most one per plane count
     Layout.BILEVEL: ((1,),),
     Layout.GREY: ((1,),),
     Layout.GREY_ALPHA: ((1, 1),),

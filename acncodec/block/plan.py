@@ -1,4 +1,4 @@
-"""Which order and which prior make a block smallest: by the KL in float64 and the price of restoring the order."""
+"""Choice of order and prior for a block: the cheapest by theoretical KL plus the cost of restoring the order."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -16,7 +16,7 @@ from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 
 
 class Way(Enum):
-    """A way to send the images: (order by tour, latents conditioned on the parent)."""
+    """A way to code images: (order by tour, latents conditioned on the parent)."""
 
     TOUR = (True, True)
     NAMES = (False, True)
@@ -35,7 +35,7 @@ class Way(Enum):
 class PlanOptions:
     """How blocks are planned: the tour's `effort` from 1 to 9, and `quick` as for `choose_lanes`.
 
-    `only` takes a way whatever it costs, but for tours of pictures of several tiles, which there are not.
+    `only` forces a way whatever it costs; a tour is not possible for pictures of several tiles.
     """
 
     effort: int = DEFAULT_EFFORT
@@ -65,7 +65,7 @@ class GroupPlan:
 
 @dataclass
 class BlockPlan:
-    """How to send a block: the way, the pictures in its order (int64 [N]), and a plan for every group."""
+    """How to code a block: the way, the coded order of its pictures (int64 [N]), and a plan for each group."""
 
     way: Way
     order: np.ndarray
@@ -79,7 +79,7 @@ def plan_block(
     order_price: float,
     options: PlanOptions,
 ) -> BlockPlan:
-    """Plan the pictures that `elements.cut` has cut up, in the order of names; `order_price` is the tour's in bits."""
+    """Plan a block from what `elements.cut` returns; `order_price`: bits to restore the order of names after a tour."""
     only, groups = options.only, {}
     for group, pixels in elements.items():
         model = models[group.model]
@@ -104,7 +104,7 @@ def plan_block(
 
 
 def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count: int, options: PlanOptions) -> np.ndarray:
-    """Pictures, int64 [count], along tours through the codes of their first elements, group after group."""
+    """Order of pictures, int64 [count]: tours through the codes of their first elements, group after group."""
     done = np.zeros(count, dtype=bool)
     order = []
     for group, plan in groups.items():
@@ -118,7 +118,7 @@ def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count
 
 
 def latent_bits(plan: GroupPlan, way: Way) -> float:
-    """What theory says that the latents of a group cost, in bits."""
+    """Theoretical cost of a group's latents, in bits."""
     codes = torch.from_numpy(plan.codes[plan.order(way)])
     parents = np.full(len(codes), -1)
     if way.conditional:

@@ -40,7 +40,7 @@ def model_files() -> list[Path]:
 
 
 def files_among(names: Iterable[str]) -> list[Path]:
-    """Those of the names that are paths of model files."""
+    """The names that are paths of model files."""
     return [Path(name) for name in names if name.endswith(SUFFIX)]
 
 

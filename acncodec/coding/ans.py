@@ -66,5 +66,5 @@ class ConstrictionCoder:
 
 
 def coder(words: np.ndarray) -> Coder:
-    """The faster coder that is there. Raises ValueError if the words are no stack."""
+    """The fastest coder available. Raises ValueError if the words are no valid stack."""
     return ConstrictionCoder(words) if native is None else CompiledCoder(words)

@@ -1,4 +1,4 @@
-"""Copy candidates: pixels that may follow, as the same neighbourhood was seen before, or the parent image has them.
+"""Copy candidates for the next pixel: from earlier places with the same neighbourhood, and from the parent image.
 
 For each pixel CANDIDATES pixels are given to the decoder network, as uint8 [CANDIDATES, colours + 1]: their colours, and a
 strength from 0 (none) to 13. For each colour but the first there are also COMPLETIONS: the values that came last after the

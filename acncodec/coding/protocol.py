@@ -51,7 +51,7 @@ class SeedExhaustedError(Exception):
 
 
 @dataclass(frozen=True)
-class Task:
+class GroupTask:
     """One group of elements, height x width, coded by `schedule` with `model`.
 
     `conditional` says whether latents are coded given the parent's code or under the unconditional prior; `advance` is
@@ -84,7 +84,7 @@ class Task:
         return codes[step.parents] if self.conditional and step.start > 0 else None
 
 
-def all_offers(pixels: np.ndarray, task: Task) -> np.ndarray | None:
+def all_offers(pixels: np.ndarray, task: GroupTask) -> np.ndarray | None:
     """Offers for pixels uint8 [N, H, W, colours] in the schedule's order, None for models without them.
 
     Alice calls it for all groups in Bob's order before she encodes any: uint8 [N, H, W, OFFERS, colours + 1].
@@ -101,7 +101,7 @@ def all_offers(pixels: np.ndarray, task: Task) -> np.ndarray | None:
 
 
 @full_precision()
-def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task, offers: np.ndarray | None = None) -> Tally:
+def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: GroupTask, offers: np.ndarray | None = None) -> Tally:
     """Encode pixels uint8 [N, H, W, colours] with codes int16 [N, D], both in the schedule's order.
 
     `offers` are those of `all_offers`. Raises SeedExhaustedError.
@@ -127,7 +127,7 @@ def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: Task, offer
 
 
 @full_precision()
-def bob(stack: Stack, task: Task) -> np.ndarray:
+def bob(stack: Stack, task: GroupTask) -> np.ndarray:
     """Decode a group: pixels uint8 [N, H, W, colours] in the schedule's order. Raises DamagedError."""
     pixels = np.empty((task.schedule.count, task.height, task.width, task.model.arch.colours), dtype=np.uint8)
     codes = np.empty((task.schedule.count, task.model.arch.code), dtype=np.int16)

@@ -24,7 +24,7 @@ def seed_words(count: int) -> np.ndarray:
 
 
 class Symbols(Protocol):
-    """What Bob pops symbols from: a `Stack`, or a random generator to sample images."""
+    """Interface that Bob pops symbols from: a `Stack`, or a random generator to sample images."""
 
     ran_dry: bool
 

@@ -25,7 +25,7 @@ from acncodec.nets.networks import Networks
 Made = TypeVar("Made")
 
 GROUPS = 4  # of lanes on CUDA
-KEPT_PIXELS = 1 << 18  # of small decoders that are kept: several tens of bytes each
+KEPT_PIXELS = 1 << 18  # of cached small decoders together: several tens of bytes a pixel
 LEAST_LANES = 128  # per group: with fewer, a step takes hardly less time, and every group adds its own
 
 
@@ -188,16 +188,16 @@ def _split(networks: Networks, lanes: int, height: int, width: int) -> list[tupl
 
 
 class Kept(threading.local):
-    """A thread's decoders or encoders of late: making one takes milliseconds, and most calls are of few sizes.
+    """Per-thread LRU cache of decoders or encoders: making one takes milliseconds, and most calls share few sizes.
 
-    Of small ones several are kept, KEPT_PIXELS of all their lanes together; of larger ones, and on CUDA, only the last.
+    Small ones are kept up to KEPT_PIXELS of all lanes together; of larger ones, and on CUDA, the last alone.
     """
 
     def __init__(self) -> None:
         self._made: dict[tuple[object, ...], tuple[int, object]] = {}  # pixels and object, the latest used last
 
     def of(self, make: Callable[..., Made], networks: Networks, lanes: int, height: int, width: int) -> Made:
-        """`make(networks, lanes, height, width)`, or what an earlier call with the same arguments made."""
+        """`make(networks, lanes, height, width)`, cached."""
         made_for = make, networks, torch.get_num_threads(), lanes, height, width
         pixels, made = self._made.pop(made_for, (lanes * height * width, None))
         if made is None:

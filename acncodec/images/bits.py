@@ -15,7 +15,7 @@ _COUNT_LIMIT = 2048
 _BATCH = 4096  # bits passed to constriction's encoder at once: one by one takes ten times as long
 
 
-class Coder:
+class BitCoder:
     """Base class, which codes nothing; `contexts` holds the odd counts 2 n + 1 of each bit."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Coder:
         return prefix - 1
 
 
-class Writer(Coder):
+class BitWriter(BitCoder):
     """Collects bits and their counts for the range encoder."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Writer(Coder):
         self._bits, self._counts = [], []
 
 
-class Reader(Writer):
+class BitReader(BitWriter):
     """Decodes bits from `data` and re-encodes them, since constriction does not detect the end of its stream."""
 
     def __init__(self, data: bytes) -> None:
@@ -102,10 +102,10 @@ class Reader(Writer):
             raise damaged()
 
 
-class Meter(Coder):
+class BitMeter(BitCoder):
     """Codes nothing; `price` is the probability of the bits passed to it under another coder's contexts."""
 
-    def __init__(self, coder: Coder) -> None:
+    def __init__(self, coder: BitCoder) -> None:
         super().__init__()
         self.contexts = coder.contexts
         self.price = 1.0  # products and quotients of doubles only: the same on every machine

@@ -12,7 +12,7 @@ a pattern (hashes) are coded whole, as one token each.
 import re
 from itertools import pairwise
 
-from acncodec.images.bits import Coder, Meter, Reader, Writer, damaged
+from acncodec.images.bits import BitCoder, BitMeter, BitReader, BitWriter, damaged
 
 _MAX_DIGITS = 18  # of a token treated as a number
 _MAX_TOKENS = 12  # per name, on average; above it names are hashes, not worth splitting (in bytes and time)
@@ -24,7 +24,7 @@ _EXPECTED, _STEP, _KNOWN, _NEW, _WAY, _SHARED, _LENGTH, _BYTE, _MORE = range(9)
 class _Model:
     """Codes names one by one; the writer's and the reader's model are updated alike and so stay the same."""
 
-    def __init__(self, coder: Coder, limit: int) -> None:
+    def __init__(self, coder: BitCoder, limit: int) -> None:
         self.coder = coder
         self.left = limit  # bytes left for the names still to come
         self.previous = [b""]
@@ -86,7 +86,7 @@ class _Model:
             ways.append((_KNOWN, index))
         best, best_price = (_NEW, 0), 0.0
         for way in ways:
-            meter = Meter(self.coder)
+            meter = BitMeter(self.coder)
             _tell(meter, column, same, *way)
             # Doubled for a known token, the only way that always fits a token seen before: where several ways fit, using
             # the same one each time is cheapest (measured on classes ordered by number: 3.42 -> 3.39 bits).
@@ -115,7 +115,7 @@ class _Model:
         return bytes(token)
 
 
-def _tell(coder: Coder, column: int, same: int, way: int, value: int) -> tuple[int, int]:
+def _tell(coder: BitCoder, column: int, same: int, way: int, value: int) -> tuple[int, int]:
     """Code the way in which a token is coded and the number that goes with it."""
     for candidate in (_EXPECTED, _STEP, _KNOWN):
         if coder.bit((_WAY, column, same, candidate), way == candidate):
@@ -158,7 +158,7 @@ def pack_names(names: list[bytes]) -> bytes:
 
 
 def _pack(names: list[list[bytes]]) -> bytes:
-    writer = Writer()
+    writer = BitWriter()
     model = _Model(writer, sum(len(token) for name in names for token in name))
     for name in names:
         model.name(name)
@@ -171,7 +171,7 @@ def unpack_names(data: bytes, count: int, limit: int) -> list[bytes]:
     Raises DamagedError if `data` is not what `pack_names` writes for that many names, or if the names have more than
     `limit` bytes together; memory and time are proportional to `limit`.
     """
-    reader = Reader(data)
+    reader = BitReader(data)
     model = _Model(reader, limit)
     names: set[bytes] = set()
     while len(names) < count:

@@ -1,4 +1,4 @@
-"""Copy candidates as the decoder network sees them: more centres of its mixtures, and planes of evidence for each of them.
+"""Copy candidates as inputs of the decoder network: centres of its mixtures' components, and planes of evidence for each.
 
 What is offered for a pixel is uint8 [OFFERS, colours + 1]. First CANDIDATES pixels that may follow: their colours and a
 strength from 0 (none) to STRENGTH_MAX. The first of them follows the longest neighbourhood that was seen before, the second

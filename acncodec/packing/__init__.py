@@ -1,1 +1,1 @@
-"""Compression: a directory, or images at hand, to one file."""
+"""Compression of a directory, or of images in memory, to one archive file."""

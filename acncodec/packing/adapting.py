@@ -1,4 +1,4 @@
-"""Models fine-tuned to the directory that is being compressed, and sent with it: where that pays for itself."""
+"""Fine-tuning of models to the images being compressed (--adapt), used if it makes the archive smaller, models included."""
 
 from collections.abc import Callable
 
@@ -8,18 +8,17 @@ from acncodec.progress import Advance, Progress
 from acncodec.training.adapt import Adapted, adapt
 from acncodec.training.trainer import Report
 
-SAMPLES = 1 << 28  # of all pictures that are trained on
+SAMPLES = 1 << 28  # to train on, at most
 SECONDS = 60
-LEAST_SHARE = 0.1  # of all samples, below which a model is left as it is
+LEAST_SHARE = 0.1  # of all samples, below which a model is not adapted
 
 
 def choose_adapted(
     pricing: Pricing, models: list[Model], minutes: float, progress: Progress
 ) -> tuple[list[Choice], list[Model], dict[bytes, bytes]]:
-    """As `Pricing.choose`, and with models adapted in so many minutes if that is smaller, with what
-    is sent of them.
+    """`Pricing.choose`, also with models adapted for `minutes`; the smaller result, counting the adapted models' bytes.
 
-    Returns the choices, the models that they mean, and the adapted ones packed, by sha256.
+    Returns the choices, the models that their classes index, and the adapted ones packed, by sha256.
     """
     choices, bits = pricing.choose(models, progress("price", pricing.count))
     adapted = _adapt(pricing, models, minutes, progress)
@@ -35,7 +34,7 @@ def choose_adapted(
 
 
 def _adapt(pricing: Pricing, models: list[Model], minutes: float, progress: Progress) -> list[Adapted]:
-    """Each model that would code much of the contents, adapted to that; the time goes by the samples."""
+    """Adapt each model that would code at least LEAST_SHARE of the samples; time is shared in proportion."""
     elements = pricing.elements_by_model(models, SAMPLES)
     sizes = {model: sum(group.size for group in groups) for model, groups in elements.items()}
     large = {model: size for model, size in sizes.items() if size >= LEAST_SHARE * sum(sizes.values())}
@@ -49,7 +48,7 @@ def _adapt(pricing: Pricing, models: list[Model], minutes: float, progress: Prog
 
 
 def _reporter(advance: Advance, seconds: float) -> Callable[[Report], None]:
-    """What tells `advance` of the seconds that have gone by."""
+    """A training callback that calls `advance` with the seconds passed."""
     told = 0
 
     def report(report: Report) -> None:

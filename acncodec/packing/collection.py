@@ -1,4 +1,4 @@
-"""What a source holds, read once: which files there are, and what distinct contents they have."""
+"""Reading a source once: its files and their distinct contents (equal files are stored once)."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from acncodec.images.source import Source
 class Content:
     """One distinct content: the picture that a file holds, or None for a file to be kept as it is.
 
-    `entry` is the first file with this content, `size` the number of its bytes and `sha256` their hash. `place` tells where
-    the spool has a file that is no picture.
+    `entry` is the first file with this content, `size` the number of its bytes and `sha256` their hash. `place` is
+    where the spool holds a file that is no picture.
     """
 
     entry: int

@@ -1,4 +1,4 @@
-"""Directory, or images at hand, in; one file out."""
+"""Compression of a source to one archive file."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -34,24 +34,23 @@ from acncodec.planning.tour import DEFAULT_EFFORT
 from acncodec.progress import Advance, Progress
 
 MAX_EFFORT = 9
-BLOCK_PICTURES = 16384  # of a block, unless told otherwise
-BLOCK_SAMPLES = 1 << 26  # of a block, whatever one is told: it is decoded as a whole
-RANDOM_PICTURES, RANDOM_SAMPLES = 16, 1 << 17  # of a block for random access, at least one of the two,
-RANDOM_BITS = 1 << 16  # and this, beside which what every block costs is below 1 %
-RANDOM_STORE_BYTES = 1 << 20  # of WebP files in a section, for random access
-STORE_BYTES = 1 << 26  # of files in a section; LZMA sees as far
+BLOCK_PICTURES = 16384  # per block, by default
+BLOCK_SAMPLES = 1 << 26  # per block at most, since a block is decoded as a whole
+RANDOM_PICTURES, RANDOM_SAMPLES = 16, 1 << 17  # a block for random access has at least one of the two,
+RANDOM_BITS = 1 << 16  # and so many bits that its overhead is below 1 %
+RANDOM_STORE_BYTES = 1 << 20  # of WebP files per FILE section, for random access
+STORE_BYTES = 1 << 26  # of files per FILE section: LZMA's window
 STORE_ITEMS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may choose.
+    """Options of a compression.
 
-    `names`: head.NAMES_*. `exact_files`: every file comes back byte for byte. `block`: pictures that are coded together and
-    must be decoded together; None for what suits the access. `random`: single pictures will be wanted, so that blocks are
-    small and decoded quickly. `way`: how to send them, None for the cheapest. `effort`: of planning a tour, 1 to 9.
-    `overwrite` an existing archive. `carry`: put the models into the archive, which then needs nothing else.
-    `adapt`: minutes for which models are trained further on these very images, or 0.
+    `names`: head.NAMES_*. `exact_files`: every file is restored byte for byte. `block`: pictures per block, None for a
+    default that depends on `random`. `random`: blocks are small, for random access. `way`: order and prior of all blocks,
+    None for the cheapest. `effort`: of planning tours, 1 to 9. `overwrite` an existing archive. `carry`: embed the models
+    in the archive. `adapt`: minutes of fine-tuning the models on these images, 0 for none.
     """
 
     names: int = head.NAMES_KEEP
@@ -68,15 +67,15 @@ class Options:
         """Raises InputError for numbers out of range."""
         if not 1 <= self.effort <= MAX_EFFORT or (self.block is not None and self.block < 1) or self.adapt < 0:
             raise InputError(
-                f"effort is 1 to {MAX_EFFORT}, a block holds an image or more, adapting takes 0 minutes or more"
+                f"the effort must be 1 to {MAX_EFFORT}, the block size at least 1, the minutes to adapt at least 0"
             )
 
 
 @dataclass(frozen=True)
 class PackingResult:
-    """What `compress` did: what was read, how many contents were stored unmodelled, and the archive's size in bytes.
+    """Result of `compress`: what was read, the number of contents stored unmodelled, and the archive's size in bytes.
 
-    Where names were kept, `without_names` tells about how many bytes it would take under the other head.NAMES_*.
+    `without_names` estimates that size under the other head.NAMES_*; empty unless names were kept.
     """
 
     collection: Collection
@@ -153,15 +152,12 @@ def compress(
 
 
 class _Archive:
-    """Contents on their way into sections; `numbers` tells where in the archive each one stands."""
+    """The sections of an archive being made; `numbers[i]` is the number in the archive of content i."""
 
     def __init__(
         self, found: Collection, choices: list[Choice], models: list[Model], options: Options, prices: list[float]
     ) -> None:
-        """`models` are those that the choices' classes number; the archive needs only those that are in use.
-
-        `prices` are those of the contents, in bits.
-        """
+        """The choices' classes index `models`, of which only those in use are kept; `prices` [contents], bits."""
         self.found, self.options, self._prices = found, options, prices
         self.choices, self.models = _number_models(choices, models)
         self.classes, self.sequence = _classes(self.choices)
@@ -179,16 +175,16 @@ class _Archive:
 
     @property
     def size(self) -> int:
-        """Of all contents and what is known of their classes, in bytes."""
+        """Bytes of all blocks, stored files and classes so far."""
         return len(self.form) + sum(map(len, self.blocks)) + sum(map(len, self.stores))
 
     def elements(self) -> int:
-        """How many elements there are to be coded."""
+        """Number of elements to be coded."""
         counts = [len(cells(each)) if each.method == METHOD_CODED else 0 for each in self.classes]
         return sum(counts[i] for i in self.sequence.tolist())
 
     def code(self, advance: Advance) -> None:
-        """All blocks of pictures."""
+        """Encode all blocks; `advance` takes numbers of elements."""
         keep = self.options.names == head.NAMES_KEEP
         index = {folder: i for i, folder in enumerate(self.folders)}
         planning = PlanOptions(self.options.effort, self.options.way, self.options.random)
@@ -204,7 +200,7 @@ class _Archive:
             self._number(members if keep else [members[i] for i in order])
 
     def _runs_to_code(self) -> Iterator[list[int]]:
-        """The contents of each block."""
+        """The contents of each block, by index."""
         sizes, block = self._to_code(), self.options.block
         if not self.options.random or block is not None:
             yield from _runs(sizes, block or BLOCK_PICTURES, BLOCK_SAMPLES)
@@ -220,7 +216,7 @@ class _Archive:
             yield run
 
     def _to_code(self) -> dict[int, int]:
-        """Contents to be coded and their samples, by name, or folder by folder where only folders are kept."""
+        """Contents to be coded and their numbers of samples, by name, or folder by folder where only folders are kept."""
         members = range(len(self.choices))
         ordered = sorted(members, key=self._folder) if self.folders else members
         return {
@@ -230,7 +226,7 @@ class _Archive:
         }
 
     def store(self) -> None:
-        """All other contents, by method, in the order of names."""
+        """Pack all other contents into FILE sections, by method, in the order of names."""
         for method in (METHOD_FILE, METHOD_WEBP, METHOD_RAW):
             found = self.found.contents
             sizes = {i: found[i].size for i, choice in enumerate(self.choices) if choice.content_class.method == method}
@@ -257,7 +253,7 @@ class _Archive:
         return folder_of(self.found.names[self.found.contents[content].entry])
 
     def directory(self) -> Directory:
-        """What the archive says about names; after all contents have their numbers."""
+        """The contents of the name sections; `code` and `store` come first, which number the contents."""
         return self._directory(self.options.names, self.folders)
 
     def _directory(self, mode: int, folders: list[bytes]) -> Directory:
@@ -268,10 +264,9 @@ class _Archive:
         return Directory(*lists, stored, folders, self.found.empty if mode != head.NAMES_DROP else [])
 
     def saved_by_names(self, packed: int) -> dict[int, int]:
-        """Where names are kept: by about how many bytes the archive would be smaller under each other head.NAMES_*.
+        """Estimated bytes that the archive would be smaller by under each other head.NAMES_*; empty unless names are kept.
 
-        `packed` is the size of its directory's sections in bytes. The order of images is what most of it goes into; without
-        it another tour might save some more.
+        `packed` is the size of the name sections in bytes. Blocks are taken to stay the same but for their orders.
         """
         if self.options.names != head.NAMES_KEEP or all(each.content_class.method == METHOD_FILE for each in self.choices):
             return {}
@@ -284,17 +279,17 @@ class _Archive:
 
 
 def _folders(names: list[bytes]) -> list[bytes]:
-    """All that hold a file, sorted."""
+    """All folders that hold a file, sorted."""
     return sorted({folder_of(name) for name in names})
 
 
 def _size(sections: list[tuple[str, bytes]]) -> int:
-    """In bytes."""
+    """Total size in bytes."""
     return sum(len(data) for _, data in sections)
 
 
 def _runs(sizes: dict[int, int], most: int, limit: int) -> Iterator[list[int]]:
-    """Contents, given with their sizes, cut into runs of at most `most` and of at most `limit` together, if not alone."""
+    """Split contents, given with sizes, into runs of at most `most` items and size `limit`; a larger one stands alone."""
     run: list[int] = []
     total = 0
     for i, size in sizes.items():
@@ -308,7 +303,7 @@ def _runs(sizes: dict[int, int], most: int, limit: int) -> Iterator[list[int]]:
 
 
 def _number_models(choices: list[Choice], models: list[Model]) -> tuple[list[Choice], list[Model]]:
-    """The models in use, and the choices with their numbers among these."""
+    """The choices with models renumbered, and the models in use."""
     used = sorted({plane.model for choice in choices for plane in choice.content_class.planes})
     number = {model: i for i, model in enumerate(used)}
 

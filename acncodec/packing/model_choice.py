@@ -1,4 +1,4 @@
-"""Which models code pictures of one kind in fewest bits, and how: as they are or expanded, in planes, whole or in tiles."""
+"""Choice of models for pictures of one kind: as they are or expanded, in which planes, whole or in tiles."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from acncodec.nets.model import Model
 
 SAMPLE_TILES = 48  # of a plane that are priced in place of all
 FEW_TILES = 12  # on which all models are tried first
-PLAINLY = 1.1  # how much dearer than the best a model is there that is not tried on more
+PLAINLY = 1.1  # models dearer than the best by this factor on FEW_TILES are dropped
 
 
 @dataclass(eq=False)

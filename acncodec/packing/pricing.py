@@ -25,17 +25,17 @@ from acncodec.packing.collection import Collection
 from acncodec.packing.model_choice import Coding, PictureVariants, best_coding
 
 SAMPLE = 32  # pictures of a kind that are priced first
-OTHERS = 480  # at most, from which these may be copied in models that look for copies
+OTHERS = 480  # at most, that these may be copied from under models with copy candidates
 BATCH = 256  # pictures that are priced at a time
-PIXELS_AT_ONCE = 1 << 24  # where pictures are large: values of all of them
+PIXELS_AT_ONCE = 1 << 24  # samples priced at a time, where pictures are large
 RUN_BYTES = 1 << 20  # raw samples of a kind on which a general compressor is tried
-RAW_HOPE = 1.3  # a whole set shares more than a run of it: how much smaller it may turn out
-RAW_SURE = 0.8  # of the sample's price, below which what is raw in a run will be smallest in all
+RAW_HOPE = 1.3  # how much smaller a whole set may be than a run suggests, since it shares more
+RAW_SURE = 0.8  # a run's raw size by its best prices, below which all are taken to be smallest raw
 RAW_MAX = 1 << 28  # raw samples that are compressed in one piece
-WEBP_NEAR = 1.03  # of a draft of a large picture to other ways, above which it is not made thoroughly
+WEBP_NEAR = 1.03  # a large picture's WebP draft by other prices, above which no thorough one is made
 FILES_MAX = 1 << 26  # bytes of files that are compressed in one piece, instead of what was chosen
 FILES_HOPE = 1.3  # by how much a fast compressor may miss what a thorough one reaches
-FILES_GAIN = 0.99  # of the archive: files as they are are no pictures to `acncodec.open`, a trifle is not worth that
+FILES_GAIN = 0.99  # of the archive: a small gain is not worth that `acncodec.open` finds no modelled images
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +74,9 @@ Kind = list[_Priced]
 
 
 class Pricing:
-    """Contents, given as their files' sizes in bytes and pictures, if they are such, that may be priced several times.
+    """Prices of contents, given as (file size in bytes, picture or None), under any models.
 
-    What does not depend on models is worked out once.
+    What does not depend on models is computed once.
     """
 
     def __init__(self, contents: Sequence[tuple[int, Picture | None]]) -> None:
@@ -136,7 +136,7 @@ class Pricing:
         return by_model
 
     def _raw_share(self, kind: Kind) -> float:
-        """What a general compressor makes of a run of the kind's samples, by the best price so far."""
+        """Size of a run of the kind's raw samples under LZMA, relative to the best prices so far."""
         length = max(1, RUN_BYTES // len(_raw(kind[0].picture)))
         start = max(0, len(kind) - length) // 2
         run = kind[start : start + length]
@@ -166,9 +166,9 @@ class Pricing:
 
 
 def smaller_as_files(found: Collection, choices: list[Choice], size: int) -> bool:
-    """Whether all files as they are, compressed together, take less than the `size` in bytes of what was chosen.
+    """Whether all files as they are, compressed together, take less than `size`, the bytes of what was chosen.
 
-    So it may be where some stay as they are, and what they share with pictures' files is not in pixels.
+    Tried only where some files are kept as they are, which may share more than pixels with the files of pictures.
     """
     kept = sum(choice.content_class.method == METHOD_FILE for choice in choices)
     if not 0 < kept < len(choices) or sum(each.size for each in found.contents) > FILES_MAX:
@@ -191,10 +191,10 @@ def _sample(kind: Kind, models: list[Model]) -> tuple[Kind, list[Model], Kind]:
 
 
 def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[Kind, Coding | None]:
-    """Price some pictures of one layout and size; `forms` holds those of the pictures before.
+    """Price a sample of a kind; `forms` holds those of earlier pictures.
 
-    The others follow them if all are best coded, and else are returned with the coding to try; until then they count as
-    what the sample costs on average.
+    If all of the sample are best coded, so are the others; else these are returned with the coding to try, and until then
+    are priced at the sample's mean.
     """
     sample, _, others = _sample(kind, models)
     coding, prices = best_coding(sample, models, others) or (None, None)
@@ -210,7 +210,7 @@ def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[K
 
 
 def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], coded: np.ndarray | None = None) -> None:
-    """Price each picture as WebP and, if there is a coding, coded, which costs float64 [N], bits, where that is known."""
+    """Price each picture as WebP and, given a coding, coded; `coded` float64 [N], bits, are its prices if known."""
     for each in kind:
         each.begin()
     if coding is not None and coded is None and kind:
@@ -230,9 +230,9 @@ def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], coded: np.ndarr
 
 
 def _make_webps(kind: Kind, others: Sequence[float]) -> None:
-    """Pictures as WebP, each once, unless that is plainly dearer than other ways, whose prices are given in bits.
+    """Encode pictures as WebP, each once, unless a draft is clearly dearer than `others`, the prices of other ways in bits.
 
-    On all cores: it takes longer than networks do.
+    In parallel: it takes longer than the networks.
     """
     new = [(each, bits) for each, bits in zip(kind, others, strict=True) if not each.webp]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -260,7 +260,7 @@ def _at_most(kind: Kind, number: int) -> int:
 
 
 def _form_bits(form: bytes, forms: set[bytes]) -> float:
-    """What a form costs that was not among those before."""
+    """Price of a form, bits; 0 if it occurred before."""
     if form in forms:
         return 0.0
     forms.add(form)

@@ -1,1 +1,1 @@
-"""Reading an archive: what it lists, any of its files, all of them, and the account of every bit."""
+"""Reading of archives: file lists, random access, restoring, description and the ledger of bits."""

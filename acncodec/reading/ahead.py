@@ -1,6 +1,6 @@
-"""Blocks decoded side by side, ahead of being asked for: where the lanes of one block cannot keep a GPU or all cores busy.
+"""Prefetching: several blocks decoded in parallel, where the lanes of one block cannot keep a GPU or all cores busy.
 
-Each has a thread of its own, and with it steps, streams and a stack of its own (`coding/steps.py`).
+Each is decoded in a thread of its own, with its own steps, streams and stack (`coding/steps.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,24 +14,24 @@ from acncodec.exact.precision import full_precision
 from acncodec.progress import Advance
 
 REPORT_SECONDS = 0.5  # between two reports of progress
-Pictures = list[np.ndarray]
+Samples = list[np.ndarray]
 
 
 class Ahead:
-    """Decodes up to `count` blocks at a time, in the order in which they will be taken; with one nothing is done ahead.
+    """Prefetches up to `count` blocks in parallel, in the order in which they will be taken; with 1, none.
 
-    `task(index, advance)` says how, and may read the archive; what it returns may not, since it runs in another thread.
+    `task(index, advance)` may read the archive and returns a decoding function, which may not: it runs in another thread.
     """
 
-    def __init__(self, task: Callable[[int, Advance], Callable[[], Pictures]], count: int) -> None:
+    def __init__(self, task: Callable[[int, Advance], Callable[[], Samples]], count: int) -> None:
         self._task, self._count = task, count
-        self._coming: dict[int, tuple[Future[Pictures], list[float]]] = {}
+        self._coming: dict[int, tuple[Future[Samples], list[float]]] = {}
         self._waiting: list[int] = []
         self._pool: ThreadPoolExecutor | None = None
 
     @contextmanager
     def of(self, indices: Sequence[int]) -> Iterator[None]:
-        """Within it these blocks are decoded ahead, if there are several."""
+        """Context in which these blocks are prefetched, if there are several."""
         if self._count == 1 or len(indices) == 1 or self._pool:
             yield
             return
@@ -46,8 +46,8 @@ class Ahead:
                     each.cancel()
                 self._coming, self._waiting, self._pool = {}, [], None
 
-    def take(self, index: int, advance: Advance) -> Pictures | None:
-        """A block's pictures, or None if it was not begun. Raises what decoding it raised.
+    def take(self, index: int, advance: Advance) -> Samples | None:
+        """A block's pictures, or None if it is not being prefetched. Raises what decoding it raised.
 
         `advance` is called in the caller's thread alone.
         """

@@ -1,4 +1,4 @@
-"""One file in, directory out: all of it or a part; and the same without writing anything, as a test."""
+"""Restoring of an archive's directory, all of it or selected files, and verification without writing."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ Files = Iterator[tuple[bytes, Iterator[bytes]]]
 
 @dataclass
 class Outcome:
-    """How many files came back, and which did not, with the reason: only where the caller asked to go on past damage."""
+    """Number of files restored, and those lost with the reason: only with `keep_going`."""
 
     files: int = 0
     lost: list[tuple[bytes, str]] = field(default_factory=list)
@@ -66,9 +66,9 @@ def check(archive: Parts, *, keep_going: bool = False, progress: Progress) -> Ou
 
 
 def verifier(models: list[Path], device: torch.device, progress: Progress) -> Callable[[Path], None]:
-    """What makes sure of a new archive: reads it from the disk and decodes all of it, looking for models as a reader does.
+    """A check of a new archive: decodes all of it from disk, with models found as any reader finds them.
 
-    It raises ExactnessError if that fails.
+    The check raises ExactnessError if that fails.
     """
 
     def verify(path: Path) -> None:
@@ -88,7 +88,7 @@ def _files(
 ) -> Iterator[tuple[Archive, Files]]:
     """Each part, and the names and bytes in pieces of the files in it: those `wanted`, by part, or all.
 
-    Where all are, a part must be what the manifest says, byte for byte.
+    If all files are wanted, each part must have the manifest's sha256.
     """
     total = archive.files() if wanted is None else sum(map(len, wanted.values()))
     advance = progress("decode", total)

@@ -1,4 +1,4 @@
-"""What an archive says of itself, without decoding any pixel."""
+"""Description of an archive without decoding pixels: counts, kinds of images, orders, models and the ledger."""
 
 from collections import Counter
 from pathlib import Path
@@ -38,7 +38,7 @@ def describe(archive: Parts, models: list[Path]) -> dict[str, Any]:
 
 
 def describe_part(part: Archive, models: list[Path]) -> dict[str, Any]:
-    """What `describe` says, of one archive. Raises DamagedError."""
+    """`describe` for one archive. Raises DamagedError."""
     lines = ledger(part)  # first: it reads every block, of which what the others need is kept
     header = part.header
     sums = {
@@ -67,7 +67,7 @@ def describe_part(part: Archive, models: list[Path]) -> dict[str, Any]:
 
 
 def join(found: list[dict[str, Any]], manifest_bytes: int) -> dict[str, Any]:
-    """What `describe` says of an archive, from what `describe_part` said of its parts."""
+    """`describe` for an archive of many parts, from `describe_part` of each."""
     sums = {key: sum(each[key] for each in found) for key in SUMS}
     sums["file_bits"] += 8 * manifest_bytes
     kinds: Counter[Kind] = Counter()
@@ -105,7 +105,7 @@ def _rates(sums: dict[str, int]) -> dict[str, float | None]:
 
 
 def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """A line of the ledger of two parts together."""
+    """The sum of a ledger line of two parts."""
     theory = [each for each in (one["theory_bits"], other["theory_bits"]) if each is not None]
     return {"part": one["part"], "bits": one["bits"] + other["bits"], "theory_bits": sum(theory) if theory else None}
 
@@ -141,7 +141,7 @@ def _dims(archive: Archive) -> int:
 
 
 def mode(each: Class) -> str:
-    """A picture's layout in words; empty for a file."""
+    """A class's pixel layout as text; empty for plain files."""
     return "" if each.method == METHOD_FILE else layout(each.form).name.lower().replace("_", " and ")
 
 

@@ -1,7 +1,7 @@
-"""The ledger: every bit of an archive by purpose, beside what theory says that it should cost.
+"""The ledger: all bits of an archive by purpose, with their theoretical costs.
 
-The coder's part cannot be told from the finished bits, so every block carries the few sums that are needed: bits of
-residual, latents pushed, latents popped, and theory's residual and KL, rounded to whole bits.
+Coded bits cannot be attributed afterwards, so every block stores a tally: bits of residual, latents pushed and latents
+popped, and the theoretical residual and KL, rounded to whole bits.
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from acncodec.coding.order import order_bits
 from acncodec.reading.reader import Archive
 
 WORD_BITS = 32
-SECTIONS = {  # the line to which a section belongs, blocks aside
+SECTIONS = {  # ledger line of each section except BLCK
     "HEAD": "header",
     "MODL": "models",
     "FORM": "forms and metadata",
@@ -26,12 +26,16 @@ SECTIONS = {  # the line to which a section belongs, blocks aside
     "PLAC": "order",
     "FILE": "stored files",
 }
-PARTS = {"bits": "coder state", "digest": "checksums", "block header": "header"}  # of a block, where names differ
+PARTS = {
+    "bits": "coder state",
+    "digest": "checksums",
+    "block header": "header",
+}  # ledger lines of a block's items, where names differ
 
 
 @dataclass(frozen=True)
 class Line:
-    """One purpose: whole bits in the file, and bits that theory asks for (None where it has no say)."""
+    """One purpose: whole bits in the file, and theoretical bits (None where there is no theory)."""
 
     part: str
     bits: int
@@ -65,7 +69,7 @@ def ledger(archive: Archive) -> list[Line]:
 
 
 def _add_coded(block: Block, bits: Counter[str], theory: dict[str, float]) -> None:
-    """Tell apart what a block's coder has written: until now all of it counts as the coder's state."""
+    """Attribute a block's coded bits by its tally; the rest is the coder's state."""
     residual, prior, posterior, residual_theory, latent_theory = block.tally
     coded = {"residual": residual, "latent": prior - posterior, "schedule ends": WORD_BITS * block.seed_words}
     for part, length in coded.items():

@@ -1,4 +1,4 @@
-"""Archives of one file and of many parts, the same to read: each part is an archive, a manifest says which there are."""
+"""One interface to archives of one file and of many parts: each part is an archive, listed by a manifest."""
 
 import hashlib
 import io
@@ -57,7 +57,7 @@ class Parts:
     def _read(self) -> Manifest:
         tags = self._container.tags
         if not tags or tags[0] != "MANI":
-            raise DamagedError("the archive's manifest does not tell its parts")
+            raise DamagedError("the archive's manifest does not list its parts")
         manifest = manifests.decode(self._container.read(0))
         if tags[1:] != ["NIDX"] * manifest.buckets or not manifest.parts:
             raise DamagedError("the archive's manifest does not fit its parts")
@@ -77,15 +77,15 @@ class Parts:
 
     @property
     def manifest_bytes(self) -> int:
-        """What the manifest takes, 0 where there is none."""
+        """Size of the manifest, 0 if there is none."""
         return self._container.size if self.manifest else 0
 
     def name(self, number: int) -> str:
-        """A part's file, for people."""
+        """A part's file name, for messages."""
         return self.manifest.parts[number].name if self.manifest else self.path.name
 
     def open(self, number: int) -> Archive:
-        """One part. Raises InputError if its file is missing, DamagedError if it is another one than the manifest says."""
+        """One part. Raises InputError if its file is missing, DamagedError if it is not the one in the manifest."""
         if self.manifest is None:
             return Archive(self.path, self._models, self._device, self._tolerant, cache=self._cache)
         part, path = self.manifest.parts[number], self._location(number)
@@ -101,7 +101,7 @@ class Parts:
         return archive
 
     def check(self, number: int) -> None:
-        """Whether every byte of a part is what the manifest says. Raises DamagedError, InputError."""
+        """Compare a part's sha256 with the manifest. Raises DamagedError if it differs, InputError."""
         if self.manifest is None:
             return
         try:
@@ -113,21 +113,21 @@ class Parts:
 
     @property
     def fetched(self) -> Fetched | None:
-        """What was fetched so far; None for a local archive."""
+        """Requests and bytes fetched so far; None for a local archive."""
         return self.path.fetched if isinstance(self.path, Remote) else None
 
     def _location(self, number: int) -> Location:
         return self.path.parent / self.name(number)
 
     def files(self) -> int:
-        """How many files come back."""
+        """Number of files in the archive."""
         if self.manifest is None:
             with self.open(0) as archive:
                 return archive.header.entries
         return sum(part.files for part in self.manifest.parts)
 
     def holding(self, patterns: tuple[str, ...]) -> list[int]:
-        """The parts that may have files which any of the patterns names: all of them, unless each is a file's own name."""
+        """The parts that may hold files matching any pattern: all parts, unless each pattern is an exact file name."""
         every = list(range(len(self)))
         if self.manifest is None or not patterns or any(GLOB & set(pattern) for pattern in patterns):
             return every
@@ -135,7 +135,7 @@ class Parts:
         return every if None in found else sorted(number for number in found if number is not None)
 
     def where(self, name: bytes) -> int | None:
-        """The part that holds the file of this path; None if there is none, or if that cannot be told from its name."""
+        """The part that holds the file of this path; None if there is none, or if names are not indexed."""
         if self.manifest is None or len(self) == 1:
             return 0
         if not self.manifest.named:
@@ -163,8 +163,8 @@ def sha256_of(path: Location) -> bytes:
     return digest.digest()
 
 
-class Pictures:
-    """The files of one part that Pillow takes for images, in the order of their names."""
+class PartImages:
+    """The files of one part that Pillow opens as images, in the order of their names."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
@@ -175,7 +175,7 @@ class Pictures:
 
     @property
     def sections(self) -> int:
-        """Blocks and stores, which can be decoded one without the other."""
+        """Number of blocks and stores, each of which is decodable by itself."""
         return len(self.archive.header.blocks) + len(self.archive.header.stores)
 
     def within(self, section: int) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""An archive that is open for reading: what it lists, and any of its files, block by block as they are asked for."""
+"""An open archive: its list of files, and random access to them, decoded block by block on demand."""
 
 import math
 import os
@@ -40,19 +40,20 @@ from acncodec.reading.recent import Recent
 ONCE = ("HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT")
 MANY = ("BLCK", "FILE")
 MODELS = "MODL"  # with FEATURE_MODELS any number
-SIDE_BY_SIDE = 8  # blocks on CUDA, of up to 512 lanes each: fewer leave it waiting for one small kernel after the other
-SMALL_BLOCK = 64  # pictures: so few have lanes for one thread
-RECENT_BLOCKS, RECENT_STORES = 8, 2  # that an open archive keeps: parsed, unpacked
-CACHE_BYTES = 1 << 27  # of decoded samples that an open archive keeps
-WEBP_BYTES = 1 << 16  # that WebP may take beside twice an image's samples
-LOST = ".lost"  # the suffix of a picture of which nothing is known
+SIDE_BY_SIDE = 8  # blocks in parallel on CUDA, of up to 512 lanes each: fewer leave it idle between small kernels
+SMALL_BLOCK = 64  # pictures, up to which a block's lanes keep only one thread busy
+RECENT_BLOCKS, RECENT_STORES = 8, 2  # parsed blocks and unpacked stores that an open archive caches
+CACHE_BYTES = 1 << 27  # of decoded samples that an open archive caches
+WEBP_BYTES = 1 << 16  # that WebP may take beyond twice an image's samples
+LOST = ".lost"  # suffix of a picture whose class cannot be read
 
 
 class Archive:
     """An open archive; a context manager. `models` are paths to look for models, beside the bundled ones.
 
-    With `tolerant` a truncated archive opens too. Of decoded samples `cache` bytes are kept, or one block. `prefix` is what
-    numbered names begin with: in a part of a larger archive its number. Raises InputError, DamagedError, UnsupportedError.
+    With `tolerant` a truncated archive opens too. At most `cache` bytes of decoded samples, or one block, are cached.
+    Numbered names begin with `prefix`: in a part of a larger archive its number. Raises InputError, DamagedError,
+    UnsupportedError.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Archive:
             recent.clear()
 
     def _side_by_side(self) -> int:
-        """How many blocks to decode at a time: on a CPU one, unless they are too small for several threads each."""
+        """How many blocks to decode in parallel: on a CPU one, unless blocks are too small to use several threads."""
         if self._device.type == "cuda":
             return SIDE_BY_SIDE
         return torch.get_num_threads() if max(self.header.blocks, default=0) <= SMALL_BLOCK else 1
@@ -122,7 +123,7 @@ class Archive:
         return self.container.read(self._sections[tag][0])
 
     def _check(self) -> None:
-        """Whether header, classes and sections fit each other; before anything is decoded."""
+        """Check that header, classes and sections are consistent. Raises DamagedError."""
         if len(self._sections.get(MODELS, [])) > MAX_MODELS:
             raise DamagedError("the archive carries more models than it may have")
         counts = [len(self._sections.get(tag, [])) for tag in MANY]
@@ -141,14 +142,14 @@ class Archive:
 
     @cached_property
     def directory(self) -> Directory:
-        """Everything about files beside their contents. Raises DamagedError."""
+        """Names, duplicates and folders. Raises DamagedError."""
         return unpack_directory(self.header, {tag: self._once(tag) for tag in ONCE if self._has(tag)})
 
     @cached_property
     def entries(self) -> list[Entry]:
         """Every file, sorted by name. Raises DamagedError.
 
-        Where names were dropped a tolerant reader takes guesses for what is lost: its suffix and its folder.
+        Where names were dropped, a tolerant reader substitutes defaults for suffixes and folders that are lost.
         """
         new = np.bincount(self.directory.named_methods, minlength=METHOD_CODED + 1).tolist()
         coded = sum(self.header.blocks)
@@ -173,7 +174,7 @@ class Archive:
             return LOST
 
     def _folders(self, index: int) -> list[int]:
-        """Where a block's pictures belong; nowhere if folders are not kept."""
+        """The folders of a block's pictures; [] if folders are not kept."""
         try:
             folders = self.order(index).folders
         except DamagedError:
@@ -183,7 +184,7 @@ class Archive:
         return [] if folders is None else folders.tolist()
 
     def class_of(self, content: int) -> Class:
-        """The class of a content, told without decoding any pixel. Raises DamagedError."""
+        """The class of a content; no pixel is decoded. Raises DamagedError."""
         section, offset = self._locate(content)
         if section < len(self.header.blocks):
             order = self.order(section)
@@ -209,7 +210,7 @@ class Archive:
         return self._blocks.get(index, lambda: self._parsed(index))
 
     def outline(self, index: int) -> Block:
-        """A block without its order and its coded bits, which is kept once the block was read. Raises DamagedError."""
+        """A block without its order and its coded bits; cached. Raises DamagedError."""
         if index not in self._outlines:
             self.block(index)
         return self._outlines[index]
@@ -229,7 +230,7 @@ class Archive:
         return block
 
     def order(self, index: int) -> Order:
-        """Where a block's pictures belong. Raises DamagedError."""
+        """Classes, folders and name ranks of a block's pictures. Raises DamagedError."""
         keep, folders = self.header.names == head.NAMES_KEEP, self.header.folders
         return self._orders.get(index, lambda: read_order(self.block(index), keep, folders))
 
@@ -279,7 +280,7 @@ class Archive:
             raise DamagedError(f"the model '{model.name}' that the archive carries is damaged: {error}") from error
 
     def _task(self, index: int, advance: Advance) -> Callable[[], list[np.ndarray]]:
-        """What decodes a block without reading anything more of the archive. Raises DamagedError."""
+        """A function that decodes a block without reading from the archive. Raises DamagedError."""
         block, order = self.block(index), self.order(index)
         for i, _ in block.classes:
             check(self.classes[i], [model.arch for model in self.models])
@@ -329,13 +330,13 @@ class Archive:
     ) -> Iterator[tuple[bytes, Iterator[bytes]]]:
         """Name and bytes of each entry, in pieces, in the order of contents, so that every block is decoded once.
 
-        The pieces are to be taken before the next entry. `advance` is called with the files done, fractions while a block
-        is decoded. Damage raises DamagedError, or is told to `lost` entry by entry while the others go on.
+        Consume the pieces before the next entry. `advance` takes numbers of files, fractions while a block is decoded.
+        Damage raises DamagedError; `lost`, if given, is called for each damaged entry instead, and the others are restored.
         """
         ordered = sorted(wanted, key=lambda entry: entry.content)
         sections = Counter(self.section(entry.content) for entry in ordered)
         portions = {section: Portion(advance, count) for section, count in sections.items()}
-        failed: dict[int, DamagedError] = {}  # blocks: none is decoded in vain again
+        failed: dict[int, DamagedError] = {}  # by block, so that a damaged one is decoded only once
         with self._ahead.of([section for section in sections if section < len(self.header.blocks)]):
             for entry in ordered:
                 section = self.section(entry.content)

@@ -1,4 +1,4 @@
-"""The last few results of a computation, for one owner and as long as it lives."""
+"""LRU cache of the results of a computation."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,9 +8,9 @@ Result = TypeVar("Result")
 
 
 class Recent(Generic[Result]):
-    """Results by number that cost `limit` together, the ones used longest ago making room; the last one stays anyhow.
+    """LRU cache by number, of total cost `limit`; the latest result stays even if it costs more by itself.
 
-    Each costs 1, or what `cost` says.
+    A result costs 1 by default.
     """
 
     def __init__(self, limit: int, cost: Callable[[Result], int] = lambda result: 1) -> None:
@@ -18,7 +18,7 @@ class Recent(Generic[Result]):
         self._results: OrderedDict[int, Result] = OrderedDict()
 
     def get(self, number: int, make: Callable[[], Result]) -> Result:
-        """The result of that number, which `make` computes if it is not kept."""
+        """The result of that number, computed by `make` if it is not cached."""
         if number not in self._results:
             self._results[number] = make()
             while len(self._results) > 1 and sum(map(self._cost, self._results.values())) > self._limit:

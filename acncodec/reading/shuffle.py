@@ -1,4 +1,4 @@
-"""A random order of the images of an archive in which each block is decoded once."""
+"""Shuffle buffer: a random order of an archive's images in which each block is decoded once."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,9 +9,9 @@ import numpy as np
 def shuffled(
     blocks: Iterable[int], size: Callable[[int], int], buffer: int, random: np.random.Generator
 ) -> Iterator[tuple[int, int]]:
-    """Every image of these blocks once, as (block, index in it), drawn from a pool that `buffer` blocks fill.
+    """Every image of these blocks once, as (block, index in it), drawn at random from a pool of `buffer` blocks.
 
-    The next of `blocks` joins the pool as soon as it fits; `size` tells how many images a block has.
+    The next of `blocks` joins the pool as soon as there is room; `size` gives a block's number of images.
     """
     waiting, pool = deque((block, count) for block in blocks if (count := size(block))), list[tuple[int, int]]()
     while waiting or pool:

@@ -34,7 +34,7 @@ from acncodec.planning import partition
 from acncodec.progress import unwatched
 from acncodec.reading.decompress import verifier
 from acncodec.reading.info import describe_part
-from acncodec.reading.parts import Pictures, sha256_of
+from acncodec.reading.parts import PartImages, sha256_of
 from acncodec.reading.reader import Archive
 from acncodec.scale import names
 from acncodec.scale.shards import File, read_shard
@@ -252,7 +252,7 @@ def code(job: Job, number: int, count: int) -> None:
             "sha256": sha256_of(path).hex(),
             "files": header.entries,
             "images": sum(header.blocks),
-            "pictures": len(Pictures(archive).entries),
+            "pictures": len(PartImages(archive).entries),
             "named": len(stored),
             "places": names.leave(work, number, listed),
             "sections": len(header.blocks) + len(header.stores),

@@ -1,4 +1,4 @@
-"""Copy candidates for training: images in tours as archives have them, in other ones in every epoch."""
+"""Copy candidates for training, from images in tours as in archives; the tours are redrawn every epoch."""
 
 import numpy as np
 import torch

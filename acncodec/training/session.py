@@ -63,7 +63,7 @@ class TrainingRequest:
 
     def __post_init__(self) -> None:
         if self.budget.minutes is not None and self.budget.minutes <= 0:
-            raise InputError("a training takes more than 0 minutes")
+            raise InputError("a training must take more than 0 minutes")
         if self.output.suffix != SUFFIX:
             raise InputError(f"the model's file name must end in {SUFFIX}, '{self.output}' does not")
 

@@ -33,7 +33,7 @@ def bits_of(model: Model, group: Tensor) -> float:
 
 
 def nearest(models: list[Model], arch: Architecture, data: TrainingSet) -> Model | None:
-    """Of the models for this kind of images the cheapest on the largest group, or None if there is none."""
+    """The model of the same levels and colours that is cheapest on the largest group, or None if there is none."""
     fitting = [model for model in models if (model.arch.levels, model.arch.colours) == (arch.levels, arch.colours)]
     return min(fitting, key=lambda model: bits_of(model, data.train[0]), default=None)
 
