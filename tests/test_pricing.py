@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -217,7 +218,7 @@ def test_a_model_clearly_worse_on_a_few_tiles_is_not_tried_on_all(
         samples: np.ndarray,
         tile: int,
         most: int = model_choice.SAMPLE_TILES,
-        others: np.ndarray | None = None,
+        others: Sequence[np.ndarray] = (),
     ) -> np.ndarray:
         tried.append((model.name, most))
         return plane_bits(model, samples, tile, most, others)

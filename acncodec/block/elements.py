@@ -60,7 +60,12 @@ def fits(arch: Architecture, form: bytes, colours: int) -> bool:
 
 def fill(samples: np.ndarray, arch: Architecture) -> np.ndarray:
     """Samples uint8 [..., C] with as many channels as the model has colours: full alpha is added where it lacks."""
-    if samples.shape[-1] == arch.colours:
+    return samples if samples.shape[-1] == arch.colours else opaque(samples)
+
+
+def opaque(samples: np.ndarray) -> np.ndarray:
+    """Samples uint8 [..., 3 or 4] with alpha, which is full where there was none."""
+    if samples.shape[-1] == 4:
         return samples
     return np.concatenate([samples, np.full_like(samples[..., :1], OPAQUE)], -1)
 

@@ -258,13 +258,16 @@ class StepImages:
         self._images.complete(self._height, self._width)
 
 
-def along(images: np.ndarray, schedule: Schedule) -> np.ndarray:
-    """Offers for images uint8 [N, H, W, colours], coded in this order by `schedule`, after nothing else.
+def along(images: np.ndarray, schedule: Schedule, others: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """Offers for images uint8 [N, H, W, colours], coded in this order by `schedule`, after `others`, groups of any sizes.
 
     Returns uint8 [N, H, W, OFFERS, colours + 1].
     """
     count, height, width, colours = images.shape
-    history = History([(count, height, width)], colours)
+    history = History([*((len(other), *other.shape[1:3]) for other in others), (count, height, width)], colours)
+    for other in others:
+        number, h, w, _ = other.shape
+        history.begin(number, h, w, None).complete(other)
     found = np.empty((count, height, width, OFFERS, colours + 1), np.uint8)
     places = np.zeros(count, np.int64)
     for start, size, parents in schedule:

@@ -1,5 +1,7 @@
 """Theoretical cost of elements under a model, in bits, without coding them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -25,19 +27,16 @@ def posterior_offsets(shape: torch.Size) -> torch.Tensor:
     return torch.round(noise).clamp_(-OFFSET_MAX, OFFSET_MAX).to(torch.int16)
 
 
-def element_bits(model: Model, elements: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+def element_bits(model: Model, elements: np.ndarray, others: Sequence[np.ndarray] = ()) -> np.ndarray:
     """Residual plus unconditional KL of elements uint8 [n, H, W, C], one posterior sample each: float64 [n], bits.
 
-    Copy candidates, in models that have them, are as in a block of these elements and `others`, uint8 [m, H, W, C].
+    Copy candidates, in models that have them, are as in a block of `others`, uint8 [m, h, w, C] of any sizes, and then the
+    elements.
     """
-    count = len(elements)
-    if model.arch.candidates and others is not None:
-        elements = np.concatenate([elements, others])
     codes = torch.from_numpy(encode(model, elements))
-    offers = set_offers(model, elements, codes.numpy())
-    elements, codes, offers = elements[:count], codes[:count], None if offers is None else offers[:count]
     z = codes + posterior_offsets(codes.shape)
     latents = unconditional_kl_bits(codes, z, model.unconditional).numpy()
+    offers = set_offers(model, elements, codes.numpy(), others)
     return _residuals(model, elements, z.numpy(), offers) + latents
 
 
@@ -46,8 +45,10 @@ def element_residuals(model: Model, elements: np.ndarray, codes: np.ndarray, z: 
     return _residuals(model, elements, z, set_offers(model, elements, codes))
 
 
-def set_offers(model: Model, elements: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
-    """Offers for elements uint8 [n, H, W, C] as in a block of them along a tour of their codes int16 [n, D].
+def set_offers(
+    model: Model, elements: np.ndarray, codes: np.ndarray, others: Sequence[np.ndarray] = ()
+) -> np.ndarray | None:
+    """Offers for elements uint8 [n, H, W, C] along a tour of their codes int16 [n, D], in a block after `others`.
 
     Returns uint8 [n, H, W, OFFERS, C + 1], None for models without them.
     """
@@ -56,7 +57,7 @@ def set_offers(model: Model, elements: np.ndarray, codes: np.ndarray) -> np.ndar
     count, height, width, colours = elements.shape
     schedule = Schedule(count, choose_lanes(count, height * width, colours, conditional=True))
     tour = plan_tour(codes, schedule)
-    return along(elements[tour], schedule)[np.argsort(tour)]
+    return along(elements[tour], schedule, others)[np.argsort(tour)]
 
 
 def _residuals(model: Model, elements: np.ndarray, z: np.ndarray, offers: np.ndarray | None) -> np.ndarray:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from acncodec.archive.classes import METHOD_CODED, Class, PlaneCoding
-from acncodec.block.elements import PLANES, fill, fits, planes
+from acncodec.block.elements import PLANES, fill, fits, opaque, planes
 from acncodec.coding.prices import element_bits
 from acncodec.exact.precision import full_precision
 from acncodec.images.picture import Picture, layout
+from acncodec.images.raster import Layout
 from acncodec.images.tiles import MAX_WHOLE, TILE, tiles
 from acncodec.nets.model import Model
 
@@ -59,38 +60,46 @@ class Coding:
                 yield plane.model, fill(samples, self.models[plane.model].arch)
             start += count
 
-    def bits(self, kind: Sequence[PictureVariants], others: Sequence[PictureVariants] = ()) -> np.ndarray:
-        """What each picture of a kind costs in a set with others of that kind: float64 [N], bits."""
-        samples = np.stack([self.picture(each).samples for each in (*kind, *others)])
+    def bits(self, kind: Sequence[PictureVariants], others: Sequence[np.ndarray] = ()) -> np.ndarray:
+        """What each picture of a kind costs, in a set with `others` as of `copied_from`: float64 [N], bits."""
+        samples = np.stack([self.picture(each).samples for each in kind])
         total, start = np.zeros(len(kind)), 0
         for plane, width in zip(self.planes, planes(self.picture(kind[0]).form, len(self.planes)), strict=True):
             part = samples[..., start : start + width]
-            total += plane_bits(self.models[plane.model], part[: len(kind)], plane.tile, others=part[len(kind) :])
+            total += plane_bits(self.models[plane.model], part, plane.tile, others=others)
             start += width
         return total
 
 
+def copied_from(kind: Sequence[PictureVariants]) -> list[np.ndarray]:
+    """Pictures of a kind as what models of four colours may copy from: uint8 [N, H, W, 4], or nothing if they are grey."""
+    pictures = [each.expanded or each.picture for each in kind]
+    if not pictures or layout(pictures[0].form) not in (Layout.RGB, Layout.RGBA):
+        return []
+    return [opaque(np.stack([picture.samples for picture in pictures]))]
+
+
 def best_coding(
-    sample: Sequence[PictureVariants], models: list[Model], others: Sequence[PictureVariants] = ()
+    sample: Sequence[PictureVariants], models: list[Model], others: Sequence[np.ndarray] = ()
 ) -> tuple[Coding, np.ndarray] | None:
     """The coding under which the sample of a kind is smallest, if there is any, and its prices: float64 [N], bits.
 
-    `others` of the kind come with the sample, and are not priced.
+    `others` as of `copied_from`.
     """
     return min(_codings(sample, others, models), key=lambda found: found[1].sum(), default=None)
 
 
 def _codings(
-    sample: Sequence[PictureVariants], others: Sequence[PictureVariants], models: list[Model]
+    sample: Sequence[PictureVariants], others: Sequence[np.ndarray], models: list[Model]
 ) -> Iterator[tuple[Coding, np.ndarray]]:
     """The best codings of the pictures as they are and expanded, in every way to make planes of their channels.
 
-    Each with the prices of the sample: float64 [N], bits.
+    Each with the pictures' prices: float64 [N], bits.
     """
     for expanded in (False, True):
-        found = [each.expanded if expanded else each.picture for each in (*sample, *others)]
+        found = [each.expanded if expanded else each.picture for each in sample]
         pictures = [picture for picture in found if picture is not None]
-        if len(pictures) < len(found):
+        if len(pictures) < len(sample):
             continue
         samples = np.stack([picture.samples for picture in pictures])
         tile = 0 if samples.shape[1] * samples.shape[2] <= MAX_WHOLE else TILE
@@ -101,7 +110,7 @@ def _codings(
                 start += width
                 fitting = [i for i, model in enumerate(models) if fits(model.arch, pictures[0].form, width)]
                 if fitting:
-                    index, prices = _best_model(models, fitting, part[: len(sample)], part[len(sample) :], tile)
+                    index, prices = _best_model(models, fitting, part, others, tile)
                     best.append(PlaneCoding(index, tile))
                     bits += prices
             if len(best) == len(way):
@@ -109,7 +118,7 @@ def _codings(
 
 
 def _best_model(
-    models: list[Model], fitting: list[int], samples: np.ndarray, others: np.ndarray, tile: int
+    models: list[Model], fitting: list[int], samples: np.ndarray, others: Sequence[np.ndarray], tile: int
 ) -> tuple[int, np.ndarray]:
     """Which model of those in `fitting` is cheapest for planes uint8 [N, H, W, C], and its prices: float64 [N], bits.
 
@@ -125,17 +134,17 @@ def _best_model(
 
 @full_precision()
 def plane_bits(
-    model: Model, samples: np.ndarray, tile: int, most: int = SAMPLE_TILES, others: np.ndarray | None = None
+    model: Model, samples: np.ndarray, tile: int, most: int = SAMPLE_TILES, others: Sequence[np.ndarray] = ()
 ) -> np.ndarray:
     """What each plane uint8 [N, H, W, C] costs under a model, tiles unconditionally: float64 [N], bits.
 
-    Whole planes may be copied from `others`, uint8 [M, H, W, C]. Of a plane in tiles at most `most` windows are priced, the
+    Whole planes may be copied from `others`, uint8 [M, h, w, 4]. Of a plane in tiles at most `most` windows are priced, the
     others by their share of the pixels. Windows have the side of the largest tiles: were each picture's own sizes priced,
     making the kernel's programs for them would take longest.
     """
     samples = fill(samples, model.arch)
     if not tile:
-        return element_bits(model, np.ascontiguousarray(samples), None if others is None else fill(others, model.arch))
+        return element_bits(model, np.ascontiguousarray(samples), others if model.arch.colours == 4 else ())
     count, height, width, _ = samples.shape
     cells = tiles(height, width, tile)
     side = min(tile, height), min(tile, width)

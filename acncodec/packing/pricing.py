@@ -22,10 +22,11 @@ from acncodec.images.tiles import MAX_WHOLE
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
 from acncodec.packing.collection import Collection
-from acncodec.packing.model_choice import Coding, PictureVariants, best_coding
+from acncodec.packing.model_choice import Coding, PictureVariants, best_coding, copied_from
 
 SAMPLE = 32  # pictures of a kind that are priced first
-OTHERS = 480  # at most, that these may be copied from under models with copy candidates
+OTHERS = 480  # at most, from which these may be copied in models that look for copies,
+OTHER_PIXELS = 1 << 18  # and pixels of kinds before
 BATCH = 256  # pictures that are priced at a time
 PIXELS_AT_ONCE = 1 << 24  # samples priced at a time, where pictures are large
 RUN_BYTES = 1 << 20  # raw samples of a kind on which a general compressor is tried
@@ -97,18 +98,20 @@ class Pricing:
         advance(self.count - len(self._priced))
         forms: set[bytes] = set()
         left: list[tuple[Kind, Coding | None]] = []  # of kinds that are better raw, by all that their samples tell
+        seen = _Seen(models)
         for kind in self._kinds:
-            rest, coding = _price_sample(kind, models, forms)
+            rest, coding = _price_sample(kind, models, forms, seen)
+            seen.add(kind)
             if rest and self._raw_share(kind) < RAW_SURE:
                 left.append((rest, coding))
             else:
-                _offer(rest, coding, forms)
+                _offer(rest, coding, forms, seen)
             advance(len(kind))
         hopeful = [each for kind in self._kinds if self._raw_share(kind) < RAW_HOPE for each in kind]
         saved = self._raw_if_smaller(hopeful)
         if left and not saved:
             for rest, coding in left:
-                _offer(rest, coding, forms)
+                _offer(rest, coding, forms, seen)
             saved = self._raw_if_smaller(hopeful)
         bits = sum(each.bits for each in self._priced.values()) - saved
         return [self._priced[i].best if i in self._priced else FILE for i in range(self.count)], bits
@@ -126,7 +129,7 @@ class Pricing:
         stride = max(1, -(-total // limit))
         found: dict[tuple[int, int, int], list[np.ndarray]] = {}
         for kind in self._kinds:
-            best = best_coding(*_sample(kind, models))
+            best = best_coding(_sample(kind), models)
             for each in kind[::stride]:
                 for model, element in best[0].elements(each) if best else ():
                     found.setdefault((model, *element.shape[:2]), []).append(element)
@@ -180,25 +183,42 @@ def smaller_as_files(found: Collection, choices: list[Choice], size: int) -> boo
     return len(pack_blob(data)) < FILES_GAIN * size
 
 
-def _sample(kind: Kind, models: list[Model]) -> tuple[Kind, list[Model], Kind]:
-    """Some pictures of a kind to price, models, and others of the kind to copy from, where a model does that."""
-    sample = kind[:: -(-len(kind) // _at_most(kind, SAMPLE))]
-    if not any(model.arch.candidates for model in models):
-        return sample, models, []
-    taken = set(map(id, sample))
-    rest = [each for each in kind if id(each) not in taken]
-    return sample, models, rest[:: max(1, -(-len(rest) // _at_most(kind, OTHERS)))]
+class _Seen:
+    """Pictures of kinds before, from which models that look for copies may copy."""
+
+    def __init__(self, models: list[Model]) -> None:
+        self._wanted = any(model.arch.candidates for model in models)
+        self._kinds: list[np.ndarray] = []
+
+    def others(self, pictures: Kind, but: Kind) -> list[np.ndarray]:
+        """These too, of one kind, but for some: OTHERS of them, evenly spread."""
+        if not self._wanted:
+            return []
+        left_out = set(map(id, but))
+        rest = [each for each in pictures if id(each) not in left_out]
+        return [*self._kinds, *copied_from(rest[:: max(1, -(-len(rest) // _at_most(pictures, OTHERS)))])]
+
+    def add(self, kind: Kind) -> None:
+        """A kind is done; of those before only the last OTHER_PIXELS are kept."""
+        if self._wanted and kind[0].picture.samples[..., 0].size <= MAX_WHOLE:
+            self._kinds += copied_from(kind[-OTHERS:])
+            while sum(each[..., 0].size for each in self._kinds) > OTHER_PIXELS and len(self._kinds) > 1:
+                del self._kinds[0]
 
 
-def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[Kind, Coding | None]:
+def _sample(kind: Kind) -> Kind:
+    return kind[:: -(-len(kind) // _at_most(kind, SAMPLE))]
+
+
+def _price_sample(kind: Kind, models: list[Model], forms: set[bytes], seen: _Seen) -> tuple[Kind, Coding | None]:
     """Price a sample of a kind; `forms` holds those of earlier pictures.
 
     If all of the sample are best coded, so are the others; else these are returned with the coding to try, and until then
     are priced at the sample's mean.
     """
-    sample, _, others = _sample(kind, models)
-    coding, prices = best_coding(sample, models, others) or (None, None)
-    _offer(sample, coding, forms, prices)
+    sample = _sample(kind)
+    coding, prices = best_coding(sample, models, seen.others(kind, sample)) or (None, None)
+    _offer(sample, coding, forms, seen, prices)
     taken = set(map(id, sample))
     rest = [each for each in kind if id(each) not in taken]
     coded = [each.best.content_class.method == METHOD_CODED for each in sample]
@@ -209,14 +229,14 @@ def _price_sample(kind: Kind, models: list[Model], forms: set[bytes]) -> tuple[K
     return [] if all(coded) else rest, coding if any(coded) else None
 
 
-def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], coded: np.ndarray | None = None) -> None:
+def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], seen: _Seen, coded: np.ndarray | None = None) -> None:
     """Price each picture as WebP and, given a coding, coded; `coded` float64 [N], bits, are its prices if known."""
     for each in kind:
         each.begin()
     if coding is not None and coded is None and kind:
         batch = _at_most(kind, BATCH)
         parts = [(kind[i : i + batch], kind[max(0, i - batch) : i]) for i in range(0, len(kind), batch)]
-        coded = np.concatenate([coding.bits(part, before) for part, before in parts])
+        coded = np.concatenate([coding.bits(part, seen.others(before, [])) for part, before in parts])
     _make_webps(kind, [each.file_bits if coded is None else min(each.file_bits, coded[i]) for i, each in enumerate(kind)])
     for i, each in enumerate(kind):
         height, width, _ = each.picture.samples.shape
@@ -226,7 +246,9 @@ def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], coded: np.ndarr
             webp = Class(METHOD_WEBP, height, width, each.picture.form, ())
             each.offer(Choice(webp, data=data), 8 * len(data) + form_bits)
         if coding is not None and coded is not None:
-            each.offer(_coded(coding, each), coded[i] + form_bits)
+            choice = _coded(coding, each)
+            own = choice.content_class.form
+            each.offer(choice, coded[i] + (form_bits if own == each.picture.form else _form_bits(own, forms)))
 
 
 def _make_webps(kind: Kind, others: Sequence[float]) -> None:
