@@ -118,5 +118,5 @@ def test_targets_come_from_paths(dataset: acncodec.AcnDataset) -> None:
 
 
 def test_a_buffer_is_not_empty(dataset: acncodec.AcnDataset) -> None:
-    with pytest.raises(InputError, match="a block or more"):
+    with pytest.raises(InputError, match="at least one block"):
         dataset.stream(shuffle=True, buffer=0)
