@@ -57,7 +57,7 @@ class NumpyImages:
         self._memory, self._first, self._parents, self._stride = memory, first, parents, stride
         self._bits, self._colours = bits, colours
         self._tables = np.zeros((n, CONTEXTS + PREFIXES, 1 << bits, 2), np.int64)
-        self._next, self._best = np.zeros((n, 2), np.int64), np.zeros((n, 2), np.int64)
+        self._next, self.best = np.zeros((n, 2), np.int64), np.zeros((n, 2), np.int64)
         self._contexts = np.zeros((CONTEXTS, n), np.int64)
         self._recent: list[list[int]] = [[] for _ in range(n)]
         self._lanes = np.arange(n)
@@ -74,10 +74,10 @@ class NumpyImages:
                 spots.append(memory.tables[k, hashes >> 32 - memory.bits])
         equal = np.stack([np.where(spot[:, 0] > 0, self._agreement(spot, near), -1) for spot in spots[:LONGER]])
         best = equal.argmax(0)  # the first of the largest
-        self._best = np.where(equal.max(0)[:, None] >= 0, np.stack(spots)[best, lanes], 0)
+        self.best = np.where(equal.max(0)[:, None] >= 0, np.stack(spots)[best, lanes], 0)
         there = np.stack([self._parents + at - self._first, np.full(len(at), self._stride)], 1)
         agreement = np.where(self._parents > 0, 1 + self._agreement(there * (self._parents > 0)[:, None], near), 0)
-        first = np.where(self._best[:, 0] > 0, memory.pixels[self._best[:, 0]], 0)
+        first = np.where(self.best[:, 0] > 0, memory.pixels[self.best[:, 0]], 0)
         second = np.where(self._parents > 0, memory.pixels[there[:, 0] * (self._parents > 0)], 0)
         found = np.zeros((len(at), CANDIDATES, self._colours + 1), np.uint8)
         found[:, 0, -1], found[:, 1, -1] = 1 + equal.max(0), agreement
@@ -105,7 +105,7 @@ class NumpyImages:
         return np.stack([(pixels >> 8 * known & 255) * found, found], 1).astype(np.uint8)
 
     def learn(self, row: int, column: int, last: bool) -> None:
-        memory, best = self._memory, self._best
+        memory, best = self._memory, self.best
         at = self._first + row * self._stride + column
         pixels = memory.pixels[at]
         goes_on = (best[:, 0] > 0) & (memory.pixels[best[:, 0]] == pixels) & (not last)
@@ -241,6 +241,11 @@ class StepImages:
         """Candidates of a pixel of every image, uint8 [n, CANDIDATES, colours + 1]; the pixels before it are known."""
         self._now = row, column
         return self._images.find(row, column)
+
+    @property
+    def first_candidates(self) -> np.ndarray:
+        """Places of the first candidates that were found last, int64 [n], 0 for none."""
+        return self._images.best[:, 0] if isinstance(self._images, NumpyImages) else self._images.words["best"]["at"]
 
     def completions(self, values: np.ndarray) -> np.ndarray:
         """Of the pixels' next colour, their first ones uint8 [n, 1 to 3]: uint8 [n, 2, COMPLETIONS], values and flags."""
