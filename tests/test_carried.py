@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import no_progress, save_image, snapshot, tiny_model, tiny_model_bytes
+from conftest import drawings, no_progress, save_image, snapshot, tiny_model, tiny_model_bytes
 from trainings import stripes
 
 from acncodec.archive.container import FEATURE_MODELS, read_container, write_container
 from acncodec.coding.pixels import residual_prices
+from acncodec.coding.prices import element_bits
 from acncodec.coding.weights import names_of, pack_model, unpack_model
 from acncodec.errors import DamagedError, ModelMissingError, UnsupportedError
 from acncodec.images.picture import read_picture
@@ -184,6 +185,17 @@ def test_no_difference_is_stored_without_a_gain() -> None:
     noise = np.random.default_rng(0).integers(0, 2, (40, 5, 5, 1), np.uint8)
     assert smallest(base, learnt(base, [noise], 3).averaged, [torch.from_numpy(noise)]) is None
     assert adapt(base, [noise[:7]], 0.001, lambda report: None) is None
+
+
+@pytest.mark.slow
+def test_a_model_that_looks_for_copies_adapts_with_them() -> None:
+    base = tiny_model(256, colours=4, centres=5, logistics=13, candidates=6)
+    groups = [drawings(0, 160, 9, 8, 4), drawings(1, 80, 6, 6, 4)]
+    trainer = learnt(base, groups, 120)
+    found = smallest(base, trainer.averaged, trainer.data.train)
+    assert found is not None
+    before, after = (sum(float(element_bits(model, group).sum()) for group in groups) for model in (base, found.model))
+    assert 8 * len(found.packed) + after < before
 
 
 @pytest.fixture

@@ -37,12 +37,12 @@ def element_bits(model: Model, elements: np.ndarray, others: Sequence[np.ndarray
     z = codes + posterior_offsets(codes.shape)
     latents = unconditional_kl_bits(codes, z, model.unconditional).numpy()
     offers = set_offers(model, elements, codes.numpy(), others)
-    return _residuals(model, elements, z.numpy(), offers) + latents
+    return residuals(model.networks, elements, z.numpy(), offers) + latents
 
 
 def element_residuals(model: Model, elements: np.ndarray, codes: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Theoretical residual of elements uint8 [n, H, W, C] given codes and latents int16 [n, D]: float64 [n], bits."""
-    return _residuals(model, elements, z, set_offers(model, elements, codes))
+    return residuals(model.networks, elements, z, set_offers(model, elements, codes))
 
 
 def set_offers(
@@ -60,14 +60,15 @@ def set_offers(
     return along(elements[tour], schedule, others)[np.argsort(tour)]
 
 
-def _residuals(model: Model, elements: np.ndarray, z: np.ndarray, offers: np.ndarray | None) -> np.ndarray:
-    """In batches."""
+def residuals(networks: Networks, elements: np.ndarray, z: np.ndarray, offers: np.ndarray | None = None) -> np.ndarray:
+    """Theoretical residual of elements uint8 [n, H, W, C] given latents int16 [n, D] and offers, in batches.
+
+    Returns float64 [n], bits.
+    """
     size = max(1, PIXELS // (elements.shape[1] * elements.shape[2]))
     parts = [slice(start, start + size) for start in range(0, len(elements), size)]
     told = [None if offers is None else offers[part] for part in parts]
-    return np.concatenate(
-        [residual_prices(elements[p], z[p], model.networks, of) for p, of in zip(parts, told, strict=True)]
-    )
+    return np.concatenate([residual_prices(elements[p], z[p], networks, of) for p, of in zip(parts, told, strict=True)])
 
 
 def parent_bits(networks: Networks, codes: torch.Tensor, parents: torch.Tensor) -> np.ndarray:

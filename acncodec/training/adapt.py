@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acncodec.coding.pixels import residual_prices
-from acncodec.coding.prices import parent_bits, posterior_offsets
+from acncodec.coding.prices import parent_bits, posterior_offsets, residuals, set_offers
 from acncodec.coding.weights import pack_model
 from acncodec.errors import BoundError
 from acncodec.nets.model import Model, dump_model, parse_model
@@ -83,19 +82,15 @@ class _Sample:
         codes = torch.cat([base.networks.encode(part) for part in group.split(batch_length(group))])
         chosen = torch.arange(len(group))[:: -(-len(group) // SAMPLE)]
         others = torch.from_numpy(nearest_others(codes.to(torch.int16).numpy(), chosen.numpy(), 1)[:, 0])
-        self.pixels, self.codes, self.parents = group[chosen], codes[chosen], codes[others]
-        self.z = (self.codes + posterior_offsets(self.codes.shape)).to(torch.int16)
+        self.pixels, self.codes, self.parents = group[chosen].numpy(), codes[chosen], codes[others]
+        self.z = (self.codes + posterior_offsets(self.codes.shape)).to(torch.int16).numpy()
+        offers = set_offers(base, group.numpy(), codes.to(torch.int16).numpy())
+        self.offers = None if offers is None else offers[chosen]
 
     def bits(self, networks: Networks) -> float:
         """Estimated cost of the group in bits, with a parent for every element."""
-        size = batch_length(self.pixels)
-        residual = sum(
-            residual_prices(pixels.numpy(), z.numpy(), networks).sum()
-            for pixels, z in zip(self.pixels.split(size), self.z.split(size), strict=True)
-        )
-        return (
-            (float(residual) + float(parent_bits(networks, self.codes, self.parents).sum())) * self.count / len(self.pixels)
-        )
+        residual = float(residuals(networks, self.pixels, self.z, self.offers).sum())
+        return (residual + float(parent_bits(networks, self.codes, self.parents).sum())) * self.count / len(self.pixels)
 
 
 @torch.no_grad()

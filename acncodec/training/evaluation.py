@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from acncodec.coding.candidates import along
-from acncodec.coding.pixels import residual_prices
-from acncodec.coding.prices import parent_bits
+from acncodec.coding.prices import parent_bits, residuals
 from acncodec.nets.networks import Networks
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import plan_tour
@@ -27,17 +26,13 @@ def held_out_nats(networks: Networks, groups: list[Tensor]) -> tuple[float, floa
     residual = kl = 0.0
     children = 0
     for group in groups:
-        size = batch_length(group)
-        codes = torch.cat([networks.encode(batch.to(networks.device)).cpu() for batch in group.split(size)])
+        codes = torch.cat([networks.encode(batch.to(networks.device)).cpu() for batch in group.split(batch_length(group))])
         schedule = Schedule(len(codes), 1)
         tour = plan_tour(codes.numpy().astype(np.int16), schedule)
         pixels, codes = group[tour].numpy(), codes[tour]
         z = (codes + sample_offsets(codes, generator)).to(torch.int16).numpy()
         offers = along(pixels, schedule) if networks.arch.candidates else None
-        for start in range(0, len(pixels), size):
-            part = slice(start, start + size)
-            told = None if offers is None else offers[part]
-            residual += float(residual_prices(pixels[part], z[part], networks, told).sum())
+        residual += float(residuals(networks, pixels, z, offers).sum())
         kl += float(parent_bits(networks, codes[1:], codes[:-1]).sum())
         children += len(codes) - 1
     return residual * _NATS / sum(map(len, groups)), kl * _NATS / max(1, children)
