@@ -46,7 +46,7 @@ def test_costs_are_what_the_codec_expects_to_pay(levels: int, colours: int) -> N
     assert (found.images, found.dims) == (30, 20 * colours)
     assert found.unordered == pytest.approx(element_bits(model, images).mean() * NATS)
     codes = encode(model, images)
-    plan = GroupPlan(model, codes, 20, np.arange(30))
+    plan = GroupPlan(model, images, codes, np.arange(30))
     assert found.kl_unconditional == pytest.approx(latent_bits(plan, Way.UNORDERED) * NATS / 30)
     assert found.ordered == found.residual + found.kl_tour
     assert found.order == pytest.approx(sum(map(math.log, range(1, 31))) / 30)

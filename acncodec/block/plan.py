@@ -7,12 +7,15 @@ import numpy as np
 import torch
 
 from acncodec.block.elements import Group
-from acncodec.coding.prices import BATCH, parent_bits, posterior_offsets
+from acncodec.coding.candidates import along
+from acncodec.coding.prices import BATCH, parent_bits, posterior_offsets, residuals
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, choose_lanes
 from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
+
+SAMPLE = 256  # elements of a group whose pixels are priced under every way
 
 
 class Way(Enum):
@@ -45,22 +48,31 @@ class PlanOptions:
 
 @dataclass
 class GroupPlan:
-    """A group's codes int16 [N, D] in the order of names, the pixels of an element, and the order of a tour, int64 [N]."""
+    """A group: elements uint8 [N, H, W, C] and codes int16 [N, D] in the order of names, and a tour, int64 [N].
+
+    `tiles` is the number of elements of each of its pictures, if they have equally many.
+    """
 
     model: Model
+    elements: np.ndarray
     codes: np.ndarray
-    pixels: int
     tour: np.ndarray
+    tiles: int = 1
     quick: bool = False
 
     def order(self, way: Way) -> np.ndarray:
         return self.tour if way.tour else np.arange(len(self.codes))
 
     def schedule(self, way: Way) -> Schedule:
-        return Schedule(
-            len(self.codes),
-            choose_lanes(len(self.codes), self.pixels, self.model.arch.colours, way.conditional, self.quick),
-        )
+        lanes = self.lanes(len(self.codes), way.conditional)
+        if self.model.arch.candidates and self.tiles <= lanes:
+            lanes -= lanes % self.tiles  # so that a tile's parent has the same place in another picture
+        return Schedule(len(self.codes), lanes)
+
+    def lanes(self, count: int, conditional: bool) -> int:
+        """For so many of the elements."""
+        height, width, colours = self.elements.shape[1:]
+        return choose_lanes(count, height * width, colours, conditional, self.quick)
 
 
 @dataclass
@@ -83,8 +95,9 @@ def plan_block(
     only, groups = options.only, {}
     for group, pixels in elements.items():
         model = models[group.model]
-        codes, order = encode(model, pixels), np.arange(len(pixels))
-        groups[group] = GroupPlan(model, codes, group.height * group.width, order, options.quick)
+        per_picture = np.unique(owners[group], return_counts=True)[1]
+        tiles = int(per_picture[0]) if (per_picture == per_picture[0]).all() else 1
+        groups[group] = GroupPlan(model, pixels, encode(model, pixels), np.arange(len(pixels)), tiles, options.quick)
     count = 1 + max(int(o.max()) for o in owners.values())
     ways = [Way.NAMES, Way.UNORDERED]
     order = np.arange(count)
@@ -98,7 +111,10 @@ def plan_block(
             ways.remove(Way.NAMES)  # not worth pricing: a tour is made to be cheaper
     if only in ways:
         ways = [only]
-    costs = {way: sum(latent_bits(p, way) for p in groups.values()) + order_price * way.tour for way in ways}
+    costs = {way: order_price * way.tour for way in ways}
+    if len(ways) > 1:
+        for way in ways:
+            costs[way] += sum(latent_bits(each, way) + residual_bits(each, way) for each in groups.values())
     way = min(ways, key=lambda way: costs[way])
     return BlockPlan(way, order if way.tour else np.arange(count), groups)
 
@@ -110,11 +126,23 @@ def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count
     for group, plan in groups.items():
         leads = np.flatnonzero(~done[owners[group]])
         if len(leads):
-            lanes = choose_lanes(len(leads), plan.pixels, plan.model.arch.colours, True, options.quick)
-            tour = plan_tour(plan.codes[leads], Schedule(len(leads), lanes), options.effort)
+            schedule = Schedule(len(leads), plan.lanes(len(leads), conditional=True))
+            tour = plan_tour(plan.codes[leads], schedule, options.effort)
             order.append(owners[group][leads[tour]])
             done[owners[group]] = True
     return np.concatenate(order)
+
+
+def residual_bits(plan: GroupPlan, way: Way) -> float:
+    """Estimate of what the pixels of a group cost in bits, as far as that depends on the way: where they are copied."""
+    if not plan.model.arch.candidates:
+        return 0.0
+    order, count = plan.order(way), len(plan.codes)
+    chosen = np.arange(0, count, -(-count // SAMPLE))
+    z = (plan.codes[chosen] + posterior_offsets(torch.Size(plan.codes[chosen].shape)).numpy()).astype(np.int16)
+    offers = along(plan.elements[order], plan.schedule(way))[np.argsort(order)[chosen]]
+    bits = residuals(plan.model.networks, plan.elements[chosen], z, offers)
+    return float(bits.sum()) * count / len(chosen)
 
 
 def latent_bits(plan: GroupPlan, way: Way) -> float:
