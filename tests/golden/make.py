@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import (
     KINDS,
     costs_nothing,
+    drawings,
     make_pngs,
     no_progress,
     ramps,
@@ -27,6 +29,7 @@ from conftest import (
     tiny_model,
     tiny_model_bytes,
 )
+from PIL import Image
 
 from acncodec.archive import header as head
 from acncodec.block.plan import Way
@@ -53,6 +56,18 @@ def colours(root: Path) -> None:
         save_colours(root / f"clear {number}.png", pixels)
     for number, pixels in enumerate(random_pixels(3, 2, 5, 7, 256, 3)):
         save_colours(root / f"large {number}.png", pixels)
+
+
+def drawn(root: Path) -> None:
+    """Drawings that repeat each other: RGB, RGBA, and palettes of the sorted colours in use."""
+    for channels, size in ((3, (9, 7)), (4, (9, 7)), (4, (6, 8))):
+        for number, pixels in enumerate(drawings(channels, 10, *size, channels)):
+            save_colours(root / f"{channels} {size[0]} {number}.png", pixels)
+    for number, pixels in enumerate(drawings(5, 10, 9, 7, 3)):
+        used, indices = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+        image = Image.fromarray(indices.astype(np.uint8).reshape(9, 7), "P")
+        image.putpalette(used.tobytes())
+        image.save(root / f"palette {number}.png")
 
 
 def mixed(root: Path) -> None:
@@ -92,6 +107,7 @@ DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
     "strips": (strips, Options()),
     "carried": (few, Options(carry=True)),
     "fine": (greys, Options(way=Way.TOUR, carry=True)),
+    "copies": (drawn, Options(way=Way.TOUR, carry=True)),
 }
 
 
@@ -105,9 +121,14 @@ def model_files() -> list[Path]:
     return [HERE / f"tiny-{levels}x{number}.safetensors" for levels, number in KINDS]
 
 
-def models(fine: bool = False) -> list[Model]:
-    """The coarse ones as they lie here, or fine ones, which the archive carries."""
-    if fine:
+COPIES = {"colours": 4, "centres": 5, "logistics": 13, "candidates": 6}
+
+
+def models(name: str) -> list[Model]:
+    """For an archive: the coarse ones as they lie here, or others, which the archive carries."""
+    if name == "copies":
+        return [tiny_model(256, calm=True, fine=True, **COPIES)]
+    if name == "fine":
         return [tiny_model(levels, calm=True, colours=number, fine=True) for levels, number in KINDS]
     return [parse_model(path.read_bytes()) for path in model_files()]
 
@@ -123,7 +144,7 @@ def make(name: str, root: Path, target: Path) -> None:
         patch.setattr(model_choice, "MAX_WHOLE", 24 if name == "colours" else model_choice.MAX_WHOLE)
         patch.setattr(model_choice, "TILE", 4)
         patch.setattr(schedule, "MIN_STEPS_OF_MANY", schedule.MIN_STEPS)  # lanes for few pictures
-        compress(root, target, models()[2:] if name in UNCODED else models(name == "fine"), options, no_progress)
+        compress(root, target, models(name)[2 * (name in UNCODED) :], options, no_progress)
 
 
 def described(root: Path) -> dict[str, list[str | int]]:
