@@ -31,7 +31,10 @@ from acncodec.progress import Advance, unwatched
 from acncodec.reading.parts import Parts, sha256_of
 from acncodec.reading.reader import Archive
 
-KINDS = ({"levels": 2}, {"levels": 256}, {"levels": 256, "colours": 3, "logistics": 2})
+COLOUR = {"levels": 256, "logistics": 2, "colours": 3}
+COPIES = {"levels": 256, "logistics": 13, "colours": 4, "centres": 5, "candidates": 6}
+KINDS = ({"levels": 2}, {"levels": 256}, COLOUR, COPIES)
+DRAWN, DRAWN_WIDTH = 3, 5  # the last model's index, and the width of the pictures that it codes
 PLANE_MODELS = {  # indices of KINDS
     Layout.BILEVEL: (0,),
     Layout.GREY: (1,),
@@ -86,6 +89,7 @@ def make_directory(root: Path) -> None:
     """Tiny pictures in all modes, other files, duplicates, an empty directory; see `Pricing` for what rows mean."""
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (3, 4, 4), np.uint8)
+    drawn = noise[0, :3][random.integers(0, 3, (3, DRAWN_WIDTH))]
     pictures = {
         "a/bits-0.png": Image.fromarray(noise[..., 0] > 99),
         "a/bits-1.png": Image.fromarray(noise[..., 1] > 99),
@@ -95,6 +99,10 @@ def make_directory(root: Path) -> None:
         "b/rgb-0.ppm": Image.fromarray(noise[..., :3]),
         "b/rgba-0.png": Image.fromarray(noise),
         "b/palette.png": Image.fromarray(noise[..., :3]).quantize(5),
+        "a/drawn-0.png": Image.fromarray(drawn),
+        "a/drawn-1.png": Image.fromarray(drawn[:, ::-1].copy()),
+        "b/drawn-2.png": Image.fromarray(drawn[..., :3].copy()),
+        "b/drawn-3.png": sorted_palette(drawn[..., 0]),
         "b/raw-0.png": Image.fromarray(noise[:2, :, 0]),
         "c/raw-1.bmp": Image.fromarray(noise[:2, :, :3]),
         "c/webp-0.png": Image.fromarray(noise[:1, :, :2].copy(), "LA"),
@@ -107,6 +115,14 @@ def make_directory(root: Path) -> None:
     for name in ("text.txt", "copy.txt"):
         (root / "c" / name).write_bytes(b"text " * 5)
     (root / "nothing").mkdir()
+
+
+def sorted_palette(values: np.ndarray) -> Image.Image:
+    """A picture of the values' ranks, with a palette that is left out of archives: its colours are in use, and sorted."""
+    used, indices = np.unique(values, return_inverse=True)
+    image = Image.fromarray(indices.reshape(values.shape).astype(np.uint8), "P")
+    image.putpalette(np.repeat(used, 3).tobytes())
+    return image
 
 
 class Pricing:
@@ -129,7 +145,7 @@ def _choice(picture: Picture) -> Choice:
         return Choice(Class(METHOD_WEBP, height, width, picture.form, ()), data=pack_webp(picture.samples))
     if height == 2:
         return Choice(Class(METHOD_RAW, height, width, picture.form, ()), picture.samples)
-    numbers = PLANE_MODELS[layout(picture.form)]
+    numbers = (DRAWN,) if width == DRAWN_WIDTH else PLANE_MODELS[layout(picture.form)]
     coding = tuple(PlaneCoding(number, 2 * (len(numbers) - 1)) for number in numbers)  # RGBA in tiles
     return Choice(Class(METHOD_CODED, height, width, picture.form, coding), picture.samples)
 
