@@ -113,7 +113,7 @@ def fuzzed(tmp_path_factory):
 def test_material_has_every_section(fuzzed):
     tags = {tag for each in fuzzed[1] for tag, _ in each.sections}
     assert tags == {"HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT", "BLCK", "FILE", "MODL", "MANI", "NIDX"}
-    assert all(len(each.files) == 15 for each in fuzzed[1])
+    assert all(len(each.files) == 19 for each in fuzzed[1])
 
 
 def test_cases_depend_on_seed_and_number_alone(fuzzed):
