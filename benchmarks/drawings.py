@@ -3,10 +3,10 @@
     python -m benchmarks.drawings packages [--sets tiles ...]
 
 `tiles` is the half of `dirs/dcss_tiles.tar.xz`, in the folder that ACNCODEC_DATA names, on which no model was trained;
-`freeciv-data` and `supertux-data` are the images of these Debian packages, which no training saw, below `packages` as in
-benchmarks/drawing_set.py; `animation` and `screenshots` are made by benchmarks/near_duplicates.py. Each archive is made and
-unpacked by the command line and compared by benchmarks/compare.py. Results go to drawings.json and drawings.md in
-benchmarks/results/.
+`flags` and `creatures` are images of the Debian packages freeciv-data and supertux-data, which no training saw, below
+`packages` as in benchmarks/drawing_set.py; `animation` and `screenshots` are made by benchmarks/near_duplicates.py. Each
+archive is made and unpacked by the command line and compared by benchmarks/compare.py. Results go to drawings.json and
+drawings.md in benchmarks/results/.
 """
 
 import json
@@ -25,8 +25,11 @@ from benchmarks.drawing_set import tiles
 from benchmarks.provenance import provenance, write_result
 
 RESULTS = Path(__file__).parent / "results"
-SETS = ("tiles", "freeciv-data", "supertux-data", "animation", "screenshots")
-FOLDERS = {"freeciv-data": "usr/share/games/freeciv", "supertux-data": "usr/share/games/supertux2/images/creatures"}
+SETS = ("tiles", "flags", "animation", "screenshots", "creatures")
+FOLDERS = {
+    "flags": "freeciv-data/usr/share/games/freeciv/flags",
+    "creatures": "supertux-data/usr/share/games/supertux2/images/creatures",
+}
 LARGEST_MOSAIC = 1 << 26  # samples
 OURS = "acncodec"
 PREAMBLE = """# Drawings
@@ -45,7 +48,7 @@ def make(name: str, packages: Path, target: Path) -> None:
         for path in tiles(target, training=True):
             path.unlink()
     elif name in FOLDERS:
-        source = packages / name / FOLDERS[name]
+        source = packages / FOLDERS[name]
         for path in sorted(source.rglob("*.png")):
             if path.is_file() and not path.is_symlink():
                 copy = target / path.relative_to(source)
