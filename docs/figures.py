@@ -28,6 +28,7 @@ def result(name: str) -> Any:
 
 SETS, ORDERED = result("sets")["sets"], result("ordered_vs_unordered")
 DIRECTORIES, PEERS = result("directories"), result("peers")
+DRAWINGS = result("drawings")["tiles"]
 PHOTOGRAPHS = {"photo-rgb": result("photographs"), "photo-grey": result("photographs-grey")}
 
 
@@ -308,6 +309,7 @@ def figures() -> dict[str, str]:
         "most-time": restoring[-1],
         "photographs": f"{100 * less['photo-rgb']:.1f}",
         "photographs-grey": f"{100 * less['photo-grey']:.1f}",
+        "tiles": f"{100 * (1 - DRAWINGS['acncodec']['bytes'] / min(DRAWINGS['others'].values())):.1f}",
         "latent-along-tour": f"{latents['KL along the tour']:.1f}",
         "latent-unconditional": f"{latents['KL unconditional']:.1f}",
         "before-adapting": f"{adapted['plain']['bytes']:,}",

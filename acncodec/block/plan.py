@@ -72,7 +72,7 @@ class GroupPlan:
     def lanes(self, count: int, conditional: bool) -> int:
         """For so many of the elements."""
         height, width, colours = self.elements.shape[1:]
-        return choose_lanes(count, height * width, colours, conditional, self.quick)
+        return choose_lanes(count, height * width, colours, conditional, self.quick, bool(self.model.arch.candidates))
 
 
 @dataclass
@@ -101,12 +101,13 @@ def plan_block(
     count = 1 + max(int(o.max()) for o in owners.values())
     ways = [Way.NAMES, Way.UNORDERED]
     order = np.arange(count)
-    if all(len(np.unique(o)) == len(o) for o in owners.values()):
+    copies = any(models[group.model].arch.candidates for group in elements)
+    if copies or all(len(np.unique(o)) == len(o) for o in owners.values()):
         ways.insert(0, Way.TOUR)
         order = _tour(groups, owners, count, options)
         rank = np.argsort(order)
         for group, plan in groups.items():
-            plan.tour = np.argsort(rank[owners[group]])
+            plan.tour = np.argsort(rank[owners[group]], kind="stable")
         if order_price == 0 and only is None:
             ways.remove(Way.NAMES)  # not worth pricing: a tour is made to be cheaper
     if only in ways:
@@ -124,7 +125,8 @@ def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count
     done = np.zeros(count, dtype=bool)
     order = []
     for group, plan in groups.items():
-        leads = np.flatnonzero(~done[owners[group]])
+        pictures, firsts = np.unique(owners[group], return_index=True)
+        leads = firsts[~done[pictures]]
         if len(leads):
             schedule = Schedule(len(leads), plan.lanes(len(leads), conditional=True))
             tour = plan_tour(plan.codes[leads], schedule, options.effort)

@@ -73,15 +73,19 @@ class Schedule:
         return Step(start, size, self._starts[number - 1] + lanes_before)
 
 
-def choose_lanes(count: int, pixels: int, colours: int, conditional: bool, quick: bool = False) -> int:
+def choose_lanes(
+    count: int, pixels: int, colours: int, conditional: bool, quick: bool = False, copies: bool = False
+) -> int:
     """Lanes for `count` elements of `pixels` pixels, `colours` samples each: a power of two, the same on every machine.
 
     As many as there can be if a block is to be decoded `quick`, whatever it costs. Beyond their narrow ends, more lanes
-    cost bits only if latents are `conditional` on similar parents, and only for small elements does that outweigh speed.
+    cost bits only if latents are `conditional` on similar parents, and only for small elements does that outweigh speed; or
+    if pixels are `copies` of those in earlier steps.
     """
     if count < 1 or pixels < 1 or colours < 1:
         raise ValueError(f"count, pixels and colours must be at least 1, not {count}, {pixels} and {colours}")
-    steps = MIN_STEPS_OF_MANY if conditional and pixels * colours < MANY_VALUES else MIN_STEPS
+    many = copies or (conditional and pixels * colours < MANY_VALUES)
+    steps = MIN_STEPS_OF_MANY if many else MIN_STEPS
     steps = QUICK_STEPS if quick else steps
     most = max(1, min(MAX_LANES, count // steps, MAX_PIXELS_IN_STEP // pixels))
     return 1 << (most.bit_length() - 1)
