@@ -38,7 +38,8 @@ class Way(Enum):
 class PlanOptions:
     """How blocks are planned: the tour's `effort` from 1 to 9, and `quick` as for `choose_lanes`.
 
-    `only` forces a way whatever it costs; a tour is not possible for pictures of several tiles.
+    `only` forces a way whatever it costs; a tour is not possible for pictures of several tiles, unless a model of the block
+    copies.
     """
 
     effort: int = DEFAULT_EFFORT
