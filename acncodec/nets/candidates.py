@@ -51,9 +51,14 @@ def join_centres(centres: Tensor, offers: Tensor) -> Tensor:
 
 
 def evidence(offers: Tensor, centres: Tensor) -> Evidence:
-    """Integers float32 from offers uint8 [..., OFFERS, colours + 1] and the centres of `predict`, [..., colours, K].
+    """Integers float32 from offers uint8 [..., OFFERS, colours + 1] and the centres of `predict`, [..., colours, K]."""
+    return Evidence(candidate_planes(offers, centres), *completions(offers))
 
-    Of candidates: whether there is each, and its strength; of the first two, which neighbours they equal, and their colours
+
+def candidate_planes(offers: Tensor, centres: Tensor) -> Tensor:
+    """Planes [..., P] that tell of the candidates of offers, given the centres of `predict`.
+
+    Whether there is each, and its strength; of the first two, which neighbours they equal, and their colours
     less the prediction; whether they are equal.
     """
     candidates = offers[..., :CANDIDATES, :]
@@ -64,7 +69,7 @@ def evidence(offers: Tensor, centres: Tensor) -> Evidence:
     both = (colours[..., :1, :] == colours[..., 1:, :]).all(-1).float()
     errors = (colours - centres[..., 0].unsqueeze(-2)).flatten(-2)
     planes = [(strength > 0) * UNIT, strength * STRENGTH_UNIT, same * UNIT, errors, both * UNIT]
-    return Evidence(torch.cat(planes, -1), *completions(offers))
+    return torch.cat(planes, -1)
 
 
 def completions(offers: Tensor) -> tuple[Tensor, Tensor]:

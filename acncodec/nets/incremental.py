@@ -14,7 +14,7 @@ from torch import Tensor
 from acncodec.exact.grids import PRE_MAX
 from acncodec.exact.rounding import requantise
 from acncodec.nets.architecture import OFFERS
-from acncodec.nets.candidates import Evidence, completions, evidence, evidence_planes, join_centres
+from acncodec.nets.candidates import Evidence, candidate_planes, completions, evidence_planes, join_centres
 from acncodec.nets.graphs import Indices, Position, Shared, Slices
 from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import GatedBlock, GatedPixelCNN
@@ -114,7 +114,7 @@ class IncrementalDecoder:
             centres = stack_centres(left, above, left_above, right_above, self._arch.centres)
             if self._arch.candidates:
                 self.offers.upload()
-                self._evidence.copy_(evidence(self.offers.tensor, centres).candidates)
+                self._evidence.copy_(candidate_planes(self.offers.tensor, centres))
                 centres = join_centres(centres, self.offers.tensor)
             self._centres.copy_(centres)
 

@@ -194,8 +194,7 @@ class _Seen:
         """These too, of one kind, but for some: OTHERS of them, evenly spread."""
         if not self._wanted:
             return []
-        left_out = set(map(id, but))
-        rest = [each for each in pictures if id(each) not in left_out]
+        rest = _without(pictures, but)
         return [*self._kinds, *copied_from(rest[:: max(1, -(-len(rest) // _at_most(pictures, OTHERS)))])]
 
     def add(self, kind: Kind) -> None:
@@ -210,6 +209,11 @@ def _sample(kind: Kind) -> Kind:
     return kind[:: -(-len(kind) // _at_most(kind, SAMPLE))]
 
 
+def _without(kind: Kind, some: Kind) -> Kind:
+    left_out = set(map(id, some))
+    return [each for each in kind if id(each) not in left_out]
+
+
 def _price_sample(kind: Kind, models: list[Model], forms: set[bytes], seen: _Seen) -> tuple[Kind, Coding | None]:
     """Price a sample of a kind; `forms` holds those of earlier pictures.
 
@@ -219,8 +223,7 @@ def _price_sample(kind: Kind, models: list[Model], forms: set[bytes], seen: _See
     sample = _sample(kind)
     coding, prices = best_coding(sample, models, seen.others(kind, sample)) or (None, None)
     _offer(sample, coding, forms, seen, prices)
-    taken = set(map(id, sample))
-    rest = [each for each in kind if id(each) not in taken]
+    rest = _without(kind, sample)
     coded = [each.best.content_class.method == METHOD_CODED for each in sample]
     for each in rest:
         each.bits = float(np.mean([each.bits for each in sample]))

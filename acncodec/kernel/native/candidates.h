@@ -127,16 +127,14 @@ static inline void find_completions(const memory_t *memory, const image_t *image
     }
 }
 
-/* Completions of all colours of a known pixel but the first: uint8 [COMPLETIONS][colours + 1], the last a set of bits that
- * tells of which colours there are any. */
-static void write_completions(const memory_t *memory, const image_t *image, uint32_t pixel, int64_t colours, uint8_t *out) {
-    memset(out, 0, COMPLETIONS * (colours + 1));
-    for (int64_t c = 1; c < colours; c++) {
-        uint8_t value[COMPLETIONS], found[COMPLETIONS];
-        find_completions(memory, image, prefix_of(pixel, c), c, value, found);
-        for (int64_t k = 0; k < COMPLETIONS; k++)
-            out[k * (colours + 1) + c] = value[k], out[k * (colours + 1) + colours] |= (uint8_t)(found[k] << c);
-    }
+/* The completions of the colour after the first `known` ones, entered into uint8 [COMPLETIONS][colours + 1], whose last
+ * values are sets of bits that tell of which colours there are any. */
+static inline void write_completions(const memory_t *memory, const image_t *image, uint32_t pixel, int64_t known,
+                                     int64_t colours, uint8_t *out) {
+    uint8_t value[COMPLETIONS], found[COMPLETIONS];
+    find_completions(memory, image, prefix_of(pixel, known), known, value, found);
+    for (int64_t k = 0; k < COMPLETIONS; k++, out += colours + 1)
+        out[known] = value[k], out[colours] |= (uint8_t)(found[k] << known);
 }
 
 /* Take note of a pixel after `find_candidates` for it, once it is known. */

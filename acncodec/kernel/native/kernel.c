@@ -112,7 +112,9 @@ static PyObject *whole(PyObject *self, PyObject *args) {
             const int64_t at = each->first + row * each->stride + column;
             find_candidates(memory.buf, each, at, colours, out);
             const uint32_t pixel = ((const memory_t *)memory.buf)->pixels[at];
-            write_completions(memory.buf, each, pixel, colours, out + CANDIDATES * (colours + 1));
+            memset(out + CANDIDATES * (colours + 1), 0, COMPLETIONS * (colours + 1));
+            for (int64_t known = 1; known < colours; known++)
+                write_completions(memory.buf, each, pixel, known, colours, out + CANDIDATES * (colours + 1));
             learn_pixel(memory.buf, each, at, colours, column == width - 1);
         }
     Py_END_ALLOW_THREADS PyBuffer_Release(&memory), PyBuffer_Release(&images), PyBuffer_Release(&found);
@@ -360,7 +362,7 @@ static const struct {
     NUMBER(RAW), NUMBER(ROWS), NUMBER(GROUP_MAX), NUMBER(MAX_TAPS), NUMBER(MAX_OUTS), NUMBER(UNIT), NUMBER(GATE_SHIFT),
     NUMBER(STREAM_MAX), NUMBER(PLANE_MAX), NUMBER(ERROR_SCALE), NUMBER(MIDDLE), NUMBER(TONE_BITS), NUMBER(SPREAD_MIN),
     NUMBER(SPREAD_MAX), NUMBER(STEEPNESS_BITS), NUMBER(SLOPE_MAX), NUMBER(BASE), NUMBER(CUMULATIVE_BITS),
-    NUMBER(FREQUENCY_FLOOR), NUMBER(TANH_TABLE),     NUMBER(CANDIDATES), NUMBER(COMPLETIONS), NUMBER(PREFIXES),      NUMBER(CONTEXTS), NUMBER(SHARED),
+    NUMBER(FREQUENCY_FLOOR), NUMBER(TANH_TABLE), NUMBER(CANDIDATES), NUMBER(COMPLETIONS), NUMBER(PREFIXES),      NUMBER(CONTEXTS), NUMBER(SHARED),
     {"IMAGE_BYTES", sizeof(image_t)}, {"MEMORY_BYTES", sizeof(memory_t)},
 };
 

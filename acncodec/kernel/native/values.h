@@ -92,12 +92,8 @@ static void find_rest(const offer_t *o, const where_t *at) {
     uint8_t *out = o->offers + at->row * o->row + at->first * o->column;
     for (int64_t lane = 0; memory && lane < high; lane++, out += (CANDIDATES + COMPLETIONS) * one) {
         const uint8_t *values = o->values + at->row * o->values_row + at->first * o->values_column + lane * o->colours;
-        uint8_t value[COMPLETIONS], found[COMPLETIONS];
-        find_completions(memory, (image_t *)o->images + lane, pixel_of(values, o->known), o->known, value, found);
-        for (int64_t k = 0; k < COMPLETIONS; k++) {
-            out[(CANDIDATES + k) * one + o->known] = value[k];
-            out[(CANDIDATES + k) * one + o->colours] |= (uint8_t)(found[k] << o->known);
-        }
+        const image_t *image = (const image_t *)o->images + lane;
+        write_completions(memory, image, pixel_of(values, o->known), o->known, o->colours, out + CANDIDATES * one);
     }
 }
 
