@@ -7,7 +7,8 @@
 
 Every second tile, by name, of `dirs/dcss_tiles.tar.xz` in the folder that ACNCODEC_DATA names, as it is and mirrored; the
 others are held out for measuring. Of the packages, whose terms are in their `copyright` files, every third icon, and of the
-games' images pieces of 32x32; and lines of text in the font that comes with Pillow.
+games' images pieces of 32x32; lines of text in the font that comes with Pillow; and frames, which repeat almost all of
+each other: of animations, made of these tiles, and of lines of text that are being typed.
 """
 
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ SIDE = 32
 PIECES = 4  # of a large image, at most
 LARGEST = 64  # side of images that stay whole
 LINES = 300
+ANIMATIONS, FRAMES = 80, 30
+TYPED, LETTERS = 40, 25  # lines of text that are being typed, a frame a letter
 WORDS = [
     "the",
     "quick",
@@ -81,6 +84,39 @@ def text(generator: np.random.Generator) -> np.ndarray:
     return np.array(image)
 
 
+def animation(sprites: list[np.ndarray], generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """Frames uint8 [side, side, 4] of one to three sprites uint8 [SIDE, SIDE, 4] that move over a ground of others."""
+    side = int(generator.choice([SIDE, SIDE + SIDE // 2]))
+    ground = Image.new("RGBA", (side, side), (*(int(v) for v in generator.integers(0, 256, 3)), 255))
+    for y, x in np.ndindex(2, 2):
+        ground.alpha_composite(Image.fromarray(sprites[generator.integers(len(sprites))]), (x * SIDE, y * SIDE))
+    moving = []
+    for number in generator.integers(len(sprites), size=generator.integers(1, 4)):
+        size = int(generator.integers(10, 25))
+        sprite = Image.fromarray(sprites[number]).resize((size, size), Image.Resampling.NEAREST)
+        moving.append((sprite, generator.random(2) * (side - size), generator.normal(0, 1.5, 2), side - size))
+    for time in range(FRAMES):
+        frame = ground.copy()
+        for sprite, place, speed, room in moving:
+            y, x = (room - np.abs((place + speed * time) % (2 * room) - room)).astype(int)  # reflected at the edges
+            frame.alpha_composite(sprite, (int(x), int(y)))
+        yield np.array(frame)
+
+
+def typed(generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """Frames uint8 [SIDE, 2 * SIDE, 4] of a line of text in a box, a letter more in each."""
+    ink, paper, line = ((*(int(v) for v in generator.integers(0, 256, 3)), 255) for _ in range(3))
+    font = ImageFont.load_default(int(generator.integers(9, 15)))
+    words = " ".join(generator.permutation(WORDS).tolist())
+    at = int(generator.integers(2, 6)), int(generator.integers(2, 14))
+    for letters in range(LETTERS):
+        image = Image.new("RGBA", (2 * SIDE, SIDE), paper)
+        draw = ImageDraw.Draw(image)
+        draw.rectangle((0, at[1] - 2, 2 * SIDE - 1, at[1] + 14), None, line)
+        draw.text(at, words[:letters], ink, font)
+        yield np.array(image)
+
+
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.argument("packages", type=click.Path(path_type=Path, exists=True))
@@ -108,6 +144,9 @@ def main(directory: Path, packages: Path) -> None:
         write([piece for image in found if image is not None for piece in pieces(image)], package)
     generator = np.random.default_rng(0)
     write([text(generator) for _ in range(LINES)], "text")
+    sprites = [image for image in own if image.shape == (SIDE, SIDE, 4)]
+    write([frame for _ in range(ANIMATIONS) for frame in animation(sprites, generator)], "animations")
+    write([frame for _ in range(TYPED) for frame in typed(generator)], "typed")
 
 
 if __name__ == "__main__":
