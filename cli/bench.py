@@ -53,17 +53,30 @@ def _markdown(d: dict[str, Any]) -> str:
     lines = [
         f"{d['directory']}: {d['files']:,} files of {d['source_bytes']:,} bytes, {d['images']:,} images modelled",
         "",
-        "| | bytes | with its models | bits an image | encode, s | decode, s | |",
-        "|---|---:|---:|---:|---:|---:|---|",
+        "| | bytes | with its models | bits an image | encode, s | images/s | decode, s | images/s | |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for row in sorted(d["table"], key=lambda row: row["bytes"]):
         name = f"**{row['name']}**" if row["ours"] else row["name"]
         bits = f"{row['bits_per_image']:,.1f}" if row["bits_per_image"] is not None else ""
         lines.append(
-            f"| {name} | {row['bytes']:,} | {row['bytes'] + row['model_bytes']:,} | {bits} | {row['encode_seconds']:.1f} "
-            f"| {row['decode_seconds']:.1f} | {row['note']} |"
+            f"| {name} | {row['bytes']:,} | {row['bytes'] + row['model_bytes']:,} | {bits} | {_times(row, 'encode')} "
+            f"| {_times(row, 'decode')} | {row['note']} |"
         )
     lines += ["", *d["left_out"]] if d["left_out"] else []
+    if d["models"]:
+        lines += [
+            "",
+            f"Each model on {d['models'][0]['images']:,} images: theory on a sample, without an order; times as estimated.",
+            "",
+            "| | bits a pixel | encode, s | ns a pixel | restore, s | ns a pixel |",
+            "|---|---:|---:|---:|---:|---:|",
+        ]
+    lines += [
+        f"| {row['model']} | {row['bits_per_pixel']:.3f} | {row['encode_seconds']:.1f} | {row['encode_ns_per_pixel']:,.0f} "
+        f"| {row['decode_seconds']:.1f} | {row['decode_ns_per_pixel']:,.0f} |"
+        for row in d["models"]
+    ]
     if d["order"]:
         order = d["order"]
         lines += [
@@ -73,3 +86,9 @@ def _markdown(d: dict[str, Any]) -> str:
             f"{order['bound_bits_per_image']:.1f}.",
         ]
     return "\n".join(lines)
+
+
+def _times(row: dict[str, Any], way: str) -> str:
+    """Seconds and images a second of a row, 'encode' or 'decode', as two cells."""
+    rate = row[f"{way}_images_per_second"]
+    return f"{row[f'{way}_seconds']:.1f} | {'' if rate is None else f'{rate:,.0f}'}"

@@ -10,14 +10,14 @@ from acncodec.errors import EXIT_UNMODELLED
 
 from .console import Bars, say, settings, warn
 from .options import FILE, choose_device, device_option, force_option, json_option, work_options
-from .report import show
+from .report import Forecast, duration, show
 from .streams import STREAM, writable
 
 LOCAL = "local"
 TOLD_SECONDS = 5  # of restoring, from which it is reported
 
 if TYPE_CHECKING:
-    from acncodec.api import Compressed
+    from acncodec.api import Compressed, Estimate
     from acncodec.images.scan import Collisions
     from acncodec.images.source import Source
 
@@ -173,6 +173,7 @@ def command(
         source = open_dataset(dataset, root, split, download)
     elif parts is None:
         source = Folder(Path(paths[0]))
+    forecast = Forecast(checks=verify)
     with writable(archive) as target, Bars() as bars:
         done = compress(
             source,
@@ -192,19 +193,22 @@ def command(
             parts=parts,
             engine=engine,
             resume=resume,
+            estimated=forecast if as_json or settings.level >= 0 else None,
         )
-    _report(done, archive)
+    _report(done, archive, forecast.estimate)
     if as_json or settings.level >= 0:
-        show(done.info, as_json, err=archive == STREAM)
+        show({**done.info, **_times(done, forecast.estimate)}, as_json, err=archive == STREAM)
     return EXIT_UNMODELLED if strict and (done.unmodelled or done.unreadable) else 0
 
 
-def _duration(seconds: float) -> str:
-    """Seconds as text, in minutes or hours if there are at least two."""
-    for unit, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+def _times(done: "Compressed", estimate: "Estimate | None") -> dict[str, float | None]:
+    """Seconds for coding and restoring, measured and as they were estimated, for --json."""
+    return {
+        "encode_seconds": done.encoding_seconds,
+        "decode_seconds": done.decoding_seconds,
+        "estimated_encode_seconds": estimate.encode_seconds if estimate else None,
+        "estimated_decode_seconds": estimate.decode_seconds if estimate else None,
+    }
 
 
 def _collisions(found: "Collisions") -> str:
@@ -217,8 +221,8 @@ def _collisions(found: "Collisions") -> str:
     return f"{found.count:,} {what} only in case or Unicode form, which some file systems ignore: {', '.join(pairs)}"
 
 
-def _report(done: "Compressed", archive: Path) -> None:
-    """Print what was left out, and the sizes."""
+def _report(done: "Compressed", archive: Path, estimate: "Estimate | None") -> None:
+    """Print what was left out, the sizes, and how long restoring takes."""
     from acncodec.images.escapes import escape
 
     for path, reason in done.not_stored:
@@ -231,7 +235,9 @@ def _report(done: "Compressed", archive: Path) -> None:
     place = "standard output" if archive == STREAM else f"'{archive}'"
     say(f"{done.files:,} files of {done.source_bytes:,} bytes -> {done.size:,} bytes in {place}")
     if done.decoding_seconds is not None and done.decoding_seconds >= TOLD_SECONDS:
-        say(f"restoring takes about {_duration(done.decoding_seconds)} on this machine, as the check did")
+        say(f"restoring takes about {duration(done.decoding_seconds)} on this machine, as the check did")
+    elif done.decoding_seconds is None and estimate is not None and estimate.decode_seconds >= TOLD_SECONDS:
+        say(f"restoring will take about {duration(estimate.decode_seconds)} on this machine")
     if done.without_names:
         shares = [
             f"--names {names} about {size:,} ({size / done.size - 1:+.1%})" for names, size in done.without_names.items()

@@ -40,9 +40,10 @@ settings = Settings()
 
 
 def say(words: str) -> None:
-    """Print what a command has done; not under -q."""
+    """Print what a command does or has done; not under -q."""
     if settings.level >= 0:
-        click.echo(f"acncodec: {words}", err=True)
+        with tqdm.external_write_mode(sys.stderr):  # not into a bar
+            click.echo(f"acncodec: {words}", err=True)
 
 
 def write(line: str) -> None:

@@ -1,12 +1,13 @@
 """acncodec decompress"""
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .console import Bars, say
+from .console import Bars, say, settings
 from .options import (
     ARCHIVE,
     FILE,
@@ -18,7 +19,7 @@ from .options import (
     models_option,
     work_options,
 )
-from .report import outcome_code
+from .report import Forecast, outcome_code
 from .streams import readable
 
 if TYPE_CHECKING:
@@ -58,13 +59,23 @@ def restore(
     from acncodec.reading.decompress import decompress
     from acncodec.reading.parts import Parts
 
+    forecast, begin = Forecast(), time.monotonic()
     with (
         readable(archive) as path,
         Parts(path, models, choose_device(device), tolerant=keep_going) as opened,
         Bars() as bars,
     ):
-        outcome = decompress(opened, directory, patterns=patterns, keep_going=keep_going, overwrite=force, progress=bars)
+        outcome = decompress(
+            opened,
+            directory,
+            patterns=patterns,
+            keep_going=keep_going,
+            overwrite=force,
+            progress=bars,
+            estimated=forecast if as_json or settings.level >= 0 else None,
+        )
     say(f"{outcome.files:,} files in '{directory}'")
     if as_json:
-        click.echo(json.dumps({"files": outcome.files, "directory": str(directory), "lost": len(outcome.lost)}))
+        found = {"files": outcome.files, "directory": str(directory), "lost": len(outcome.lost)}
+        click.echo(json.dumps({**found, **forecast.times(time.monotonic() - begin)}))
     return outcome_code(outcome)

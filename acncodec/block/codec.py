@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+import torch
 
 from acncodec.archive import block as blocks
 from acncodec.archive.block import DIGEST_BYTES, Block
@@ -21,6 +22,16 @@ from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule
 from acncodec.progress import Advance, Portion
+
+SIDE_BY_SIDE = 8  # blocks in parallel on CUDA, of up to 512 lanes each: fewer leave it idle between small kernels
+SMALL_BLOCK = 64  # pictures, up to which a block's lanes keep only one thread busy
+
+
+def side_by_side(pictures: int, device: torch.device) -> int:
+    """How many blocks to decode in parallel: on a CPU one, unless their `pictures` are too few to use several threads."""
+    if device.type == "cuda":
+        return SIDE_BY_SIDE
+    return torch.get_num_threads() if pictures <= SMALL_BLOCK else 1
 
 
 @dataclass(frozen=True)
