@@ -17,20 +17,25 @@ from .options import FILE, choose_device, device_option, force_option, json_opti
     "models",
     multiple=True,
     metavar="auto|NAME|FILE",
-    help="Take this model where it beats conventional codecs; may be repeated. 'auto', the default, tries all.",
+    help="Use this model, given by name or as a .safetensors file, for images that it makes smaller than conventional "
+    "codecs do; may be repeated. 'auto', the default, tries all models that are found.",
 )
 @click.option(
-    "--report", type=FILE, metavar="FILE.html", help="Also write a page with charts, the tour and a map of all codes."
+    "--report",
+    type=FILE,
+    metavar="FILE.html",
+    help="Also write a page with charts, the images along the tour, and a map of all codes.",
 )
 @force_option
 @device_option
 @json_option
 @work_options
 def command(directory: Path, models: tuple[str, ...], report: Path | None, force: bool, device: str, as_json: bool) -> None:
-    """Compare what acncodec makes of DIRECTORY with zip, tar.xz, tar.zst, WebP and JPEG XL, and write no archive.
+    """Compare acncodec's archives of DIRECTORY with those of zip, tar.xz, tar.zst, WebP and JPEG XL. No archive is kept.
 
-    Every archive is decoded and checked; zstd and JPEG XL take part if the Python packages zstandard and imagecodecs are
-    installed. Prints a Markdown table.
+    Archives are made with and without names, an order, and more or less effort; each is decoded and checked. zstd and JPEG
+    XL are included if the Python packages zstandard and imagecodecs are installed. Prints Markdown tables: sizes, times and
+    images a second of all archives, then bits and estimated times of each model that can code the images.
     """
     from acncodec.analysis.bench import bench, report_data
     from acncodec.api import AUTO, models_of

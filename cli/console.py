@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 LABELS = {
     "read": "reading",
-    "price": "pricing",
+    "price": "choosing methods",
     "adapt": "adapting",
-    "price again": "pricing anew",
+    "price again": "choosing methods again",
     "encode": "encoding",
     "decode": "decoding",
     "peers": "other codecs",

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 def command(**options: object) -> int:
     """Restore the directory of ARCHIVE as DIRECTORY.
 
-    ARCHIVE may be - for standard input, or a URL that fsspec reads, as https://HOST/NAME. All is decoded and every hash
-    checked before the first file appears. With --force files are put into a directory that exists, over those of the same
-    name.
+    ARCHIVE may be - for standard input, or a URL that fsspec reads, such as https://HOST/NAME. Everything is decoded and
+    every hash is checked before the first file appears. With --force, files go into an existing directory and replace those
+    of the same name.
     """
     return restore(patterns=(), **options)  # type: ignore[arg-type]
 

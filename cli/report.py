@@ -20,7 +20,7 @@ ORDERS = {
     "unordered tour": "sent along a tour, each on its own",
 }
 PROMISES = {
-    "pixels": "identical images: pixels, mode, palette and metadata; image files are written anew, others identical",
+    "pixels": "identical images: pixels, mode, palette and metadata, in newly written files; other files byte for byte",
     "bytes": "identical files, byte for byte",
 }
 NAMES = {
@@ -28,7 +28,7 @@ NAMES = {
     "folders": "folders come back, images in them numbered",
     "drop": "dropped, images come back numbered",
 }
-METHODS = {"coded": "modelled", "webp": "kept as WebP", "raw": "kept as raw samples", "file": "kept as they are"}
+METHODS = {"coded": "modelled", "webp": "stored as WebP", "raw": "stored as raw samples", "file": "stored unchanged"}
 LONG_SECONDS = 10  # of work, from which it is told before how long it will take
 SHOWN = 6  # kinds of images, the most frequent ones
 MODELLED = "residual", "latent", "schedule ends", "coder state"  # lines of the ledger that are modelled images alone

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @json_option
 @work_options
 def command(archive: "Location", keep_going: bool, models: tuple[Path, ...], device: str, as_json: bool) -> int:
-    """Decode ARCHIVE, a path or a URL that fsspec reads, and check every hash, writing nothing."""
+    """Decode ARCHIVE, a path or a URL that fsspec reads, and check every hash. Nothing is written."""
     from acncodec.reading.decompress import check
     from acncodec.reading.parts import Parts
 
