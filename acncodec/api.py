@@ -14,7 +14,7 @@ from acncodec import bundled
 from acncodec.analysis.samples import Dice, reconstruct, sample
 from acncodec.archive.atomic import refuse_occupied
 from acncodec.block.estimate import Estimate, Estimated
-from acncodec.coding.prices import element_bits
+from acncodec.coding.element_costs import element_bits
 from acncodec.coding.protocol import encode
 from acncodec.coding.selftest import device_of
 from acncodec.errors import InputError

@@ -10,7 +10,7 @@ from .console import say, shows_progress, write
 from .options import FILE, choose_device, device_option, force_option, json_option, work_options
 
 if TYPE_CHECKING:
-    from acncodec.analysis.worth import Worth
+    from acncodec.analysis.saving import Saving
     from acncodec.nets.model import Model
     from acncodec.training.trainer import Report
 
@@ -62,7 +62,7 @@ def command(
     --nproc-per-node 2 acncodec train ...
     """
     from acncodec import bundled
-    from acncodec.analysis.worth import worth
+    from acncodec.analysis.saving import saving
     from acncodec.api import starting_from
     from acncodec.images.source import Folder
     from acncodec.training.session import TrainingRequest, train
@@ -81,13 +81,13 @@ def command(
     done = train(starting_from(request, None if start == "none" else start), _Printer())
     if not World.join(request.device).leads:
         return
-    value = worth(done.model, bundled.candidates([], auto=True), done.data)
+    value = saving(done.model, bundled.candidates([], auto=True), done.data)
     say(f"'{output}', {done.model.size:,} bytes, sha256 {done.model.sha256.hex()}")
     say(_words(value))
     if as_json:
         result = {"model": str(output), "bytes": done.model.size, "sha256": done.model.sha256.hex()}
         nats = {"residual_nats": done.residual, "kl_nats": done.kl}
-        saving = {
+        gain = {
             "images": value.images,
             "bits_per_image": value.bits,
             "other": value.other,
@@ -95,7 +95,7 @@ def command(
             "saved_bytes": round(value.saved_bytes),
             "pays_from_images": value.pays_from,
         }
-        click.echo(json.dumps({**result, **nats, **saving}))
+        click.echo(json.dumps({**result, **nats, **gain}))
 
 
 class _Printer:
@@ -118,7 +118,7 @@ class _Printer:
             write(f"        held out, exact, along their tour: residual {residual:.2f} + KL {kl:.2f} nats an image")
 
 
-def _words(value: "Worth") -> str:
+def _words(value: "Saving") -> str:
     """A sentence on what the model saves."""
     bits = f"{value.bits:,.1f} bits an image, {value.other} {value.other_bits:,.1f}"
     if value.pays_from is None:

@@ -231,7 +231,7 @@ def costs_nothing(model: Model, samples: np.ndarray, tile: int, most: int = 0, o
 def free_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Price network coding at zero, so that every modelled image is coded: tiny models would lose to WebP."""
     monkeypatch.setattr(model_choice, "plane_bits", costs_nothing)
-    monkeypatch.setattr("acncodec.packing.pricing.FILES_HOPE", 0.0)
+    monkeypatch.setattr("acncodec.packing.method_choice.FILES_HOPE", 0.0)
 
 
 @pytest.fixture(autouse=True)

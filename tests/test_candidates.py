@@ -11,7 +11,7 @@ from reader_candidates import Memory
 from acncodec.coding import pixels as coding_pixels
 from acncodec.coding import steps
 from acncodec.coding.candidates import History, StepImages, along, write_completions
-from acncodec.coding.prices import element_bits
+from acncodec.coding.element_costs import element_bits
 from acncodec.coding.protocol import GroupTask, alice, all_offers, bob, encode
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.coding.stack import Stack

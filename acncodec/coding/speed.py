@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from acncodec.coding.candidates import History, StepImages
+from acncodec.coding.element_costs import parent_bits
 from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
 from acncodec.coding.pixels import pop_pixels, push_pixels
-from acncodec.coding.prices import parent_bits
 from acncodec.coding.protocol import encode
 from acncodec.coding.stack import Stack
 from acncodec.exact.grids import LATENT_BITS

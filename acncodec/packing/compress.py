@@ -39,7 +39,7 @@ from acncodec.images.source import Folder, Source
 from acncodec.nets.model import Model
 from acncodec.packing.adapting import choose_adapted
 from acncodec.packing.collection import Collection, collect
-from acncodec.packing.pricing import FILE, Choice, Pricing, smaller_as_files
+from acncodec.packing.method_choice import FILE, Choice, MethodChoice, smaller_as_files
 from acncodec.planning.schedule import choose_lanes
 from acncodec.planning.tour import DEFAULT_EFFORT
 from acncodec.progress import Advance, Progress
@@ -121,13 +121,13 @@ def compress(
     samples = sum(c.picture.samples.size for c in found.contents if c.picture)
     if len(found.names) > MAX_ENTRIES or samples > MAX_ALL_PIXELS:
         raise InputError("there are more files or pixels than one archive may hold; compress parts of the directory")
-    pricing = Pricing([(c.size, c.picture) for c in found.contents])
+    methods = MethodChoice([(c.size, c.picture) for c in found.contents])
     packed: dict[bytes, bytes] = {}
     if options.adapt:
-        choices, models, packed = choose_adapted(pricing, models, options.adapt, progress)
+        choices, models, packed = choose_adapted(methods, models, options.adapt, progress)
     else:
-        choices, _ = pricing.choose(models, progress("price", pricing.count))
-    archive = _Archive(found, choices, models, options, pricing.prices())
+        choices, _ = methods.choose(models, progress("price", methods.count))
+    archive = _Archive(found, choices, models, options, methods.prices())
     if estimated is not None and (estimate := archive.estimate()) is not None:
         estimated(estimate)
     begin = time.monotonic()
@@ -135,7 +135,7 @@ def compress(
     encoding_seconds = time.monotonic() - begin
     archive.store()
     if smaller_as_files(found, choices, archive.size + sum(map(len, packed.values()))):
-        archive, packed = _Archive(found, [FILE] * pricing.count, [], options, []), {}
+        archive, packed = _Archive(found, [FILE] * methods.count, [], options, []), {}
         archive.store()
     directory = archive.directory()
     header = head.Header(
@@ -144,7 +144,7 @@ def compress(
         exactness=exactness(),
         models=[head.ModelReference(model.name, model.sha256) for model in archive.models],
         entries=len(found.names),
-        duplicates=len(found.names) - pricing.count,
+        duplicates=len(found.names) - methods.count,
         folders=len(archive.folders),
         empty=len(directory.empty),
         blocks=archive.block_sizes,

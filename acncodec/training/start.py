@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from acncodec.coding.prices import element_bits
+from acncodec.coding.element_costs import element_bits
 from acncodec.exact.grids import PRE_MAX
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model
