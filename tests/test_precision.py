@@ -139,6 +139,8 @@ def test_training_has_tf32_only_if_asked_and_outside_of_full_precision(host: str
     before = setting(), of_cuda()
     with training_precision(CUDA, tf32):
         assert of_cuda() == (name, name)
+        assert legacy() in ("mixed", "high" if tf32 else "highest")  # which the compiler asks for
+        assert setting()[3:] == before[0][3:]  # of oneDNN, which a CPU's coding may use
         with full_precision():
             assert is_full()
         assert of_cuda() == (name, name)

@@ -92,7 +92,25 @@ def _set_cuda(setting: str) -> Callable[[], None]:
         put([setting == "tf32"] * 2)
         return lambda: put(before)
     backends: Any = torch.backends
-    return _set_backends([(backends.cuda.matmul, backends), (backends.cudnn.conv, backends.cudnn)], setting)
+    try:
+        legacy = torch.get_float32_matmul_precision()
+    except RuntimeError:  # where a program has used the newer interface alone
+        legacy = None
+    back = _set_backends([(backends.cuda.matmul, backends), (backends.cudnn.conv, backends.cudnn)], setting)
+    if legacy is None:
+        return back
+    # The compiler asks for the older setting, too, which must agree; to set it changes oneDNN's.
+    onednn = backends.mkldnn.matmul.fp32_precision
+    onednn_back = _set_backends([(backends.mkldnn.matmul, backends.mkldnn)], onednn)
+    torch.set_float32_matmul_precision("high" if setting == "tf32" else "highest")
+    backends.mkldnn.matmul.fp32_precision = onednn
+
+    def put_back() -> None:
+        torch.set_float32_matmul_precision(legacy)
+        onednn_back()
+        back()
+
+    return put_back
 
 
 def _require_float32() -> Callable[[], None]:
