@@ -108,9 +108,10 @@ class _Printer:
     def report(self, report: "Report") -> None:
         if shows_progress():
             left = report.seconds * (1 / report.progress - 1) / 60 if report.progress else 0.0
+            way = report.way and f", {report.way}"
             write(
                 f"{report.progress:6.1%}  {left:4.0f} min left  epoch {report.epoch:3}  {report.images_per_second:6.0f} "
-                f"images/s  training batches: residual {report.residual:8.2f} + KL {report.kl:6.2f} nats an image"
+                f"images/s{way}  training batches: residual {report.residual:8.2f} + KL {report.kl:6.2f} nats an image"
             )
 
     def held_out(self, residual: float, kl: float) -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image, PngImagePlugin
+from trainings import trainer
 
 pytest.importorskip("imagecodecs")
 
 from acncodec.errors import DamagedError
-from benchmarks import compare, directories, fuzz
+from benchmarks import compare, directories, fuzz, gpu_training
 from benchmarks.directory_sets import spread
 from benchmarks.fuzz_cases import make_material, mutate
 
@@ -158,6 +160,28 @@ def test_wrong_pixels_are_detected(fuzzed, monkeypatch):
     with pytest.raises(DamagedError):  # the palette has no such colour
         fuzz.read_all(path, models, False)
     assert wrong.wrong
+
+
+def test_a_training_state_is_kept_in_small_files(tmp_path, monkeypatch):
+    state = trainer(1).state()
+    largest = max(tensor.nbytes for tensor in state.values())
+    monkeypatch.setattr(gpu_training, "LARGEST", gpu_training.HEADERS + largest)
+    gpu_training.save(tmp_path, "photo", state)
+    files = list(tmp_path.iterdir())
+    assert len(files) > 2
+    assert all(path.stat().st_size <= gpu_training.LARGEST for path in files)
+    found = gpu_training.load(tmp_path, "photo")
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    state["counters"] += 1
+    (tmp_path / "later").mkdir()
+    gpu_training.save(tmp_path / "later", "photo", state)
+    (tmp_path / "later" / "photo.checkpoint-1").replace(tmp_path / "photo.checkpoint-1")
+    with pytest.raises(ValueError, match="different times"):
+        gpu_training.load(tmp_path, "photo")
+    monkeypatch.setattr(gpu_training, "LARGEST", gpu_training.HEADERS + largest - 1)
+    with pytest.raises(ValueError, match="more than a file may have"):
+        gpu_training.save(tmp_path, "photo", state)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.json") if path.stem not in OTHERWISE))

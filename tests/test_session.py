@@ -18,9 +18,10 @@ from acncodec.errors import InputError, OutputError
 from acncodec.images.raster import Layout
 from acncodec.images.source import Folder
 from acncodec.nets.model import Model
+from acncodec.training.compiler import COMPILED_MINUTES, worth_compiling
 from acncodec.training.data import TrainingSet, split
 from acncodec.training.session import TrainingRequest, train
-from acncodec.training.start import COMPILED_MINUTES, LEAST_BATCH, choose_batch, worth_compiling
+from acncodec.training.start import LEAST_BATCH, choose_batch
 from acncodec.training.trainer import ALONE, BATCH, CPU, Budget, Report, Trainer
 
 
