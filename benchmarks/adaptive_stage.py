@@ -170,7 +170,7 @@ def measure(count: int | None) -> dict[str, dict[str, float]]:
         }
     for each, (now, squares, _), (*_, w) in zip(found.values(), kept, reversed(kept), strict=True):
         each["logistic mixture, fixed for the other set"] = bits(w[..., 0] * now + w[..., 1] * squares).mean()
-    return found
+    return {name: {row: float(value) for row, value in each.items()} for name, each in found.items()}
 
 
 def markdown(results: dict[str, Any]) -> str:
