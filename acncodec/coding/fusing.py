@@ -1,6 +1,7 @@
 """When Bob's steps are fused: with Triton, on a device that sums exactly, and after a trial agreed with other passes."""
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -29,13 +30,25 @@ def fused_steps(networks: Networks, lanes: int, height: int, width: int) -> "Fus
     if fused is None or not fused.fits(networks, lanes, height, width):
         return None
     with _lock:
-        if networks not in _right:
-            _right[networks] = _passes_trial(networks)
-        if not _right[networks]:
+        dtype = exact_weights(networks.device)
+        if dtype is None:
             return None
-        return fused.FusedSteps(
-            networks, lanes, height, width, recorder(networks.device), fused.exact_dtype(networks.device)
+        if networks not in _right:
+            _right[networks] = _unless_it_fails(partial(agree, networks, dtype, TRIAL))
+        return (
+            fused.FusedSteps(networks, lanes, height, width, recorder(networks.device), dtype) if _right[networks] else None
         )
+
+
+@cache
+def exact_weights(device: torch.device) -> torch.dtype | None:
+    """The type of weights whose products this device sums exactly by Triton; None if there is none, or no Triton."""
+    fused = _module()
+    if fused is not None:
+        for dtype in (torch.float16, torch.float32):  # on tensor cores, and without
+            if _unless_it_fails(partial(fused.sums_are_exact, device, dtype)):
+                return dtype
+    return None
 
 
 @cache
@@ -48,21 +61,21 @@ def _module() -> ModuleType | None:
     return decoder
 
 
-def _passes_trial(networks: Networks) -> bool:
-    """Whether these networks' kernels compile and give the frequencies of the whole-image pass for an image of noise."""
-    fused = _module()
-    assert fused is not None
+def _unless_it_fails(works: Callable[[], bool]) -> bool:
+    """Triton needs a C compiler, and its errors have no common class; the steps on tensors need neither."""
     try:
-        dtype = fused.exact_dtype(networks.device)
-        return dtype is not None and agree(networks, dtype)
-    except Exception:  # Triton needs a C compiler, and its errors have no common class; the steps on tensors need neither
+        return works()
+    except Exception:
         return False
 
 
 @full_precision()
 @torch.no_grad()
-def agree(networks: Networks, dtype: torch.dtype, shape: tuple[int, int, int] = TRIAL) -> bool:
-    """Whether the fused steps, with weights of this type, give the frequencies of the whole-image pass for noise."""
+def agree(networks: Networks, dtype: torch.dtype, shape: tuple[int, int, int]) -> bool:
+    """Whether the fused steps, with weights of this type, give the frequencies of the whole-image pass for noise.
+
+    `shape` is the number of images, their height and width.
+    """
     from acncodec.fused.decoder import FusedSteps
 
     arch, random = networks.arch, np.random.default_rng(0)

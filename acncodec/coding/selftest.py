@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from acncodec.coding.frequencies import latent_frequencies
+from acncodec.coding.fusing import exact_weights, fused_steps
 from acncodec.coding.passes import Passes, by_steps, whole_image
 from acncodec.coding.steps import split
 from acncodec.errors import ExactnessError, InputError
@@ -132,6 +133,15 @@ def codes_of(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.n
     return [networks.encode(torch.from_numpy(pixels).to(networks.device)).cpu().numpy()]
 
 
+def fused(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+    """Frequencies by the fused steps; none where they cannot be used."""
+    steps = fused_steps(networks, *pixels.shape[:3])
+    if steps is None:
+        return []
+    steps.load(z.astype(np.int16))
+    return by_steps(steps, pixels, networks.arch.levels)
+
+
 TENSORS: Passes = whole_image, stepwise, codes_of
 
 
@@ -235,6 +245,8 @@ def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
         unrecorded = whole_image, partial(stepwise, groups=2, graphs=False), codes_of
         yield f"{cuda}, steps in groups, unrecorded", _agrees(cuda, unrecorded)
         yield f"{cuda}, 512 images side by side", agrees_on_many(cuda)
+        if exact_weights(cuda) is not None:
+            yield f"{cuda}, fused steps", _agrees(cuda, (whole_image, fused, codes_of))
 
 
 def _capabilities() -> list[str]:
