@@ -123,7 +123,10 @@ def test_candidates_and_wide_networks_are_not_fused() -> None:
     assert not with_sizes(channels=65)
     assert not with_sizes(features=129)
     assert not with_sizes(map_planes=65)
-    assert not fits(fixed_networks(architecture(2, 1, **SMALL)), 1 << 10, 1 << 10, 1 << 10)
+    small = fixed_networks(architecture(2, 1, **SMALL))
+    assert fits(small, 1 << 10, 1, 1)
+    assert not fits(small, 1 << 10, 1 << 10, 1 << 10)
+    assert not fits(small, 1 << 26, 1, 1)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """When Bob's steps are fused: with Triton, on a device that sums exactly, and after a trial agreed with other passes."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache, partial
 from threading import RLock
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,6 +19,8 @@ from acncodec.nets.networks import Networks
 
 if TYPE_CHECKING:
     from acncodec.fused.decoder import FusedSteps
+
+Made = TypeVar("Made")
 
 TRIAL = 17, 3, 5  # lanes, more than one program's; height and width
 _lock = RLock()  # what one thread has compiled the others need not compile
@@ -34,17 +37,20 @@ def fused_steps(networks: Networks, lanes: int, height: int, width: int) -> "Fus
         if dtype is None:
             return None
         if networks not in _right:
-            _right[networks] = _unless_it_fails(partial(agree, networks, dtype, TRIAL))
-        return (
-            fused.FusedSteps(networks, lanes, height, width, recorder(networks.device), dtype) if _right[networks] else None
-        )
+            _right[networks] = _unless_it_fails(partial(agree, networks, dtype, TRIAL)) or False
+        if not _right[networks]:
+            return None
+        make = partial(fused.FusedSteps, networks, lanes, height, width)
+        return _unless_it_fails(lambda: make(recorder(networks.device), dtype))
 
 
 @cache
 def exact_weights(device: torch.device) -> torch.dtype | None:
     """The type of weights whose products this device sums exactly by Triton; None if there is none, or no Triton."""
     fused = _module()
-    if fused is not None:
+    if fused is None:
+        return None
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():  # where Triton launches
         for dtype in (torch.float16, torch.float32):  # on tensor cores, and without
             if _unless_it_fails(partial(fused.sums_are_exact, device, dtype)):
                 return dtype
@@ -61,12 +67,12 @@ def _module() -> ModuleType | None:
     return decoder
 
 
-def _unless_it_fails(works: Callable[[], bool]) -> bool:
-    """Triton needs a C compiler, and its errors have no common class; the steps on tensors need neither."""
+def _unless_it_fails(work: Callable[[], Made]) -> Made | None:
+    """None if it does: Triton needs a C compiler, and its errors have no common class. Steps on tensors need neither."""
     try:
-        return works()
+        return work()
     except Exception:
-        return False
+        return None
 
 
 @full_precision()

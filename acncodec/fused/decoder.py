@@ -25,9 +25,10 @@ def fits(networks: Networks, lanes: int, height: int, width: int) -> bool:
     sizes, arch = Sizes.of(networks.arch), networks.arch
     if arch.candidates or not networks.exact or not sizes.small:
         return False
-    places = -(-lanes // LANES) * LANES * width
-    rings = max((sizes.first_reach + 1) * sizes.planes, (sizes.reach + 1) * sizes.channels, 2 * sizes.channels)
-    return places * max(rings, height * sizes.latents) < ENTRIES_MAX
+    n = -(-lanes // LANES) * LANES
+    ring = n * sizes.channels * arch.blocks * (sizes.reach + 1)
+    rows = max((sizes.first_reach + 1) * sizes.planes, (sizes.reach + 1) * sizes.channels, 2 * sizes.channels)
+    return max(ring, n * width * max(rows, height * sizes.latents)) < ENTRIES_MAX
 
 
 class FusedSteps:
