@@ -33,8 +33,11 @@ from acncodec.scale.engines import Local
 from acncodec.scale.pipeline import compress_parts
 
 CPU = torch.device("cpu")
+CUDA = torch.cuda.is_available()
+if not CUDA:  # Triton's kernels are interpreted then; it asks when it is loaded
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 PARTS = 3  # number of parts in archives of many parts
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+needs_cuda = pytest.mark.skipif(not CUDA, reason="no CUDA device")
 Make = Callable[..., Path]  # a source, options: its archive of many parts
 KINDS = [(2, 1), (256, 1), (256, 3)]  # levels and colours of the models' images: 1-bit, grey, RGB
 CALM = {  # by how many bits to shrink the outputs

@@ -16,7 +16,7 @@ from trainings import trainer
 pytest.importorskip("imagecodecs")
 
 from acncodec.errors import DamagedError
-from benchmarks import compare, directories, fuzz, gpu_training
+from benchmarks import compare, cuda_check, directories, fuzz, gpu_training
 from benchmarks.directory_sets import spread
 from benchmarks.fuzz_cases import make_material, mutate
 
@@ -188,7 +188,7 @@ def test_a_training_state_is_kept_in_small_files(tmp_path, monkeypatch):
 def test_the_tables_of_a_result_are_those_of_its_figures(name):
     figures = json.loads((RESULTS / f"{name}.json").read_text())
     module, _, of = name.partition("_") if name.startswith("recipe_") else name.partition("-")
-    markdown = import_module(f"benchmarks.{module}").markdown
+    markdown = import_module(f"benchmarks.{'cuda_check' if module == 'cuda' else module}").markdown
     if module == "recipe":
         made = markdown(of, figures)
     elif module == "photographs":
@@ -200,3 +200,15 @@ def test_the_tables_of_a_result_are_those_of_its_figures(name):
         return [line for line in page.splitlines() if line.startswith("|")]
 
     assert tables((RESULTS / f"{name}.md").read_text()) == tables(made) != []
+
+
+def test_a_check_of_a_gpu_notes_failures_and_what_it_had_no_time_for():
+    saved = []
+    check = cuda_check.Check(torch.device("cpu"), 1e9, True, lambda result: saved.append(json.dumps(result)))
+    check.each("part", ("good", "bad"), lambda name: {"way": {"us": 1234.6}} if name == "good" else 1 // 0)
+    check.each("part", ("late",), pytest.fail, needed=2e9)
+    assert json.loads(saved[-1])["part"] == check.result["part"]
+    page = cuda_check.markdown(check.result)
+    assert "| good, way | 1,235 |" in page
+    assert "failed, ZeroDivisionError: " in page
+    assert "left out" in page

@@ -174,7 +174,7 @@ def test_bob_finds_what_alice_found(model: Model, compiled: bool, way: str, monk
     if way != "compiled":
         monkeypatch.setattr(coding_pixels, "available", lambda networks: False)
     if way == "tensors in groups":
-        monkeypatch.setattr(steps, "_split", lambda nets, n, h, w: steps.split(nets, n, h, w, min(3, n)))
+        monkeypatch.setattr(steps, "_groups", lambda nets, n, h, w: steps.split(nets, n, h, w, min(3, n)))
         monkeypatch.setattr(steps, "_kept", steps.Kept())
     if not compiled and "compiled" in way:
         pytest.skip("the compiled decoder takes candidates from the compiled memory")

@@ -7,8 +7,9 @@ from conftest import KINDS, architecture, needs_cuda
 from tapes import TapeRecorder
 
 from acncodec.coding import steps as steps_module
+from acncodec.coding.passes import whole_image
 from acncodec.coding.pixels import pop_pixels, push_pixels
-from acncodec.coding.selftest import fixed_networks, pseudo_random, stepwise, trusted_device, whole_image
+from acncodec.coding.selftest import fixed_networks, pseudo_random, stepwise, trusted_device
 from acncodec.coding.stack import Stack
 from acncodec.coding.steps import TensorSteps, split
 from acncodec.errors import ExactnessError
@@ -79,7 +80,7 @@ def test_groups_of_lanes_change_no_bit(levels: int, colours: int, groups: int, m
     stack = Stack.seeded(16)
     push_pixels(stack, pixels, latents, model)
     monkeypatch.setattr(steps_module, "available", lambda _: False)
-    monkeypatch.setattr(steps_module, "_split", lambda *sizes: split(*sizes, count=groups))
+    monkeypatch.setattr(steps_module, "_groups", lambda *sizes: split(*sizes, count=groups))
     assert (pop_pixels(stack, latents, 5, 4, model) == pixels).all()
     stack.check_seed(16)
 
