@@ -5,15 +5,17 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, overload
 
 import numpy as np
 import torch.distributed
 from PIL import Image
-from torch.utils.data import Dataset, IterableDataset, get_worker_info
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
 from acncodec.archive.remote import location
+from acncodec.block.directory import Entry
 from acncodec.coding.selftest import device_of
 from acncodec.errors import DamagedError, InputError
 from acncodec.reading.parts import PartImages, Parts
@@ -23,7 +25,7 @@ from acncodec.reading.shuffle import shuffled
 OPEN_PARTS = 2  # open at once, each with its own cache
 BUFFER_BLOCKS = 4  # of a shuffled stream, by default
 PathLike = str | os.PathLike[str]
-Transform = Callable[[Image.Image], Any]
+Transform = Callable[[Any], Any]  # of a Pillow image or, with `tensors`, of a tensor
 
 
 class Images(Sequence[Image.Image]):
@@ -80,12 +82,25 @@ class Images(Sequence[Image.Image]):
         """The image at an index, as Pillow opens its file. Raises DamagedError, ModelMissingError, InputError."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
+        part, entry = self._find(index)
+        return part.read(entry)
+
+    def tensor(self, index: int) -> Tensor:
+        """Intensities of the image at an index, uint8 [C, H, W], without a detour through a PNG file.
+
+        Channels are grey, grey and alpha, RGB or RGBA; palettes are applied, 1-bit pixels are 0 and 255. Raises InputError
+        for more than 8 bits a sample, and errors as `images[index]`.
+        """
+        return _tensor(*self._find(index))
+
+    def _find(self, index: int) -> tuple[PartImages, Entry]:
+        """The part and the entry of the image at an index. Raises IndexError."""
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} images")
         number = bisect.bisect_right(self._ends, position)
         part = self._opened(number)
-        return part.read(part.entries[position - (self._ends[number - 1] if number else 0)])
+        return part, part.entries[position - (self._ends[number - 1] if number else 0)]
 
     @cached_property
     def blocks(self) -> list[tuple[int, int]]:
@@ -100,11 +115,15 @@ class Images(Sequence[Image.Image]):
             self._counts[block] = len(self._opened(number).within(section))
         return self._counts[block]
 
-    def block(self, block: int) -> list[tuple[str, Image.Image]]:
-        """Paths and images of a block, by its index in `blocks`. Raises as an access to one of them."""
+    def block(self, block: int, tensors: bool = False) -> list[tuple[str, Any]]:
+        """Paths and images of a block, by its index in `blocks`, or with `tensors` what `tensor` gives for these images.
+
+        Raises as an access to one of them.
+        """
         number, section = self.blocks[block]
         part = self._opened(number)
-        return [(os.fsdecode(entry.name), part.read(entry)) for entry in part.within(section)]
+        read = partial(_tensor, part) if tensors else part.read
+        return [(os.fsdecode(entry.name), read(entry)) for entry in part.within(section)]
 
     def _sections(self, number: int) -> int:
         manifest = self._parts.manifest
@@ -123,6 +142,11 @@ class Images(Sequence[Image.Image]):
         self._parts.close()
 
 
+def _tensor(part: PartImages, entry: Entry) -> Tensor:
+    """A copy of its own: pixels of coded images are those of the archive's cache."""
+    return torch.from_numpy(part.pixels(entry).transpose(2, 0, 1).copy())
+
+
 def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "cpu", cache: int = CACHE_BYTES) -> Images:
     """Open the images of an archive, by its path or a URL that fsspec reads. Raises as `Images`.
 
@@ -134,7 +158,8 @@ def open_images(path: PathLike, models: Iterable[PathLike] = (), device: str = "
 class AcnDataset(Dataset[Any]):
     """A map-style dataset of an archive's images, passed through `transform` if given.
 
-    With `target` items are pairs: the image, and what `target` makes of its path, a label for instance. Every worker
+    Images are Pillow's, or with `tensors` those of `Images.tensor`: uint8 [C, H, W], in host memory. With `target` items
+    are pairs: the image, and what `target` makes of its path, a label for instance. Networks run on `device`. Every worker
     process opens the archive itself and keeps decoded samples of `cache` bytes. For speed use `stream`, or an archive that
     was made for random access.
     """
@@ -146,10 +171,12 @@ class AcnDataset(Dataset[Any]):
         models: Iterable[PathLike] = (),
         target: Callable[[str], Any] | None = None,
         cache: int = CACHE_BYTES,
+        tensors: bool = False,
+        device: str = "cpu",
     ) -> None:
         """Raises InputError, DamagedError, UnsupportedError."""
         self._path, self._models, self._cache = os.fspath(path), list(models), cache
-        self.transform, self.target = transform, target
+        self.transform, self.target, self.tensors, self.device = transform, target, tensors, device
         self._images: Images | None = None
         self._process = -1
         self._length = len(self.images)
@@ -159,7 +186,8 @@ class AcnDataset(Dataset[Any]):
         """The images, opened by this process."""
         # A forked worker must not share its parent's file position.
         if self._images is None or self._process != os.getpid():
-            self._images, self._process = Images(self._path, self._models, cache=self._cache), os.getpid()
+            self._images = Images(self._path, self._models, self.device, self._cache)
+            self._process = os.getpid()
         return self._images
 
     @property
@@ -177,10 +205,10 @@ class AcnDataset(Dataset[Any]):
         return self._length
 
     def __getitem__(self, index: int) -> Any:
-        image = self.images[index]
+        image = self.images.tensor(index) if self.tensors else self.images[index]
         return self.item("" if self.target is None else self.names[index], image)
 
-    def item(self, name: str, image: Image.Image) -> Any:
+    def item(self, name: str, image: Any) -> Any:
         """The dataset's item for an image with this path."""
         given = image if self.transform is None else self.transform(image)
         return given if self.target is None else (given, self.target(name))
@@ -219,11 +247,24 @@ class AcnStream(IterableDataset[Any]):
         """Resume where `state_dict` was taken, in a stream with the same options, workers and ranks."""
         self._epoch, self._skipped = state["epoch"], state["done"]
 
+    def batches(self, size: int) -> Iterator[Any]:
+        """Batches of `size` items, the last one smaller, on the dataset's device; collated as a DataLoader does.
+
+        For a process without workers. Of a dataset with `tensors` and no transform images are uint8 [n, C, H, W]. Raises
+        InputError if images of a batch differ in size, and errors as an access to one of them.
+        """
+        items, device = iter(self), device_of(self._dataset.device)
+        while batch := list(itertools.islice(items, size)):
+            images = [item if self._dataset.target is None else item[0] for item in batch]
+            if len({image.shape for image in images if isinstance(image, Tensor)}) > 1:
+                raise InputError("images of different sizes cannot be one batch; pass a transform that makes them equal")
+            yield _moved(default_collate(batch), device)
+
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
         mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         images = self._dataset.images
-        loaded: dict[int, dict[int, tuple[str, Image.Image]]] = {}
+        loaded: dict[int, dict[int, tuple[str, Any]]] = {}
         given: Counter[int] = Counter()  # of each block that is not used up
         skipped, self._skipped, self._done = self._skipped, 0, 0
         for block, index in self._order(images, self._rank * workers + mine, self._ranks * workers):
@@ -231,7 +272,7 @@ class AcnStream(IterableDataset[Any]):
             given[block] += 1
             if self._done > skipped:
                 if block not in loaded:
-                    loaded[block] = dict(enumerate(images.block(block)))
+                    loaded[block] = dict(enumerate(images.block(block, self._dataset.tensors)))
                 yield self._dataset.item(*loaded[block].pop(index))
             if given[block] == images.count(block):
                 del given[block]
@@ -248,6 +289,13 @@ class AcnStream(IterableDataset[Any]):
         mine = order[share::shares].tolist()
         sizes = {block: images.count(block) for block in sorted(mine)}  # part by part, so that each is opened once
         return shuffled(mine, sizes.__getitem__, self._buffer, random)
+
+
+def _moved(batch: Any, device: torch.device) -> Any:
+    """A tensor, or a sequence with tensors among its items, on a device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    return [_moved(item, device) for item in batch] if isinstance(batch, list | tuple) else batch
 
 
 __all__ = ["AcnDataset", "AcnStream", "Images", "open_images"]

@@ -39,6 +39,11 @@ def as_tensor(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.asarray(image.convert("RGB")).copy())
 
 
+def transposed(pixels: torch.Tensor) -> torch.Tensor:
+    """[C, H, W] -> [H, W, C], as the checksum takes them."""
+    return pixels.permute(1, 2, 0).contiguous()
+
+
 class Files(Dataset[torch.Tensor]):
     """Image files of a folder or a zip file, by number."""
 
@@ -113,9 +118,10 @@ def measure(images: np.ndarray, workers: int) -> list[dict[str, Any]]:
         prepare(images, folder, workers)
         tars = sorted(folder.glob("*.tar"))
 
-        def stream(name: str, **options: Any) -> DataLoader[Any]:
+        def stream(name: str, tensors: bool = False, **options: Any) -> DataLoader[Any]:
             """A new data set, so that nothing is decoded yet."""
-            made = acncodec.AcnDataset(folder / f"{name}.acn", as_tensor).stream(**options)
+            transform = transposed if tensors else as_tensor
+            made = acncodec.AcnDataset(folder / f"{name}.acn", transform, tensors=tensors).stream(**options)
             return DataLoader(made, BATCH, num_workers=0 if name == "whole" else workers)
 
         sources: dict[str, tuple[int, Callable[[], DataLoader[Any]]]] = {
@@ -136,6 +142,10 @@ def measure(images: np.ndarray, workers: int) -> list[dict[str, Any]]:
             "archive": (size(folder / "whole.acn"), lambda: stream("whole")),
             "archive in blocks of 1,000": (size(folder / "blocks.acn"), lambda: stream("blocks")),
             "archive in blocks of 1,000, shuffled": (size(folder / "blocks.acn"), lambda: stream("blocks", shuffle=True)),
+            "archive in blocks of 1,000, shuffled, as tensors": (
+                size(folder / "blocks.acn"),
+                lambda: stream("blocks", True, shuffle=True),
+            ),
             "archive for random access, shuffled": (
                 size(folder / "random.acn"),
                 lambda: stream("random", shuffle=True, buffer=64),

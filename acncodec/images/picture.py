@@ -11,7 +11,7 @@ import numpy as np
 from acncodec.errors import DamagedError
 from acncodec.images.palette import Derived, Expanded
 from acncodec.images.png import SIGNATURE, Png, read_png
-from acncodec.images.raster import Layout, Raster, damaged, read_raster
+from acncodec.images.raster import Layout, Raster, check_samples, damaged, read_raster
 
 MAX_FORM_BYTES = 2**24
 
@@ -50,6 +50,21 @@ def read_picture(data: bytes) -> Picture | None:
 def write_picture(form: bytes, samples: np.ndarray) -> bytes:
     """The file of a form and samples uint8 [H, W, C]; DamagedError if the form is invalid or they do not match it."""
     return _unpack(form).write(samples)
+
+
+def pixels(form: bytes, samples: np.ndarray) -> np.ndarray:
+    """Intensities from 0 to 255 of a picture's samples: uint8 [H, W, C], grey, grey and alpha, RGB or RGBA; may be a view.
+
+    Palettes are applied; a colour that a PNG declares transparent is not. DamagedError for an invalid form or samples that
+    do not match it.
+    """
+    file = _unpack(form)
+    palette = None if isinstance(file, Expanded | Derived) else file.palette
+    levels = file.levels if isinstance(file, Png) else 2 if file.layout == Layout.BILEVEL else 256
+    check_samples(samples, file.layout, levels if palette is None else min(levels, len(palette)))
+    if palette is not None:
+        return palette[samples[:, :, 0]]
+    return samples if levels == 256 else samples * np.uint8(255 // (levels - 1))
 
 
 def layout(form: bytes) -> Layout:

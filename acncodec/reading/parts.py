@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -16,6 +17,7 @@ from acncodec.archive.manifest import Manifest
 from acncodec.archive.remote import Fetched, Location, Remote
 from acncodec.block.directory import Entry
 from acncodec.errors import DamagedError, InputError
+from acncodec.reading.pixels import read_pixels
 from acncodec.reading.reader import CACHE_BYTES, Archive
 
 MANIFEST = "manifest.acn"  # in the directory of an archive of many parts
@@ -203,3 +205,7 @@ class PartImages:
         image = Image.open(io.BytesIO(self.archive.read(entry.content)))
         image.load()
         return image
+
+    def pixels(self, entry: Entry) -> np.ndarray:
+        """The image as `read_pixels` gives it."""
+        return read_pixels(self.archive, entry.content)

@@ -314,6 +314,11 @@ class Archive:
         section, offset = self._locate(content)
         return self._store(section - len(self.header.blocks)), offset
 
+    def stored(self, content: int) -> tuple[Class, bytes]:
+        """The class of a content that is not coded, and what the archive stores of it. Raises DamagedError."""
+        store, offset = self._store_of(content)
+        return self.classes[store.classes[offset]], b"".join(store.chunks(offset))
+
     def _restored(self, store: Store, offset: int) -> Iterator[bytes]:
         """The file of a stored content, in pieces if it is large."""
         its, pieces = self.classes[store.classes[offset]], store.chunks(offset)
@@ -375,10 +380,13 @@ def restore(content_class: Class, data: bytes) -> bytes:
     """A stored file from what the archive keeps of it. Raises DamagedError."""
     if content_class.method == METHOD_FILE:
         return data
+    return write_picture(content_class.form, stored_samples(content_class, data))
+
+
+def stored_samples(content_class: Class, data: bytes) -> np.ndarray:
+    """Samples uint8 [H, W, C] of a picture that is stored raw or as WebP. Raises DamagedError."""
     shape = content_class.height, content_class.width, channels(content_class.form)
-    if content_class.method == METHOD_RAW:
-        return write_picture(content_class.form, _raw_samples(data, content_class, shape))
-    return write_picture(content_class.form, unpack_webp(data, *shape))
+    return _raw_samples(data, content_class, shape) if content_class.method == METHOD_RAW else unpack_webp(data, *shape)
 
 
 def _raw_samples(data: bytes, content_class: Class, shape: tuple[int, int, int]) -> np.ndarray:
