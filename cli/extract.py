@@ -20,7 +20,7 @@ def command(**options: object) -> int:
     r"""Restore into DIRECTORY those files of ARCHIVE that a path, a folder or a glob names.
 
     In a glob * stands for anything, / included, ? for one character, [ab] for one of several; quote it, or the shell takes
-    it. Names may be given as 'list' prints them, with \xHH for a byte and \\ for a backslash. Only the blocks that hold
-    these files are decoded and, if ARCHIVE is a URL that fsspec reads, fetched.
+    it. A path that the archive holds is no glob. Names may be given as 'list' prints them, with \xHH for a byte and \\ for
+    a backslash. Only the blocks that hold these files are decoded and, if ARCHIVE is a URL that fsspec reads, fetched.
     """
     return restore(**options)  # type: ignore[arg-type]
