@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import click
 from tqdm import tqdm
 
+from acncodec.images.escapes import visible
+
 LABELS = {
     "read": "reading",
     "price": "choosing methods",
@@ -43,24 +45,29 @@ def say(words: str) -> None:
     """Print what a command does or has done; not under -q."""
     if settings.level >= 0:
         with tqdm.external_write_mode(sys.stderr):  # not into a bar
-            click.echo(f"acncodec: {words}", err=True)
+            warn(words)
 
 
 def write(line: str) -> None:
     """Print a line of a table or of a log; not under -q."""
     if settings.level >= 0:
-        click.echo(line, err=True)
+        _print(line)
 
 
 def warn(words: str) -> None:
-    """Print what was left out or lost; always."""
-    click.echo(f"acncodec: {words}", err=True)
+    """Print what was left out or lost, or an error; always."""
+    _print(f"acncodec: {words}")
 
 
 def detail(words: str) -> None:
     """Print under -v only."""
     if settings.level > 0:
-        click.echo(f"acncodec: {words}", err=True)
+        warn(words)
+
+
+def _print(line: str) -> None:
+    # Names and paths in it must not send control sequences to the terminal.
+    click.echo(visible(line), err=True)
 
 
 def shows_progress() -> bool:

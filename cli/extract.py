@@ -20,7 +20,8 @@ def command(**options: object) -> int:
     r"""Restore into DIRECTORY those files of ARCHIVE that match a path, a folder or a glob.
 
     In a glob, * matches any characters, / included, ? one character, and [ab] one of those listed; quote it, so that the
-    shell does not expand it. Names may be given as 'list' prints them, with \xHH for a byte and \\ for a backslash. Only
-    the blocks that hold these files are decoded; of an ARCHIVE at a URL that fsspec reads, only they are fetched.
+    shell does not expand it. A path that the archive holds is no glob. Names may be given as 'list' prints them, with \xHH
+    for a byte and \\ for a backslash. Only the blocks that hold these files are decoded; of an ARCHIVE at a URL that fsspec
+    reads, only they are fetched.
     """
     return restore(**options)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """`acncodec`: the group of all commands, and how errors end them."""
 
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from types import FrameType
 import click
 
 from acncodec.errors import EXIT_INTERRUPTED, EXIT_USAGE, AcnError, InputError
+from acncodec.images.escapes import visible
 from acncodec.version import __version__
 
 from .streams import keep_standard_streams
@@ -93,7 +95,9 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        words = io.StringIO()
+        error.show(words)
+        click.echo(visible(words.getvalue()), err=True, nl=False)
         code = EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted; nothing was left half written")
@@ -150,4 +154,4 @@ def _interrupt_on_signals() -> None:
 
 
 def _complain(sentence: str) -> None:
-    click.echo(f"acncodec: {sentence[:1].lower() + sentence[1:]}", err=True)
+    click.echo(visible(f"acncodec: {sentence[:1].lower() + sentence[1:]}"), err=True)

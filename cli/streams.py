@@ -1,5 +1,6 @@
 """Archives that come from standard input or go to standard output: `-` in the place of a path."""
 
+import codecs
 import io
 import os
 import shutil
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from acncodec.images.escapes import write_escaped
+
 from .console import detail
 
 if TYPE_CHECKING:
     from acncodec.archive.remote import Location
 
 STREAM = Path("-")
+ESCAPED = "acncodec.escaped"  # how streams write what their encoding lacks
 
 
 class Droppable(io.TextIOBase):
@@ -52,7 +56,7 @@ class Droppable(io.TextIOBase):
 
 
 def keep_standard_streams() -> None:
-    """Let commands work where standard streams are closed, or standard error cannot be written.
+    """Let commands work where standard streams are closed, cannot be written, or have an encoding without some character.
 
     A closed descriptor is opened on the null device, else one of our files would get its number, and a library's messages.
     """
@@ -61,6 +65,10 @@ def keep_standard_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    codecs.register_error(ESCAPED, write_escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
     if not isinstance(sys.stderr, Droppable):
         sys.stderr = Droppable(sys.stderr or Path(os.devnull).open("w"))  # noqa: SIM115
 
@@ -93,7 +101,7 @@ def writable(archive: Path) -> Iterator[Path]:
         yield archive
         return
     if sys.stdout is None or sys.stdout.isatty():
-        raise click.UsageError("an archive is not written to a terminal; redirect standard output, or give a path")
+        raise click.UsageError("standard output is closed or a terminal; redirect it, or give a path")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "archive.acn")
         yield target

@@ -7,10 +7,10 @@ import pytest
 from conftest import make_pngs, no_progress, packed, snapshot
 
 from acncodec.archive import header as head
-from acncodec.errors import DamagedError
+from acncodec.errors import DamagedError, InputError
 from acncodec.nets.model import Model
 from acncodec.reading import reader
-from acncodec.reading.decompress import Outcome, check, decompress, matching, normalised
+from acncodec.reading.decompress import Outcome, check, decompress, select
 from acncodec.reading.parts import Parts
 from acncodec.reading.reader import Archive
 
@@ -126,11 +126,29 @@ def test_only_requested_blocks_are_decoded(
 
 
 def test_selection(images: Path, models: list[Model], free_networks: None) -> None:
-    with Archive(packed(images, models)) as opened:
-        everything = opened.entries
-    names = {pattern: [e.name for e in matching(everything, pattern)] for pattern in ("a.txt", "1-4x5", "*.txt", "b")}
-    assert names["a.txt"] == [b"a.txt"]
-    assert names["1-4x5"] == [b"1-4x5/%d.png" % i for i in range(6)]
-    assert names["*.txt"] == [b"a.txt", b"z.txt"]
-    assert names["b"] == []
-    assert matching(everything, normalised(".//1-4x5/")) == matching(everything, "1-4x5")
+    """A path of the archive is no glob, whatever characters it has."""
+    for name in ("[az].txt", "[az]/in.txt", "*"):
+        (images / name).parent.mkdir(exist_ok=True)
+        (images / name).write_bytes(name.encode())
+    (images / "a?" / "empty").mkdir(parents=True)
+    folder = [b"1-4x5/%d.png" % i for i in range(6)]
+    with Parts(packed(images, models)) as archive:
+        everything = [entry.name for entry in archive.open(0).entries]
+        for pattern, names in {
+            "a.txt": [b"a.txt"],
+            "1-4x5": folder,
+            ".//1-4x5/": folder,
+            "[1]-*": folder,
+            "*.txt": [b"[az].txt", b"[az]/in.txt", b"a.txt", b"z.txt"],
+            "[az].txt": [b"[az].txt"],
+            "[az]": [b"[az]/in.txt"],
+            "*": [b"*"],
+            "a?": [],
+            ".": everything,
+        }.items():
+            found = select(archive, (pattern,))
+            assert sorted(found.entries[0]) == names, pattern
+            assert found.empty == ({b"a?/empty"} if pattern in ("a?", ".") else set()), pattern
+        assert sorted(select(archive, ("a.txt", "z*")).entries[0]) == [b"a.txt", b"z.txt"]
+        with pytest.raises(InputError, match=r"matches 'b\\x1b'"):
+            select(archive, ("a.txt", "b\x1b"))

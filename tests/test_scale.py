@@ -263,6 +263,25 @@ def test_a_vanished_file_is_left_out(
     assert snapshot(restored_parts(archive, model_files)) == want
 
 
+def test_a_file_that_keeps_changing_is_left_out(
+    mixed_source: Path, make_parts: Make, model_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want = snapshot(mixed_source)
+    real, changing = os.fstat, (mixed_source / "note.txt").stat().st_ino
+
+    def fstat(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        if found.st_ino == changing:
+            (mixed_source / "note.txt").write_text("w" * (found.st_size + 1))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("acncodec.images.scan.os.fstat", fstat)
+        archive = make_parts(mixed_source)
+    del want[b"note.txt"]
+    assert snapshot(restored_parts(archive, model_files)) == want
+
+
 class Stop(Exception):
     """The process dies here."""
 

@@ -97,6 +97,32 @@ def test_files_left_out_are_named_without_control_characters(source: Path, tmp_p
     assert r"not stored: l\x1b[2J\x0a (symbolic link)" in done.err
 
 
+def test_messages_have_no_control_characters(archive: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "\x1b[31m"
+    for done in (
+        acncodec("test", bad),
+        acncodec("extract", archive, bad, r"\x1b[31m"),
+        acncodec("decompress", archive, bad),
+        acncodec("\x07\x1b[31m"),  # click itself removes such sequences
+    ):
+        assert done.err.replace("\n", "").isprintable()
+        assert r"\x1b[31m" in done.err or r"\x07" in done.err
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252:strict"])
+def test_names_that_an_encoding_lacks(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a\u0301.txt", "\u20ac\u4e00.txt", "\xe9\\.txt"):
+        (tmp_path / "in" / name).write_bytes(name.encode())
+    good("compress", tmp_path / "in", tmp_path / "a.acn", "-q")
+    command = [*PROGRAM, "list", str(tmp_path / "a.acn")]
+    done = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    for number, line in enumerate(done.stdout.decode(encoding.partition(":")[0]).splitlines()):
+        good("extract", tmp_path / "a.acn", tmp_path / str(number), line)
+        (only,) = (tmp_path / str(number)).iterdir()
+        assert os.fsencode(only.name) == only.read_bytes()
+
+
 @pytest.mark.parametrize("pattern", ["./1-8x8", "1-8x8//0.png", ".//1-8x8/./0.png", "./1-8x8/"])
 def test_paths_are_normalised(archive: Path, tmp_path: Path, pattern: str) -> None:
     good("extract", archive, tmp_path / "out", pattern)

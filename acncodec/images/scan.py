@@ -16,6 +16,10 @@ EXAMPLES = 3  # of colliding names to report
 MAX_DEPTH = 255  # nested directories; library functions that make and remove them are recursive
 
 
+class ChangingError(OSError):
+    """A file was modified each time that it was read."""
+
+
 @dataclass
 class Listing:
     """What lies below a directory: POSIX relative paths as raw bytes without a trailing '/', sorted by bytes.
@@ -101,7 +105,7 @@ def read_file(root: Path, name: bytes) -> bytes:
 
 
 def read_unchanged(path: Path) -> bytes:
-    """A file's bytes; if it was modified meanwhile, it is read again, a few times. Raises OSError."""
+    """A file's bytes; if it was modified meanwhile, it is read again, a few times. Raises ChangingError, other OSError."""
     for _ in range(READ_TRIES):
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
@@ -109,7 +113,7 @@ def read_unchanged(path: Path) -> bytes:
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
             return data
-    raise OSError(errno.EBUSY, "it keeps changing while it is read")
+    raise ChangingError(errno.EBUSY, "it keeps changing while it is read")
 
 
 def safe_path(name: bytes) -> None:

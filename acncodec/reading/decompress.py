@@ -1,6 +1,6 @@
 """Restoring of an archive's directory, all of it or selected files, and verification without writing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from os import fsdecode, fsencode
@@ -12,7 +12,7 @@ from acncodec.archive.atomic import DirectoryWriter
 from acncodec.block.directory import Entry
 from acncodec.block.estimate import Estimated
 from acncodec.errors import DamagedError, ExactnessError, InputError
-from acncodec.images.escapes import unescape
+from acncodec.images.escapes import escape, unescape
 from acncodec.progress import Advance, Progress
 from acncodec.reading.estimate import estimate
 from acncodec.reading.parts import Parts
@@ -41,20 +41,19 @@ def decompress(
 ) -> Outcome:
     """Restore files of an archive into `target`: those that `patterns` select, or all, empty directories included.
 
-    A pattern is a path, a directory, or a glob in which * also matches /, as `images.escapes` writes names.
-    Every file is decoded and checked before the first appears in `target`. With `keep_going` damage costs only the images
-    of its block. `estimated`, if given, is called before long work with how long it will take. Raises InputError,
-    OutputError, DamagedError, UnsupportedError, ExactnessError.
+    Patterns are as for `select`. Every file is decoded and checked before the first appears in `target`. With `keep_going`
+    damage costs only the images of its block. `estimated`, if given, is called before long work with how long it will take.
+    Raises InputError, OutputError, DamagedError, UnsupportedError, ExactnessError.
     """
     outcome = Outcome()
-    patterns = tuple(map(normalised, patterns))
-    wanted = _selected(archive, patterns) if patterns else None
+    chosen = select(archive, patterns) if patterns else None
     with DirectoryWriter(target, overwrite) as writer:
-        for part, found in _files(archive, wanted, keep_going, outcome, progress, estimated):
+        entries = chosen.entries if chosen else None
+        for part, found in _files(archive, entries, keep_going, outcome, progress, estimated):
             for name, pieces in found:
                 writer.add(name, pieces)
             for name in part.directory.empty:
-                if not patterns or any(matches(name, pattern) for pattern in patterns):
+                if chosen is None or name in chosen.empty:
                     writer.add_directory(name)
     return outcome
 
@@ -89,7 +88,7 @@ def verifier(models: list[Path], device: torch.device, progress: Progress) -> Ca
 
 def _files(
     archive: Parts,
-    wanted: dict[int, list[Entry]] | None,
+    wanted: dict[int, dict[bytes, Entry]] | None,
     keep_going: bool,
     outcome: Outcome,
     progress: Progress,
@@ -113,7 +112,7 @@ def _files(
             continue
         with opened as part:
             try:
-                entries = part.entries if wanted is None else wanted[number]
+                entries = part.entries if wanted is None else [entry for _, entry in sorted(wanted[number].items())]
             except DamagedError as error:
                 if archive.manifest is None or not keep_going:
                     raise
@@ -136,38 +135,49 @@ def _decoded(part: Archive, entries: list[Entry], keep_going: bool, outcome: Out
         yield name, pieces
 
 
-def _selected(archive: Parts, patterns: tuple[str, ...]) -> dict[int, list[Entry]]:
-    """Those entries of each part that any of `patterns` names. Raises InputError for a pattern that names nothing."""
-    chosen: dict[int, list[Entry]] = {}
-    left = set(patterns)
+@dataclass
+class Selection:
+    """Entries of an archive, by part and name, and empty directories."""
+
+    entries: dict[int, dict[bytes, Entry]] = field(default_factory=dict)
+    empty: set[bytes] = field(default_factory=set)
+
+    def add(self, number: int, entries: list[Entry], empty: Iterable[bytes]) -> None:
+        """Add entries and empty directories of a part, if any."""
+        if entries or empty:
+            self.entries.setdefault(number, {}).update((entry.name, entry) for entry in entries)
+            self.empty.update(empty)
+
+
+def select(archive: Parts, patterns: tuple[str, ...]) -> Selection:
+    """What `patterns` name, each a path or a directory or, if there is none, a glob in which * also matches /.
+
+    They are written as by `images.escapes`. Raises InputError for a pattern that names nothing.
+    """
+    patterns = tuple(map(_normalised, patterns))
+    as_paths, as_globs = ([Selection() for _ in patterns] for _ in range(2))
     for number in archive.holding(patterns):
         with archive.open(number) as part:
-            for pattern in patterns:
-                found = matching(part.entries, pattern)
-                if found or any(matches(name, pattern) for name in part.directory.empty):
-                    left.discard(pattern)
-                    chosen.setdefault(number, []).extend(found)
-    for pattern in patterns:
-        if pattern in left:
-            raise InputError(f"nothing in the archive matches '{pattern}'; 'acncodec list' shows what there is")
-    return {
-        number: sorted({entry.name: entry for entry in found}.values(), key=lambda entry: entry.name)
-        for number, found in chosen.items()
-    }
+            for i, raw in enumerate(map(fsencode, patterns)):
+                for found, matches in ((as_paths[i], _is_within), (as_globs[i], fnmatchcase)):
+                    entries = [entry for entry in part.entries if matches(entry.name, raw)]
+                    found.add(number, entries, {name for name in part.directory.empty if matches(name, raw)})
+    chosen = Selection()
+    for pattern, as_path, as_glob in zip(patterns, as_paths, as_globs, strict=True):
+        found = as_path if as_path.entries else as_glob
+        if not found.entries:
+            shown = escape(fsencode(pattern)) or "."
+            raise InputError(f"nothing in the archive matches '{shown}'; 'acncodec list' shows what there is")
+        for number, by_name in found.entries.items():
+            chosen.add(number, list(by_name.values()), found.empty)
+    return chosen
 
 
-def matching(entries: list[Entry], pattern: str) -> list[Entry]:
-    """The entries that a pattern names: a path, a directory, or a glob in which * also matches /."""
-    return [entry for entry in entries if matches(entry.name, pattern)]
+def _is_within(name: bytes, path: bytes) -> bool:
+    """Whether a name is a path or below it; every name is below the empty path."""
+    return not path or name == path or name.startswith(path + b"/")
 
 
-def matches(name: bytes, pattern: str) -> bool:
-    """Whether a pattern names the file or directory of that path, or a directory that holds it."""
-    raw = fsencode(pattern)
-    return name == raw or name.startswith(raw + b"/") or fnmatchcase(name, raw)
-
-
-def normalised(pattern: str) -> str:
+def _normalised(pattern: str) -> str:
     """A pattern without escapes, empty components and dots that stand for the directory itself."""
-    parts = [part for part in unescape(fsencode(pattern)).split(b"/") if part not in (b"", b".")]
-    return fsdecode(b"/".join(parts) or b"*")
+    return fsdecode(b"/".join(part for part in unescape(fsencode(pattern)).split(b"/") if part not in (b"", b".")))

@@ -14,11 +14,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from acncodec.archive.remote import SCHEME
 from acncodec.errors import DamagedError, InputError
-from acncodec.images.scan import Listing, list_directory, read_unchanged, safe_path
+from acncodec.images.escapes import escape
+from acncodec.images.scan import ChangingError, Listing, list_directory, read_unchanged, safe_path
 
 SHARD_FILES = 4096  # per shard of a directory or a list
 TAR, LIST = ".tar", ".txt"
-GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)  # permanent errors: retrying is useless
+# Errors of one file, which is left out; all others may be transient, and may concern every file.
+UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ChangingError)
 OWN = "the archive to be written"
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -64,10 +66,10 @@ def read_shard(shard: Shard) -> Iterator[File]:
         raw = os.fsencode(name)
         try:
             yield raw, read(name)
-        except GONE as error:
+        except UNREADABLE as error:
             yield raw, f"cannot be read: {error.strerror or error}"
         except OSError as error:  # possibly transient: the task fails and can be resumed
-            raise InputError(f"'{root}/{name}' cannot be read: {error}") from error
+            raise InputError(f"'{root}/{escape(raw)}' cannot be read: {error.strerror or error}") from error
 
 
 def _cut(root: str, names: Iterable[str]) -> Iterator[Shard]:
