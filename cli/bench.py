@@ -72,7 +72,7 @@ def _markdown(d: dict[str, Any]) -> str:
     if d["models"]:
         lines += [
             "",
-            f"Each model on {d['models'][0]['images']:,} images: theory on a sample, without an order; times as estimated.",
+            f"Each model on {d['models'][0]['images']:,} images: bits of a sample, each by itself; times estimated.",
             "",
             "| | bits a pixel | encode, s | ns a pixel | restore, s | ns a pixel |",
             "|---|---:|---:|---:|---:|---:|",

@@ -198,7 +198,9 @@ def test_commands_take_both_kinds(mixed_source: Path, tmp_path: Path, model_file
     options = [part for path in model_files for part in ("--model", path)]
     made = json.loads(good("compress", mixed_source, tmp_path / "a", "--parts", "2", "--json", *options).out)
     assert (made["parts"], made["names"]) == (2, "keep")
-    assert json.loads(good("info", tmp_path / "a", "--json", *options).out) == made
+    info = json.loads(good("info", tmp_path / "a", "--json", *options).out)
+    assert {key: value for key, value in made.items() if key in info} == info
+    assert {made[key] for key in made.keys() - info.keys()} == {None}  # times of many parts are not known
     listed = good("list", tmp_path / "a" / MANIFEST).out.splitlines()
     assert sorted(listed) == sorted(os.fsdecode(n) for n, v in snapshot(mixed_source).items() if v)
     assert json.loads(good("test", tmp_path / "a", "--json", *options).out)["files"] == len(listed)
