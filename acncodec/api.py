@@ -13,7 +13,8 @@ import torch
 from acncodec import bundled
 from acncodec.analysis.samples import Dice, reconstruct, sample
 from acncodec.archive.atomic import refuse_occupied
-from acncodec.coding.prices import element_bits
+from acncodec.block.estimate import Estimate, Estimated
+from acncodec.coding.element_costs import element_bits
 from acncodec.coding.protocol import encode
 from acncodec.coding.selftest import device_of
 from acncodec.errors import InputError
@@ -46,7 +47,8 @@ class Compressed:
     `not_stored` lists what was left out or could not be read, as (path, reason); `unreadable` counts the latter.
     `unmodelled` counts contents that no network codes. `collisions` counts paths that some file systems take for another,
     since they ignore case or Unicode form, with examples. `without_names` estimates the size in bytes with names 'folders'
-    and 'drop', `decoding_seconds` is how long verification took; neither is known of many parts.
+    and 'drop', `encoding_seconds` is how long coding by networks took, `decoding_seconds` how long verification did; none
+    of these is known of many parts.
     """
 
     size: int
@@ -58,6 +60,7 @@ class Compressed:
     collisions: Collisions
     info: dict[str, Any]
     without_names: dict[str, int] = field(default_factory=dict)
+    encoding_seconds: float | None = None
     decoding_seconds: float | None = None
 
 
@@ -97,14 +100,16 @@ def compress(
     parts: int | None = None,
     engine: str = LOCAL,
     resume: bool = False,
+    estimated: Estimated | None = None,
 ) -> Compressed:
     """Compress the directory at a path, or images, into the file `archive`.
 
     Images are Pillow's or arrays (bool or uint8 [H, W], or uint8 [H, W, C]), in a mapping from paths, in any iterable, or
     as pairs with labels as torchvision's data sets have them. `models`: names or files, 'auto' for all that are found.
     `names` is 'keep', 'folders' or 'drop', `access` 'sequential' or 'random', `adapt` minutes. With `parts` the archive
-    becomes a directory of so many, made by an `engine`, and images may also be a list, tar files or a URL. Everything else
-    is as in `acncodec compress`. Raises InputError, OutputError, ModelError, ExactnessError.
+    becomes a directory of so many, made by an `engine`, and images may also be a list, tar files or a URL; `estimated`, if
+    given, is called before long coding with how long it will take, but not for parts. Everything else is as in `acncodec
+    compress`. Raises InputError, OutputError, ModelError, ExactnessError.
     """
     target, wanted = Path(archive), _all(models)
     if parts is None:
@@ -153,7 +158,7 @@ def compress(
         verified.append(time.monotonic() - begin)
 
     done = packing.compress(
-        as_source(images), target, models_of(wanted, on), options, progress, inspect if verify else None
+        as_source(images), target, models_of(wanted, on), options, progress, inspect if verify else None, estimated
     )
     found = done.collection
     with Parts(target) as opened:
@@ -168,6 +173,7 @@ def compress(
         collisions=collisions(found.names),
         info=info,
         without_names={NAMES[mode]: size for mode, size in done.without_names.items()},
+        encoding_seconds=done.encoding_seconds,
         decoding_seconds=verified[0] if verified else None,
     )
 
@@ -308,4 +314,4 @@ class _Silent:
     def held_out(self, residual: float, kl: float) -> None: ...
 
 
-__all__ = ["Compressed", "Model", "compress", "decompress"]
+__all__ = ["Compressed", "Estimate", "Model", "compress", "decompress"]

@@ -13,9 +13,9 @@ from acncodec.archive import header as head
 from acncodec.archive import manifest as manifests
 from acncodec.archive.classes import METHOD_CODED, METHOD_RAW, METHOD_WEBP, Class, PlaneCoding
 from acncodec.archive.container import FEATURE_PARTS, read_container, write_container
+from acncodec.archive.fields import MAX_VARINT, FieldReader, FieldWriter
 from acncodec.archive.manifest import Manifest, Part
 from acncodec.archive.store import PLAIN, unpack_blob
-from acncodec.archive.wire import MAX_VARINT, Reader, Writer
 from acncodec.block.plan import Way
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.errors import DamagedError
@@ -26,7 +26,7 @@ from acncodec.images.webp import pack_webp
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, UnconditionalPrior, dump_model, parse_model
 from acncodec.packing.compress import Options, compress
-from acncodec.packing.pricing import FILE, Choice
+from acncodec.packing.method_choice import FILE, Choice
 from acncodec.progress import Advance, unwatched
 from acncodec.reading.parts import Parts, sha256_of
 from acncodec.reading.reader import Archive
@@ -86,7 +86,7 @@ def make_models() -> list[bytes]:
 
 
 def make_directory(root: Path) -> None:
-    """Tiny pictures in all modes, other files, duplicates, an empty directory; see `Pricing` for what rows mean."""
+    """Tiny pictures in all modes, other files, duplicates, an empty directory; see `MethodChoice` for what rows mean."""
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (3, 4, 4), np.uint8)
     drawn = noise[0, :3][random.integers(0, 3, (3, DRAWN_WIDTH))]
@@ -125,7 +125,7 @@ def sorted_palette(values: np.ndarray) -> Image.Image:
     return image
 
 
-class Pricing:
+class MethodChoice:
     """In the place of the codec's, so that every method occurs: pictures of 3 rows are coded, of 2 raw, of 1 WebP."""
 
     def __init__(self, contents: list[tuple[int, Picture | None]]) -> None:
@@ -175,7 +175,7 @@ def make_material(folder: Path) -> list[Material]:
 
 def _compress(source: Path, target: Path, models: list[Model], options: Options) -> None:
     """By every method, whatever would be smallest."""
-    chosen = mock.patch("acncodec.packing.compress.Pricing", Pricing)
+    chosen = mock.patch("acncodec.packing.compress.MethodChoice", MethodChoice)
     with chosen, mock.patch("acncodec.packing.compress.smaller_as_files", return_value=False):
         compress(source, target, models, options, unwatched)
 
@@ -316,12 +316,12 @@ def _change(payload: bytes, random: np.random.Generator) -> bytes:
 
 def _edit_varint(data: bytearray, at: int, random: np.random.Generator) -> None:
     """Take the bytes at a place for an integer and put another there: one more, one less, or one that is often a limit."""
-    source = Reader(bytes(data[at:]), "A section")
+    source = FieldReader(bytes(data[at:]), "A section")
     try:
         value = source.varint()
     except DamagedError:
         return
     value = value + 1 - 2 * int(random.integers(2)) if random.integers(2) else VALUES[random.integers(len(VALUES))]
-    out = Writer()
+    out = FieldWriter()
     out.varint(min(max(value, 0), MAX_VARINT))
     data[at : at + source.position] = out.to_bytes()

@@ -39,15 +39,15 @@ TESTS = {  # by module, or by folder for those that have no line of their own
     "coding/latents": "protocol theory",
     "coding/order": "order directory codec",
     "coding/weights": "weights carried",
-    "coding/theory": "theory pricing codec",
-    "coding/prices": "pricing analysis codec",
+    "coding/theory": "theory method_choice codec",
+    "coding/element_costs": "method_choice analysis codec",
     "coding/pixels": "protocol theory kernel",
     "archive/atomic": "atomic crash",
     "archive/block": "block corruption",
     "archive/classes": "classes corruption",
     "archive/header": "header corruption",
     "archive/store": "store corruption",
-    "archive/wire": "archive_container header",
+    "archive/fields": "archive_container header",
     "archive/limits": "header store archive_container picture",
 }
 TURNED = {

@@ -9,6 +9,7 @@ mirrored. Nothing of a test split, nothing of the photographs that are held back
 `imagenet32/` and `photos/` in the folder that ACNCODEC_DATA names.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -41,32 +42,34 @@ def _cut(view: np.ndarray) -> np.ndarray:
     return grid.swapaxes(1, 2).reshape(-1, SIDE, SIDE, 3)
 
 
+def images(cifar: int) -> Iterator[tuple[str, np.ndarray]]:
+    """All images uint8 [N, 32, 32, 3], in sets with a name each."""
+    count = int(np.load(data_folder() / "imagenet32" / "train_count.npy"))
+    small = cifar10("train")[0][:cifar].copy()
+    small[1::2] = small[1::2, :, ::-1]
+    yield "cifar10", small
+    photographs = sheets("imagenet32", "train")[:count]
+    yield "imagenet32", photographs
+    yield "imagenet32-mirrored", photographs[:, :, ::-1]
+    for path in sorted((data_folder() / "photos").iterdir()):
+        if path.stem not in HELD_BACK:
+            with Image.open(path) as photograph:
+                found = pieces(photograph.convert("RGB"))
+            yield f"photos/{path.stem}", found
+            yield f"photos-mirrored/{path.stem}", found[:, :, ::-1]
+
+
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--cifar", default=50_000, show_default=True, help="Images of CIFAR-10, the first ones of its random order.")
 @click.option("--grey", is_flag=True, help="As grey levels: the luma of ITU-R BT.601.")
 def main(directory: Path, cifar: int, grey: bool) -> None:
     """Write the images into a directory that does not exist yet."""
-
-    def write(images: np.ndarray, folder: Path) -> None:
-        if grey:
-            images = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images])
-        write_pngs(images, None, folder, bilevel=False)
-
     directory.mkdir(parents=True)
-    count = int(np.load(data_folder() / "imagenet32" / "train_count.npy"))
-    small = cifar10("train")[0][:cifar].copy()
-    small[1::2] = small[1::2, :, ::-1]
-    write(small, directory / "cifar10")
-    photographs = sheets("imagenet32", "train")[:count]
-    write(photographs, directory / "imagenet32")
-    write(photographs[:, :, ::-1], directory / "imagenet32-mirrored")
-    for path in sorted((data_folder() / "photos").iterdir()):
-        if path.stem not in HELD_BACK:
-            with Image.open(path) as photograph:
-                found = pieces(photograph.convert("RGB"))
-            write(found, directory / "photos" / path.stem)
-            write(found[:, :, ::-1], directory / "photos-mirrored" / path.stem)
+    for name, found in images(cifar):
+        if grey:
+            found = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in found])
+        write_pngs(found, None, directory / name, bilevel=False)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,15 @@ from torch import Tensor
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.conditioning import _stretch
 from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, plane_count, predict, to_planes
+from acncodec.training.draws import Sample, draw_prior_sample
 from acncodec.training.objective import Objective, code_length
-from acncodec.training.trainer import Trainer
+from acncodec.training.step import Stepper
 from benchmarks.patches import Patches
 from benchmarks.rounding_cost import NOTHING_ROUNDED
-from benchmarks.variants import CODE_LENGTH, TRAINER, WITHOUT_KERNEL, WITHOUT_LATENTS, WITHOUT_PARENT, neighbours
+from benchmarks.variants import CODE_LENGTH, STEP, TRAINER, WITHOUT_KERNEL, WITHOUT_LATENTS, WITHOUT_PARENT, neighbours
 
 OBJECTIVE = "acncodec.training.objective.Objective.forward"
-STEP_OF_PRIOR = f"{TRAINER}.Trainer._step_of_prior"
+STEP_OF_PRIOR = f"{STEP}.Stepper._step_of_prior"
 CROPPED = 4  # rows and columns
 
 
@@ -37,11 +38,11 @@ class Experiment:
     seed: int = 0
 
 
-def _rmsprop(parameters: Any, rate: float, **_: Any) -> torch.optim.Optimizer:
-    return torch.optim.RMSprop(parameters, rate, alpha=0.95, momentum=0.9)
+def _rmsprop(parameters: Any, rate: Tensor, *, capturable: bool, **_: Any) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(parameters, rate, alpha=0.95, momentum=0.9, capturable=capturable)
 
 
-def _adamw(parameters: Any, rate: float, **options: Any) -> torch.optim.Optimizer:
+def _adamw(parameters: Any, rate: Tensor, **options: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, rate, weight_decay=0.1, **options)
 
 
@@ -72,12 +73,13 @@ def _cropped(self: Objective, pixels: Tensor, *rest: Tensor) -> tuple[Tensor, Te
     return _objective(self, pixels, *rest)
 
 
-_prior_step = Trainer._step_of_prior
+_prior_step = Stepper._step_of_prior
 
 
-def _four_prior_steps(self: Trainer, codes: Tensor) -> None:
+def _four_prior_steps(self: Stepper, codes: Tensor, sample: Sample) -> None:
     for _ in range(4):
-        _prior_step(self, codes)
+        fresh = draw_prior_sample(codes, torch.default_generator)
+        _prior_step(self, codes, Sample(*(each.to(codes.device) for each in fresh)))
 
 
 def _rate(value: float) -> Patches:
@@ -103,7 +105,8 @@ _WITH_ERRORS: Patches = {
 }
 
 
-BASE = _rate(2e-3)  # of all that do not say another one
+# Of all that do not say otherwise; what is replaced in the midst of a training would stay in a recorded step.
+BASE = {**_rate(2e-3), f"{STEP}.MOST_RECORDED": 0}
 
 
 def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
@@ -114,7 +117,9 @@ def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
         "base-again": Experiment("the same from another seed", seed=1),
         "no-latents": Experiment("no latents: the PixelCNN alone", patches=WITHOUT_LATENTS, latents=False),
         "unordered": Experiment("prior without a parent", patches=WITHOUT_PARENT),
-        "prior-alone-0": Experiment("no steps of the prior alone", patches={STEP_OF_PRIOR: lambda self, codes: None}),
+        "prior-alone-0": Experiment(
+            "no steps of the prior alone", patches={STEP_OF_PRIOR: lambda self, codes, sample: None}
+        ),
         "prior-alone-4": Experiment("four steps of the prior alone for each", patches={STEP_OF_PRIOR: _four_prior_steps}),
         "batch-half": Experiment(f"batches of {batch // 2}", patches=_batch(batch // 2)),
         "batch-double": Experiment(f"batches of {batch * 2}", patches=_batch(batch * 2)),

@@ -14,7 +14,7 @@ _INCREMENTAL = ("load", "start_row", "start_pixel", "first", "second", "put", "w
 # The functions of each stage, under the names by which their callers refer to them.
 ENCODING = {
     "read": ["acncodec.packing.compress.collect"],
-    "price": ["acncodec.packing.pricing.Pricing.choose"],
+    "price": ["acncodec.packing.method_choice.MethodChoice.choose"],
     "encode to codes": ["acncodec.block.plan.encode"],
     "neighbours": ["acncodec.planning.tour.neighbour_graph", "acncodec.planning.fragments.neighbour_graph"],
     "tour": ["acncodec.block.plan.plan_tour"],

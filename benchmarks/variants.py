@@ -14,7 +14,7 @@ from acncodec.planning.neighbours import nearest
 from acncodec.training.objective import code_length
 from benchmarks.patches import Patches
 
-TRAINER = "acncodec.training.trainer"
+TRAINER, STEP = "acncodec.training.trainer", "acncodec.training.step"
 CODE_LENGTH = "acncodec.training.objective.code_length"
 WITHOUT_KERNEL: Patches = {"acncodec.coding.pixels.available": lambda networks: False}  # which knows our networks alone
 
@@ -52,9 +52,9 @@ def _own_code_too(codes: Tensor, indices: Tensor, picks: Tensor) -> Tensor:
 WITHOUT_LATENTS: Patches = {"acncodec.nets.conditioning.LatentMap.forward": _no_map, CODE_LENGTH: _residual_alone}
 WITHOUT_PARENT: Patches = {"acncodec.nets.prior.PriorNetwork.forward": _no_parent}
 FEED_FORWARD: Patches = {"acncodec.nets.pixelcnn.GatedPixelCNN.forward": _no_pixels, **WITHOUT_KERNEL}
-OWN_CODE_TOO: Patches = {f"{TRAINER}.neighbours": _own_code_too}
+OWN_CODE_TOO: Patches = {f"{STEP}.neighbours": _own_code_too}
 
 
 def neighbours(count: int) -> Patches:
     """K of Algorithm 1."""
-    return {f"{TRAINER}.NEIGHBOURS": count}
+    return {f"{STEP}.NEIGHBOURS": count}

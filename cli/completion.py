@@ -12,8 +12,8 @@ VARIABLE = "_ACNCODEC_COMPLETE"  # as click names it
 def command(context: click.Context, shell: str) -> None:
     """Print a script with which a shell completes acncodec's commands and options.
 
-    For bash add eval "$(acncodec completion bash)" to ~/.bashrc, for zsh the same with zsh to ~/.zshrc; for fish write it
-    to ~/.config/fish/completions/acncodec.fish.
+    For bash, add eval "$(acncodec completion bash)" to ~/.bashrc; for zsh, the same with zsh to ~/.zshrc; for fish, write
+    the script to ~/.config/fish/completions/acncodec.fish.
     """
     completion = get_completion_class(shell)
     if completion is None:

@@ -10,14 +10,14 @@ from acncodec.errors import EXIT_UNMODELLED
 
 from .console import Bars, say, settings, warn
 from .options import FILE, choose_device, device_option, force_option, json_option, work_options
-from .report import show
+from .report import Forecast, duration, show
 from .streams import STREAM, writable
 
 LOCAL = "local"
 TOLD_SECONDS = 5  # of restoring, from which it is reported
 
 if TYPE_CHECKING:
-    from acncodec.api import Compressed
+    from acncodec.api import Compressed, Estimate
     from acncodec.images.scan import Collisions
     from acncodec.images.source import Source
 
@@ -27,90 +27,96 @@ if TYPE_CHECKING:
 @click.option(
     "--dataset",
     metavar="torchvision:NAME",
-    help="Compress a data set of torchvision instead of a directory, its images in folders by split and class.",
+    help="Compress this data set of torchvision instead of a directory, its images in folders named by split and class.",
 )
-@click.option("--root", type=FILE, help="Where torchvision keeps the data set.")
-@click.option("--split", help="Of the data set: 'train' or 'test' alone, or what else torchvision calls one.")
-@click.option("--download", is_flag=True, help="Let torchvision download the data set if it is not there.")
+@click.option("--root", type=FILE, help="Folder in which torchvision keeps the data set.")
+@click.option("--split", help="Compress this split alone, by torchvision's name for it, such as 'train' or 'test'.")
+@click.option("--download", is_flag=True, help="Let torchvision download the data set if it is missing.")
 @click.option(
     "--names",
     type=click.Choice(["keep", "folders", "drop"]),
     default="keep",
     show_default=True,
-    help="Restore every path; or the folders alone, with numbered images in them; or none. Fewer names, fewer bits. "
-    "Files that are no images keep their names.",
+    help="Names to restore: 'keep' every path; 'folders' only, with numbered images in them; or 'drop' all and number the "
+    "images. Fewer names take fewer bits. Files that are not images keep their names.",
 )
 @click.option(
     "--exact-files",
     is_flag=True,
-    help="Restore identical files, not just identical images: what cannot be rewritten byte for byte is stored as it is.",
+    help="Restore image files byte for byte, not just their pixels and metadata. Image files that cannot be rewritten "
+    "exactly are stored unchanged.",
 )
 @click.option(
     "--model",
     "models",
     multiple=True,
     metavar="auto|NAME|FILE",
-    help="Take this model, by name or as a .safetensors file, where it beats conventional codecs; may be repeated. "
-    "'auto', the default, tries all that are known.",
+    help="Use this model, given by name or as a .safetensors file, for images that it makes smaller than conventional "
+    "codecs do; may be repeated. 'auto', the default, tries all models that are found.",
 )
 @click.option(
     "--embed-model",
     "carry",
     is_flag=True,
-    help="Put the models that are used into the archive, some 0.5 MB each: it can then be decoded with nothing else.",
+    help="Store the models that are used in the archive, 0.5 to 0.9 MB each, so that decoding needs no other file.",
 )
 @click.option(
     "--adapt",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MINUTES",
-    help="Fine-tune the models on these images for so long and store the differences, if that makes the archive smaller.",
+    help="Fine-tune the models on these images for this many minutes, and store the changes to their weights in the "
+    "archive if that makes it smaller.",
 )
 @click.option(
     "--access",
     type=click.Choice(["sequential", "random"]),
     default="sequential",
     show_default=True,
-    help="How images will be read. 'random' makes blocks small, so that one image is decoded in a fraction of a second: "
-    "photographs take some 0.3 % more, digits more.",
+    help="How images will be read: all in sequence, or single ones at random. 'random' makes blocks small, so that one "
+    "image is decoded in a fraction of a second; photographs then take about 0.3 % more bytes, digits more.",
 )
 @click.option(
     "--block-size",
     type=click.IntRange(min=1),
     metavar="IMAGES",
-    help="Images that are coded together, 16384 or by --access unless given: damage spreads, and extraction decodes, no "
-    "further. Small blocks cost bits.",
+    help="Largest number of images in a block, by default 16384, or few under --access random. Blocks are decoded whole: "
+    "extracting an image decodes its block, and damage loses no images of other blocks. Small blocks take more bytes.",
 )
 @click.option(
     "--effort",
     type=click.IntRange(1, 9),
     metavar="1-9",
-    help="How long to look for a good order of the images, 5 unless given; from 6 on each step takes several times as long "
-    "for some 0.1 % of small images' bits.",
+    help="How thoroughly to search for a good order of the images, by default 5. Each level from 6 on searches several "
+    "times as long as the one before, and saves about 0.1 % of the bytes of small images.",
 )
 @click.option(
     "--verify/--no-verify",
     default=True,
     show_default=True,
-    help="Decode the finished archive and check every hash before it appears.",
+    help="Decode the finished archive and check every hash before the archive appears under its name.",
 )
 @click.option(
     "--parts",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Make ARCHIVE a directory of so many archives and a manifest. Similar images meet in one part. SOURCE may then "
-    "also be a list of paths below its own folder (.txt), tar files (.tar, with * or {000..099}), each of which becomes a "
-    "folder, or anything that fsspec reads, as s3://BUCKET/PATH (with s3fs installed). Not with --adapt.",
+    help="Make ARCHIVE a directory of N archives, the parts, and a manifest; similar images go into the same part. SOURCE "
+    "may then also be a text file (.txt) that lists paths relative to its own folder; tar files (.tar, with * or "
+    "{000..099}), each restored as a folder; or a URL that fsspec reads, such as s3://BUCKET/PATH (needs s3fs).",
 )
 @click.option(
     "--engine",
     default=LOCAL,
     show_default=True,
     metavar="local|ray|ray://HOST:PORT",
-    help="Where parts are made: in this process; by Ray on this machine, on as many cores as --threads says; or by a Ray "
-    "cluster, on all of its cores, by the address of its client server.",
+    help="Where the parts are made: 'local', one by one in this process; 'ray', in parallel on this machine, on as many "
+    "cores as --threads says; or the address of a Ray cluster's client server, to use all cores of the cluster.",
 )
-@click.option("--resume", is_flag=True, help="Resume an unfinished archive of many parts, from the same source.")
-@click.option("--strict", is_flag=True, help="End with exit code 3 if any file was stored unmodelled or could not be read.")
+@click.option("--resume", is_flag=True, help="Continue an unfinished archive of many parts, from the same source.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="End with exit code 3 if any file could not be read or was stored unmodelled: without a network.",
+)
 @force_option
 @device_option
 @json_option
@@ -142,21 +148,23 @@ def command(
 ) -> int:
     """Compress the directory SOURCE into the file ARCHIVE, or - for standard output.
 
-    Every file comes back. Images come back with identical pixels, mode, palette and metadata in a file that is written
-    anew; with --exact-files, and whatever is not an image, byte for byte. What the networks do not code smaller than WebP
-    or the file itself is kept that way. Symbolic links and special files are not stored, and are reported.
+    All files are restored: images with identical pixels, mode, palette and metadata, in newly written files; other files,
+    and with --exact-files images too, byte for byte. Images that lossless WebP or their own file holds in fewer bytes than
+    the networks are stored that way. Symbolic links and special files are not stored; each is reported.
     """
     if len(paths) != (1 if dataset else 2):
         raise click.UsageError("give a directory and an archive, or --dataset and an archive")
     if bool(dataset) != bool(root) or ((split or download) and not dataset):
-        raise click.UsageError("--dataset and --root belong together, --split and --download to them")
+        raise click.UsageError("--dataset and --root need each other; --split and --download need both")
     archive: Path = FILE.convert(paths[-1], None, None)
     if parts is None and (engine != LOCAL or resume):
-        raise click.UsageError("--engine and --resume belong to --parts")
+        raise click.UsageError("--engine and --resume need --parts")
     if engine.startswith("ray://") and context.get_parameter_source("threads") is not ParameterSource.DEFAULT:
-        raise click.UsageError("--threads is for this machine; a Ray cluster gives all of its cores")
+        raise click.UsageError("a Ray cluster uses all of its cores; leave out --threads")
     if parts is not None and (dataset or archive == STREAM):
-        raise click.UsageError("--parts needs a source of files and a directory to write to")
+        raise click.UsageError(
+            "--parts reads files and writes a directory; leave out --dataset, and do not write to standard output"
+        )
     if archive == STREAM and as_json:
         raise click.UsageError("standard output takes the archive or --json, not both")
 
@@ -173,6 +181,7 @@ def command(
         source = open_dataset(dataset, root, split, download)
     elif parts is None:
         source = Folder(Path(paths[0]))
+    forecast = Forecast(checks=verify)
     with writable(archive) as target, Bars() as bars:
         done = compress(
             source,
@@ -192,19 +201,22 @@ def command(
             parts=parts,
             engine=engine,
             resume=resume,
+            estimated=forecast if as_json or settings.level >= 0 else None,
         )
-    _report(done, archive)
+    _report(done, archive, forecast.estimate)
     if as_json or settings.level >= 0:
-        show(done.info, as_json, err=archive == STREAM)
+        show({**done.info, **_times(done, forecast.estimate)}, as_json, err=archive == STREAM)
     return EXIT_UNMODELLED if strict and (done.unmodelled or done.unreadable) else 0
 
 
-def _duration(seconds: float) -> str:
-    """Seconds as text, in minutes or hours if there are at least two."""
-    for unit, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+def _times(done: "Compressed", estimate: "Estimate | None") -> dict[str, float | None]:
+    """Seconds for coding and restoring, measured and as they were estimated, for --json."""
+    return {
+        "encode_seconds": done.encoding_seconds,
+        "decode_seconds": done.decoding_seconds,
+        "estimated_encode_seconds": estimate.encode_seconds if estimate else None,
+        "estimated_decode_seconds": estimate.decode_seconds if estimate else None,
+    }
 
 
 def _collisions(found: "Collisions") -> str:
@@ -217,23 +229,26 @@ def _collisions(found: "Collisions") -> str:
     return f"{found.count:,} {what} only in case or Unicode form, which some file systems ignore: {', '.join(pairs)}"
 
 
-def _report(done: "Compressed", archive: Path) -> None:
-    """Print what was left out, and the sizes."""
+def _report(done: "Compressed", archive: Path, estimate: "Estimate | None") -> None:
+    """Print what was left out, the sizes, and how long restoring takes."""
     from acncodec.images.escapes import escape
 
     for path, reason in done.not_stored:
         warn(f"not stored: {escape(path)} ({reason})")
     if len(done.not_stored) > 1:
         skipped = len(done.not_stored) - done.unreadable
-        warn(f"not stored in all: {skipped:,} left out on purpose, {done.unreadable:,} that could not be read")
+        warn(f"not stored: {skipped:,} left out on purpose and {done.unreadable:,} unreadable, in all")
     if done.collisions.count:
         warn(_collisions(done.collisions))
     place = "standard output" if archive == STREAM else f"'{archive}'"
     say(f"{done.files:,} files of {done.source_bytes:,} bytes -> {done.size:,} bytes in {place}")
     if done.decoding_seconds is not None and done.decoding_seconds >= TOLD_SECONDS:
-        say(f"restoring takes about {_duration(done.decoding_seconds)} on this machine, as the check did")
+        say(f"restoring takes about {duration(done.decoding_seconds)} on this machine, as long as the check took")
+    elif done.decoding_seconds is None and estimate is not None and estimate.decode_seconds >= TOLD_SECONDS:
+        say(f"restoring will take about {duration(estimate.decode_seconds)} on this machine")
     if done.without_names:
-        shares = [
-            f"--names {names} about {size:,} ({size / done.size - 1:+.1%})" for names, size in done.without_names.items()
+        sizes = [
+            f"with --names {names} about {size:,} ({size / done.size - 1:+.1%})"
+            for names, size in done.without_names.items()
         ]
-        say(f"names and their order are kept; {', '.join(shares)}")
+        say(f"this keeps names and their order; {', '.join(sizes)}")

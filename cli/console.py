@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 LABELS = {
     "read": "reading",
-    "price": "pricing",
+    "price": "choosing methods",
     "adapt": "adapting",
-    "price again": "pricing anew",
+    "price again": "choosing methods again",
     "encode": "encoding",
     "decode": "decoding",
     "peers": "other codecs",
@@ -40,9 +40,10 @@ settings = Settings()
 
 
 def say(words: str) -> None:
-    """Print what a command has done; not under -q."""
+    """Print what a command does or has done; not under -q."""
     if settings.level >= 0:
-        click.echo(f"acncodec: {words}", err=True)
+        with tqdm.external_write_mode(sys.stderr):  # not into a bar
+            click.echo(f"acncodec: {words}", err=True)
 
 
 def write(line: str) -> None:

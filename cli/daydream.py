@@ -12,8 +12,12 @@ from .options import find_model
 @click.command("daydream")
 @draws
 @directory_argument
-@click.option("--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Images to start from.")
-@click.option("--steps", type=click.IntRange(1, 1000), default=15, show_default=True, help="Images after each.")
+@click.option(
+    "--count", type=click.IntRange(1, 1024), default=16, show_default=True, help="Number of images to start from."
+)
+@click.option(
+    "--steps", type=click.IntRange(1, 1000), default=15, show_default=True, help="Number of images sampled after each."
+)
 def command(
     model: str,
     directory: Path,
@@ -28,7 +32,7 @@ def command(
 ) -> None:
     """Sample chains of images that start from those of DIRECTORY: each is drawn given the code of the one before.
 
-    A .png is a sheet with a row for every image; a .gif, .webp or .apng moves.
+    A .png is a sheet with a row for every image; a .gif, .webp or .apng is an animation.
     """
     import numpy as np
 

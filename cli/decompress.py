@@ -1,12 +1,13 @@
 """acncodec decompress"""
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .console import Bars, say
+from .console import Bars, say, settings
 from .options import (
     ARCHIVE,
     FILE,
@@ -18,7 +19,7 @@ from .options import (
     models_option,
     work_options,
 )
-from .report import outcome_code
+from .report import Forecast, outcome_code
 from .streams import readable
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 def command(**options: object) -> int:
     """Restore the directory of ARCHIVE as DIRECTORY.
 
-    ARCHIVE may be - for standard input, or a URL that fsspec reads, as https://HOST/NAME. All is decoded and every hash
-    checked before the first file appears. With --force files are put into a directory that exists, over those of the same
-    name.
+    ARCHIVE may be - for standard input, or a URL that fsspec reads, such as https://HOST/NAME. Everything is decoded and
+    every hash is checked before the first file appears. With --force, files go into an existing directory and replace those
+    of the same name.
     """
     return restore(patterns=(), **options)  # type: ignore[arg-type]
 
@@ -58,13 +59,23 @@ def restore(
     from acncodec.reading.decompress import decompress
     from acncodec.reading.parts import Parts
 
+    forecast, begin = Forecast(), time.monotonic()
     with (
         readable(archive) as path,
         Parts(path, models, choose_device(device), tolerant=keep_going) as opened,
         Bars() as bars,
     ):
-        outcome = decompress(opened, directory, patterns=patterns, keep_going=keep_going, overwrite=force, progress=bars)
+        outcome = decompress(
+            opened,
+            directory,
+            patterns=patterns,
+            keep_going=keep_going,
+            overwrite=force,
+            progress=bars,
+            estimated=forecast if as_json or settings.level >= 0 else None,
+        )
     say(f"{outcome.files:,} files in '{directory}'")
     if as_json:
-        click.echo(json.dumps({"files": outcome.files, "directory": str(directory), "lost": len(outcome.lost)}))
+        found = {"files": outcome.files, "directory": str(directory), "lost": len(outcome.lost)}
+        click.echo(json.dumps({**found, **forecast.times(time.monotonic() - begin)}))
     return outcome_code(outcome)

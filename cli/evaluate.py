@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @json_option
 @work_options
 def command(model: str, directory: Path, device: str, as_json: bool) -> None:
-    """Measure what the images in DIRECTORY cost under a model, term by term, and what a real archive of them takes.
+    """Measure what the images in DIRECTORY cost under a model, term by term, and the size of a real archive of them.
 
-    Of the images that the model is for, those of the most frequent size. KL is the cost of latents: given one of the
-    nearest neighbours, given the image before on a tour, and unconditionally.
+    Measured are those of the most frequent size, among the images that the model can code. KL is the cost of latents: given
+    one of the nearest neighbours, given the image before on a tour, and unconditionally.
     """
     from acncodec.analysis.evaluation import evaluate, images_for
 

@@ -17,10 +17,10 @@ from .options import ARCHIVE, FILE, device_option, force_option, json_option, ke
 @json_option
 @work_options
 def command(**options: object) -> int:
-    r"""Restore into DIRECTORY those files of ARCHIVE that a path, a folder or a glob names.
+    r"""Restore into DIRECTORY those files of ARCHIVE that match a path, a folder or a glob.
 
-    In a glob * stands for anything, / included, ? for one character, [ab] for one of several; quote it, or the shell takes
-    it. Names may be given as 'list' prints them, with \xHH for a byte and \\ for a backslash. Only the blocks that hold
-    these files are decoded and, if ARCHIVE is a URL that fsspec reads, fetched.
+    In a glob, * matches any characters, / included, ? one character, and [ab] one of those listed; quote it, so that the
+    shell does not expand it. Names may be given as 'list' prints them, with \xHH for a byte and \\ for a backslash. Only
+    the blocks that hold these files are decoded; of an ARCHIVE at a URL that fsspec reads, only they are fetched.
     """
     return restore(**options)  # type: ignore[arg-type]

@@ -20,17 +20,19 @@ if TYPE_CHECKING:
 FRAME_MILLISECONDS = 250
 MOVING = (".gif", ".webp", ".apng")
 
-count_option = click.option("--count", type=click.IntRange(1, 4096), default=64, show_default=True, help="Images.")
+count_option = click.option(
+    "--count", type=click.IntRange(1, 4096), default=64, show_default=True, help="Number of images."
+)
 _OPTIONS = (
     click.argument("model", metavar="NAME|FILE"),
-    click.option("-o", "--output", type=FILE, required=True, help="Picture to write."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random generator."),
+    click.option("-o", "--output", type=FILE, required=True, help="File to write the picture to."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random generator."),
     click.option(
         "--temperature",
         type=click.FloatRange(0, 2),
         default=1.0,
         show_default=True,
-        help="Below 1 likely values are favoured; at 0 the likeliest is always taken.",
+        help="Below 1 likely values are drawn more often; at 0 the likeliest always.",
     ),
     force_option,
     device_option,

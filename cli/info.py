@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @json_option
 @talk_options
 def command(archive: "Location", models: tuple[Path, ...], as_json: bool) -> None:
-    """Show what ARCHIVE holds and where every one of its bits goes, without decoding it.
+    """Show what ARCHIVE holds and what each of its bits is used for, without decoding images.
 
-    ARCHIVE may be a URL that fsspec reads, as https://HOST/NAME; only what is needed is fetched.
+    ARCHIVE may be a URL that fsspec reads, such as https://HOST/NAME; only what is needed is fetched.
     """
     from acncodec.reading.info import describe
     from acncodec.reading.parts import Parts

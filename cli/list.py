@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @click.command("list")
 @click.argument("archive", type=ARCHIVE)
-@click.option("-l", "--long", is_flag=True, help="Also show how each file is kept, its mode and its size in pixels.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line on stdout.")
+@click.option("-l", "--long", is_flag=True, help="Also show how each file is stored, its mode and its size in pixels.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per file on stdout, each on a line.")
 @click.option("-0", "--null", is_flag=True, help="Print names as they are, each ended by a NUL byte, as for xargs -0.")
 @talk_options
 def command(archive: "Location", long: bool, as_json: bool, null: bool) -> None:
-    r"""List the files of ARCHIVE, by name (of many parts, part by part), without decoding any image.
+    r"""List the files of ARCHIVE by name, without decoding any image; those of many parts, part by part.
 
-    ARCHIVE may be a URL that fsspec reads, as https://HOST/NAME; only what is needed is fetched.
+    ARCHIVE may be a URL that fsspec reads, such as https://HOST/NAME; only what is needed is fetched.
 
-    What a terminal cannot show of a name is written as \xHH, a backslash as two; 'extract' takes names so.
+    Bytes of a name that a terminal cannot show are written as \xHH, and a backslash as two; 'extract' accepts such names.
     """
     if null and (long or as_json):
         raise click.UsageError("--null prints names alone; leave out -l and --json")

@@ -24,14 +24,14 @@ COMMANDS = {
     "decompress": "Restore the directory of an archive.",
     "list": "List the files of an archive.",
     "extract": "Restore some files of an archive.",
-    "info": "Show what an archive holds and where its bits go.",
-    "test": "Decode an archive and check every hash, writing nothing.",
+    "info": "Show what an archive holds and what its bits are used for.",
+    "test": "Decode an archive and check every hash; write nothing.",
     "train": "Train a model on a directory of images.",
     "bench": "Compare archives of a directory with other tools.",
     "evaluate": "Measure what images cost under a model, term by term.",
     "sample": "Draw images from a model.",
-    "reconstruct": "Show what a model's codes keep of images.",
-    "daydream": "Sample chains of images, each given the one before.",
+    "reconstruct": "Show what a model's codes preserve of images.",
+    "daydream": "Sample chains of images, each given the code of the one before.",
     "models": "List the models that are found, or show one.",
     "selftest": "Check that this machine's arithmetic is exact.",
     "completion": "Print a shell completion script.",
@@ -67,17 +67,17 @@ def cli() -> None:
     """Compress directories of images losslessly, as a whole.
 
     An encoder network gives every image a code, a tour through the codes puts similar images side by side, and each image
-    is coded given the one before. Every file comes back: images with identical pixels, mode, palette and metadata, all
-    others byte for byte.
+    is coded given the one before. All files are restored: images with identical pixels, mode, palette and metadata, others
+    byte for byte.
 
     \b
     Exit codes:
       0    done
       1    standard output was closed before all was written
-      2    wrong usage, or input or output that cannot be used
+      2    wrong usage, or unusable input or output
       3    done, but under --strict: some files were stored unmodelled or could not be read
       4    the archive is damaged; with --keep-going: some files were lost
-      5    the archive needs another version, a feature or a model that is not here
+      5    the archive needs a model that was not found, or another version of acncodec
       6    this machine's arithmetic failed the exactness self-test
       130  interrupted, by Ctrl-C or by SIGTERM or SIGHUP
     """

@@ -21,7 +21,7 @@ VALUES = {(2, 1): "1-bit", (256, 1): "grey", (256, 3): "RGB", (256, 4): "RGBA"} 
 def command(name: str | None, as_json: bool) -> None:
     """List the models that are found, or show one and its card.
 
-    They are looked for in the package and in ~/.local/share/acncodec/models, or where $ACNCODEC_MODELS says.
+    Models are searched for in the package and in ~/.local/share/acncodec/models, or in the folder $ACNCODEC_MODELS instead.
     """
     from acncodec import bundled
 

@@ -38,16 +38,16 @@ ARCHIVE = ArchivePath(path_type=Path)
 Command = Callable[..., Any]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-force_option = click.option("-f", "--force", is_flag=True, help="Overwrite what is there already.")
+force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing output.")
 keep_going_option = click.option(
-    "--keep-going", is_flag=True, help="Skip what is damaged, list lost files, and end with exit code 4."
+    "--keep-going", is_flag=True, help="Skip damaged data, list the files that are lost, and end with exit code 4."
 )
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="Where the networks run; an archive is the same, bit for bit.",
+    help="Where the networks run. Archives are the same, bit for bit.",
 )
 models_option = click.option(
     "--model",
@@ -55,7 +55,7 @@ models_option = click.option(
     multiple=True,
     metavar="FILE",
     type=FILE,
-    help="A .safetensors file to look in for the archive's model, beside the bundled ones.",
+    help="A .safetensors file to search for the archive's models, beside those installed; may be repeated.",
 )
 
 
@@ -108,7 +108,7 @@ _progress = click.option(
     show_default=True,
     expose_value=False,
     callback=_set_progress,
-    help="How to show progress: 'auto' draws a bar if stderr is a terminal, 'plain' writes lines.",
+    help="How to show progress: 'auto' draws a bar if stderr is a terminal, 'plain' prints lines, 'none' nothing.",
 )
 _threads = click.option(
     "--threads",
@@ -116,7 +116,7 @@ _threads = click.option(
     metavar="N",
     expose_value=False,
     callback=_set_threads,
-    help="Threads to compute with, by default one a core; results are the same bits.",
+    help="Number of threads, by default one per core. Archives are the same, bit for bit.",
 )
 
 

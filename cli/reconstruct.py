@@ -23,7 +23,7 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Show what codes keep: images of DIRECTORY, and beside each one sampled from the model given its code alone."""
+    """Show what codes preserve: images of DIRECTORY, each beside one sampled from the model given its code alone."""
     import numpy as np
 
     from acncodec.analysis.samples import Dice, reconstruct

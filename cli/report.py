@@ -7,9 +7,10 @@ import click
 
 from acncodec.errors import EXIT_DAMAGED
 
-from .console import warn
+from .console import say, warn
 
 if TYPE_CHECKING:
+    from acncodec.block.estimate import Estimate
     from acncodec.reading.decompress import Outcome
 
 ORDERS = {
@@ -19,7 +20,7 @@ ORDERS = {
     "unordered tour": "sent along a tour, each on its own",
 }
 PROMISES = {
-    "pixels": "identical images: pixels, mode, palette and metadata; image files are written anew, others identical",
+    "pixels": "identical images: pixels, mode, palette and metadata, in newly written files; other files byte for byte",
     "bytes": "identical files, byte for byte",
 }
 NAMES = {
@@ -27,7 +28,8 @@ NAMES = {
     "folders": "folders come back, images in them numbered",
     "drop": "dropped, images come back numbered",
 }
-METHODS = {"coded": "modelled", "webp": "kept as WebP", "raw": "kept as raw samples", "file": "kept as they are"}
+METHODS = {"coded": "modelled", "webp": "stored as WebP", "raw": "stored as raw samples", "file": "stored unchanged"}
+LONG_SECONDS = 10  # of work, from which it is told before how long it will take
 SHOWN = 6  # kinds of images, the most frequent ones
 MODELLED = "residual", "latent", "schedule ends", "coder state"  # lines of the ledger that are modelled images alone
 
@@ -79,6 +81,39 @@ def _extras(d: dict[str, Any]) -> str:
     parts = [f"{d['duplicates']:,} of them duplicates"] if d["duplicates"] else []
     parts += [f"empty directories: {d['empty']:,}"] if d["empty"] else []
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def duration(seconds: float) -> str:
+    """Seconds as text, in minutes or hours if there are at least two."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+class Forecast:
+    """Prints an estimate before long work, and keeps it for --json; `checks`: a new archive will be decoded, too."""
+
+    def __init__(self, checks: bool = False) -> None:
+        self.estimate: Estimate | None = None
+        self._checks = checks
+
+    def __call__(self, estimate: "Estimate") -> None:
+        self.estimate = estimate
+        encode, decode = estimate.encode_seconds, estimate.decode_seconds
+        waited = (encode or 0.0) + (decode if encode is None or self._checks else 0.0)
+        if waited < LONG_SECONDS:
+            return
+        images = f"{estimate.images:,} {'image' if estimate.images == 1 else 'images'}"
+        if encode is None:
+            say(f"{images} to decode: about {duration(decode)}")
+            return
+        restoring = f"restoring will take about {duration(decode)}{', and so will the check' if self._checks else ''}"
+        say(f"{images} to code with {', '.join(estimate.models)}: about {duration(encode)}; {restoring}")
+
+    def times(self, seconds: float) -> dict[str, float | None]:
+        """Seconds that decoding took and was estimated to take, for --json."""
+        return {"seconds": seconds, "estimated_seconds": self.estimate.decode_seconds if self.estimate else None}
 
 
 def outcome_code(outcome: "Outcome") -> int:

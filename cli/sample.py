@@ -12,7 +12,7 @@ from .options import find_model
 @click.command("sample")
 @draws
 @count_option
-@click.option("--size", metavar="WIDTHxHEIGHT", default="28x28", show_default=True, help="Of each image, in pixels.")
+@click.option("--size", metavar="WIDTHxHEIGHT", default="28x28", show_default=True, help="Size of each image, in pixels.")
 def command(
     model: str, output: Path, count: int, size: str, seed: int, temperature: float, force: bool, device: str, as_json: bool
 ) -> None:

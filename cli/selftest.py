@@ -13,11 +13,11 @@ from .options import choose_device, device_option, json_option, talk_options
 @json_option
 @talk_options
 def command(device: str, as_json: bool) -> None:
-    """Check that this machine computes exactly what every other does, and time it.
+    """Check that this machine computes exactly what every other does, and measure its speed.
 
-    Fixed networks are evaluated by both passes, over thread counts, with oneDNN and NNPACK off, over the processor's
-    instruction sets and on every CUDA device; each result must hash to the same constant. Then images of noise are coded
-    with every model that is found.
+    Fixed networks are evaluated over whole images and pixel by pixel, with several numbers of threads, without oneDNN and
+    NNPACK, with each of the processor's instruction sets and on every CUDA device; each result must have the same hash. For
+    the speed, images of noise are coded with every model that is found.
     """
     from acncodec.analysis.timing import timings
     from acncodec.coding.selftest import checks

@@ -79,7 +79,7 @@ def readable(archive: "Location") -> Iterator["Location"]:
             detail(f"fetched {archive.fetched.bytes:,} bytes in {archive.fetched.requests} requests")
         return
     if sys.stdin is None or sys.stdin.isatty():
-        raise click.UsageError("standard input is closed or a terminal; send an archive through it, or give a path")
+        raise click.UsageError("standard input is closed or is a terminal; pipe an archive into it, or give a path")
     with tempfile.NamedTemporaryFile(suffix=".acn") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()

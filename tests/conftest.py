@@ -33,8 +33,11 @@ from acncodec.scale.engines import Local
 from acncodec.scale.pipeline import compress_parts
 
 CPU = torch.device("cpu")
+CUDA = torch.cuda.is_available()
+if not CUDA:  # Triton's kernels are interpreted then; it asks when it is loaded
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 PARTS = 3  # number of parts in archives of many parts
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+needs_cuda = pytest.mark.skipif(not CUDA, reason="no CUDA device")
 Make = Callable[..., Path]  # a source, options: its archive of many parts
 KINDS = [(2, 1), (256, 1), (256, 3)]  # levels and colours of the models' images: 1-bit, grey, RGB
 CALM = {  # by how many bits to shrink the outputs
@@ -231,7 +234,7 @@ def costs_nothing(model: Model, samples: np.ndarray, tile: int, most: int = 0, o
 def free_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Price network coding at zero, so that every modelled image is coded: tiny models would lose to WebP."""
     monkeypatch.setattr(model_choice, "plane_bits", costs_nothing)
-    monkeypatch.setattr("acncodec.packing.pricing.FILES_HOPE", 0.0)
+    monkeypatch.setattr("acncodec.packing.method_choice.FILES_HOPE", 0.0)
 
 
 @pytest.fixture(autouse=True)

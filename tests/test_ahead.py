@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import files_of, make_pngs, packed
 
+from acncodec.block import codec
 from acncodec.coding import pixels, protocol, steps
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
@@ -137,7 +138,7 @@ def test_the_waiting_caller_reports_progress(monkeypatch: pytest.MonkeyPatch) ->
 def test_small_blocks_are_decoded_by_a_thread_each(
     opened: Callable[[], Archive], small: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "SMALL_BLOCK", small)
+    monkeypatch.setattr(codec, "SMALL_BLOCK", small)
     monkeypatch.setattr(reader.torch, "get_num_threads", lambda: 3)
     with opened() as archive:
         assert archive._ahead._count == count

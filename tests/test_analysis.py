@@ -10,7 +10,7 @@ from conftest import KINDS, random_pixels, tiny_model
 
 from acncodec.analysis.costs import NATS, costs, kl_along, kl_to_neighbours
 from acncodec.block.plan import GroupPlan, Way, latent_bits
-from acncodec.coding.prices import element_bits
+from acncodec.coding.element_costs import element_bits
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import kl_bits
 from acncodec.nets.model import Model

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from acncodec.archive import container as module
 from acncodec.archive.container import CRC_BYTES, MAGIC, VERSION, Container, read_container, write_container
+from acncodec.archive.fields import MAX_VARINT, FieldReader, FieldWriter
 from acncodec.archive.limits import MAX_SECTION_BYTES, MAX_SECTIONS
-from acncodec.archive.wire import MAX_VARINT, Reader, Writer
 from acncodec.errors import DamagedError, InputError, UnsupportedError
 
 SECTIONS = [("HEAD", b"\x01\x02\x03"), ("BLCK", bytes(range(20))), ("NAME", b""), ("BLCK", bytes(range(40)))]
@@ -42,7 +42,7 @@ def payloads(container: Container) -> list[bytes | None]:
 
 
 def varint(value: int) -> bytes:
-    out = Writer()
+    out = FieldWriter()
     out.varint(value)
     return out.to_bytes()
 
@@ -57,13 +57,13 @@ def sealed(start: bytes, rest: bytes = b"") -> bytes:
 
 @given(st.integers(0, MAX_VARINT), st.binary(max_size=50), st.text(max_size=20), st.integers(0, 255))
 def test_fields_come_back(number: int, data: bytes, text: str, byte: int) -> None:
-    out = Writer()
+    out = FieldWriter()
     out.varint(number)
     out.blob(data)
     out.text(text)
     out.u8(byte)
     out.fixed(data)
-    reader = Reader(out.to_bytes(), "The test")
+    reader = FieldReader(out.to_bytes(), "The test")
     assert (reader.varint(), reader.blob(50), reader.text(80), reader.u8()) == (number, data, text, byte)
     assert reader.fixed(len(data)) == data
     reader.end()
@@ -71,7 +71,7 @@ def test_fields_come_back(number: int, data: bytes, text: str, byte: int) -> Non
 
 @given(st.binary(max_size=12))
 def test_a_varint_has_one_encoding(data: bytes) -> None:
-    reader = Reader(data, "The test")
+    reader = FieldReader(data, "The test")
     try:
         value = reader.varint()
     except DamagedError:
@@ -85,14 +85,14 @@ def test_a_varint_has_one_encoding(data: bytes) -> None:
 )
 def test_bad_varints_are_refused(data: bytes) -> None:
     with pytest.raises(DamagedError):
-        Reader(data, "The test").varint()
+        FieldReader(data, "The test").varint()
 
 
 def test_varint_limits() -> None:
     assert varint(MAX_VARINT) == b"\xff" * 9 + b"\x01"
-    assert Reader(b"\x07", "The test").varint(7) == 7
+    assert FieldReader(b"\x07", "The test").varint(7) == 7
     with pytest.raises(DamagedError, match="range"):
-        Reader(b"\x08", "The test").varint(7)
+        FieldReader(b"\x08", "The test").varint(7)
     for value in (-1, MAX_VARINT + 1):
         with pytest.raises(ValueError):
             varint(value)
@@ -100,15 +100,15 @@ def test_varint_limits() -> None:
 
 def test_missing_or_oversized_fields_are_refused() -> None:
     with pytest.raises(DamagedError, match="too early"):
-        Reader(b"abc", "The test").fixed(4)
+        FieldReader(b"abc", "The test").fixed(4)
     with pytest.raises(DamagedError, match="too early"):
-        Reader(b"\x05abcd", "The test").blob(100)
+        FieldReader(b"\x05abcd", "The test").blob(100)
     with pytest.raises(DamagedError, match="range"):
-        Reader(b"\x05abcde", "The test").blob(4)
+        FieldReader(b"\x05abcde", "The test").blob(4)
     with pytest.raises(DamagedError, match="UTF-8"):
-        Reader(b"\x02\xc0\x80", "The test").text(10)
+        FieldReader(b"\x02\xc0\x80", "The test").text(10)
     with pytest.raises(DamagedError, match="1 bytes too many"):
-        Reader(b"a", "The test").end()
+        FieldReader(b"a", "The test").end()
 
 
 # Container: the right way

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image, PngImagePlugin
+from trainings import trainer
 
 pytest.importorskip("imagecodecs")
 
 from acncodec.errors import DamagedError
-from benchmarks import compare, directories, fuzz
+from benchmarks import compare, cuda_check, directories, fuzz, gpu_training
 from benchmarks.directory_sets import spread
 from benchmarks.fuzz_cases import make_material, mutate
 
@@ -160,11 +162,33 @@ def test_wrong_pixels_are_detected(fuzzed, monkeypatch):
     assert wrong.wrong
 
 
+def test_a_training_state_is_kept_in_small_files(tmp_path, monkeypatch):
+    state = trainer(1).state()
+    largest = max(tensor.nbytes for tensor in state.values())
+    monkeypatch.setattr(gpu_training, "LARGEST", gpu_training.HEADERS + largest)
+    gpu_training.save(tmp_path, "photo", state)
+    files = list(tmp_path.iterdir())
+    assert len(files) > 2
+    assert all(path.stat().st_size <= gpu_training.LARGEST for path in files)
+    found = gpu_training.load(tmp_path, "photo")
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    state["counters"] += 1
+    (tmp_path / "later").mkdir()
+    gpu_training.save(tmp_path / "later", "photo", state)
+    (tmp_path / "later" / "photo.checkpoint-1").replace(tmp_path / "photo.checkpoint-1")
+    with pytest.raises(ValueError, match="different times"):
+        gpu_training.load(tmp_path, "photo")
+    monkeypatch.setattr(gpu_training, "LARGEST", gpu_training.HEADERS + largest - 1)
+    with pytest.raises(ValueError, match="more than a file may have"):
+        gpu_training.save(tmp_path, "photo", state)
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.json") if path.stem not in OTHERWISE))
 def test_the_tables_of_a_result_are_those_of_its_figures(name):
     figures = json.loads((RESULTS / f"{name}.json").read_text())
     module, _, of = name.partition("_") if name.startswith("recipe_") else name.partition("-")
-    markdown = import_module(f"benchmarks.{module}").markdown
+    markdown = import_module(f"benchmarks.{'cuda_check' if module == 'cuda' else module}").markdown
     if module == "recipe":
         made = markdown(of, figures)
     elif module == "photographs":
@@ -176,3 +200,15 @@ def test_the_tables_of_a_result_are_those_of_its_figures(name):
         return [line for line in page.splitlines() if line.startswith("|")]
 
     assert tables((RESULTS / f"{name}.md").read_text()) == tables(made) != []
+
+
+def test_a_check_of_a_gpu_notes_failures_and_what_it_had_no_time_for():
+    saved = []
+    check = cuda_check.Check(torch.device("cpu"), 1e9, True, lambda result: saved.append(json.dumps(result)))
+    check.each("part", ("good", "bad"), lambda name: {"way": {"us": 1234.6}} if name == "good" else 1 // 0)
+    check.each("part", ("late",), pytest.fail, needed=2e9)
+    assert json.loads(saved[-1])["part"] == check.result["part"]
+    page = cuda_check.markdown(check.result)
+    assert "| good, way | 1,235 |" in page
+    assert "failed, ZeroDivisionError: " in page
+    assert "left out" in page

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from acncodec.archive import block as module
 from acncodec.archive import limits
 from acncodec.archive.block import Block, account, decode, encode
-from acncodec.archive.wire import MAX_VARINT
+from acncodec.archive.fields import MAX_VARINT
 from acncodec.errors import DamagedError
 
 BLOCK = Block(

@@ -11,7 +11,7 @@ from reader_candidates import Memory
 from acncodec.coding import pixels as coding_pixels
 from acncodec.coding import steps
 from acncodec.coding.candidates import History, StepImages, along, write_completions
-from acncodec.coding.prices import element_bits
+from acncodec.coding.element_costs import element_bits
 from acncodec.coding.protocol import GroupTask, alice, all_offers, bob, encode
 from acncodec.coding.selftest import TINY_ARCH, fixed_networks, pseudo_random
 from acncodec.coding.stack import Stack
@@ -174,7 +174,7 @@ def test_bob_finds_what_alice_found(model: Model, compiled: bool, way: str, monk
     if way != "compiled":
         monkeypatch.setattr(coding_pixels, "available", lambda networks: False)
     if way == "tensors in groups":
-        monkeypatch.setattr(steps, "_split", lambda nets, n, h, w: steps.split(nets, n, h, w, min(3, n)))
+        monkeypatch.setattr(steps, "_groups", lambda nets, n, h, w: steps.split(nets, n, h, w, min(3, n)))
         monkeypatch.setattr(steps, "_kept", steps.Kept())
     if not compiled and "compiled" in way:
         pytest.skip("the compiled decoder takes candidates from the compiled memory")

@@ -9,16 +9,16 @@ from conftest import drawings, no_progress, save_image, snapshot, tiny_model, ti
 from trainings import stripes
 
 from acncodec.archive.container import FEATURE_MODELS, read_container, write_container
+from acncodec.coding.element_costs import element_bits
 from acncodec.coding.pixels import residual_prices
-from acncodec.coding.prices import element_bits
 from acncodec.coding.weights import names_of, pack_model, unpack_model
 from acncodec.errors import DamagedError, ModelMissingError, UnsupportedError
 from acncodec.images.picture import read_picture
 from acncodec.nets.model import parse_model
 from acncodec.nets.networks import Networks
-from acncodec.packing import adapting, pricing
+from acncodec.packing import adapting, method_choice
 from acncodec.packing.compress import Options, compress
-from acncodec.packing.pricing import Pricing
+from acncodec.packing.method_choice import MethodChoice
 from acncodec.reading.decompress import decompress
 from acncodec.reading.info import describe
 from acncodec.reading.parts import Parts
@@ -212,8 +212,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_adapting_makes_an_archive_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pricing, "RAW_HOPE", 0.0)  # LZMA would beat networks as small as these
-    monkeypatch.setattr(pricing, "pack_webp", lambda samples: None)
+    monkeypatch.setattr(method_choice, "RAW_HOPE", 0.0)  # LZMA would beat networks as small as these
+    monkeypatch.setattr(method_choice, "pack_webp", lambda samples: None)
     base = tiny_model(2, calm=True)
     for i, image in enumerate(stripes(600, side=16)):
         save_image(tmp_path / "images" / f"{i:03}.png", noisy(image, i), "1")
@@ -243,17 +243,17 @@ def test_adapting_that_does_not_pay_leaves_the_archive_as_it_is(source: Path, tm
 def test_elements_by_model_are_what_would_be_coded(source: Path) -> None:
     contents = [(len(data), read_picture(data)) for data in (path.read_bytes() for path in sorted(source.iterdir()))]
     models = [tiny_model(256), tiny_model(2, calm=True)]
-    found = Pricing(contents).elements_by_model(models, 1 << 20)
+    found = MethodChoice(contents).elements_by_model(models, 1 << 20)
     assert list(found) == [1]
     (group,) = found[1]
     assert group.shape == (40, 8, 8, 1)
     assert (group == np.stack([picture.samples for _, picture in contents])).all()
-    (fewer,) = Pricing(contents).elements_by_model(models, 40 * 64 // 4)[1]
+    (fewer,) = MethodChoice(contents).elements_by_model(models, 40 * 64 // 4)[1]
     assert (fewer == group[::4]).all()
 
 
 def test_the_price_of_all_is_that_of_the_choices(source: Path) -> None:
     contents = [(len(data), read_picture(data)) for data in (path.read_bytes() for path in sorted(source.iterdir()))]
-    choices, bits = Pricing(contents).choose([], lambda done: None)
+    choices, bits = MethodChoice(contents).choose([], lambda done: None)
     assert 0 < bits <= 8 * sum(size for size, _ in contents)
     assert len(choices) == len(contents)

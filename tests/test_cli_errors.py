@@ -10,6 +10,7 @@ import pytest
 from commands import acncodec, good, sentence
 from conftest import make_pngs, snapshot
 
+from acncodec.block import codec
 from acncodec.packing import model_choice
 from acncodec.reading import reader
 from acncodec.reading.reader import Archive
@@ -139,7 +140,7 @@ def test_interrupt_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(model_choice, "plane_bits", interrupted)
     monkeypatch.setattr(reader, "decode_block", interrupted)
-    monkeypatch.setattr(reader, "SMALL_BLOCK", 0)  # decode in this thread, which alone may set handlers
+    monkeypatch.setattr(codec, "SMALL_BLOCK", 0)  # decode in this thread, which alone may set handlers
     for arguments in (["compress", cli_source, tmp_path / "a"], ["decompress", cli_archive, tmp_path / "b"]):
         done = acncodec(*arguments, *model_options)
         assert done.code == 130

@@ -17,7 +17,7 @@ from acncodec import bundled
 from acncodec.archive.block import DIGEST_BYTES
 from acncodec.block import codec as block
 from acncodec.cli import compress as compress_command
-from acncodec.cli import console
+from acncodec.cli import console, report
 from acncodec.cli.main import COMMANDS
 
 
@@ -205,7 +205,7 @@ def test_the_time_of_restoring_is_reported(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(compress_command, "TOLD_SECONDS", 0)
     assert "restoring takes about 0 seconds" in good("compress", "-f", tmp_path / "in", tmp_path / "a.acn").err
     assert "restoring takes" not in good("compress", "-f", "--no-verify", tmp_path / "in", tmp_path / "a.acn").err
-    told = [compress_command._duration(seconds) for seconds in (7.4, 119, 150, 7000, 9000)]
+    told = [report.duration(seconds) for seconds in (7.4, 119, 150, 7000, 9000)]
     assert told == ["7 seconds", "119 seconds", "2 minutes", "117 minutes", "2 hours"]
 
 

@@ -156,7 +156,7 @@ def documented() -> dict[str, set[str]]:
     for section in JSON_PAGE.read_text().split("\n## ")[1:]:
         title, _, body = section.partition("\n")
         for name in title.split(", "):
-            found[name] = set(re.findall(r"^\| `([^`]+)` \|", body, re.MULTILINE))
+            found.setdefault(name, set()).update(re.findall(r"^\| `([^`]+)` \|", body, re.MULTILINE))
     return found
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acncodec.coding import steps
+from acncodec.coding.passes import whole_image
 from acncodec.coding.pixels import pop_pixels, push_pixels, residual_prices
 from acncodec.coding.protocol import encode
 from acncodec.coding.selftest import (
@@ -21,7 +22,6 @@ from acncodec.coding.selftest import (
     compiled_whole,
     fixed_networks,
     pseudo_random,
-    whole_image,
 )
 from acncodec.coding.stack import Stack
 from acncodec.coding.theory import residual_bits

@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib")
 from trainings import SMALL_ARCH, run, trainer
 
 from acncodec import bundled
-from acncodec.training import trainer as training
+from acncodec.training import step as training
 from acncodec.training.trainer import Trainer
 from benchmarks.paper import __main__ as paper
 from benchmarks.paper import context

@@ -21,6 +21,7 @@ from conftest import KINDS, architecture, needs_cuda
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acncodec.coding.passes import whole_image
 from acncodec.coding.selftest import (
     FINE_SHA256,
     FREQUENCIES_SHA256,
@@ -30,7 +31,6 @@ from acncodec.coding.selftest import (
     frequencies_digest,
     pseudo_random,
     stepwise,
-    whole_image,
 )
 from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
 from acncodec.exact.grids import BASE, CODE_MAX, LATENT_LEVELS, LATENT_MAX, STREAM_MAX

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from acncodec.exact.precision import full_precision
+from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
+from acncodec.exact.precision import TF32_MAX, full_precision, tf32_is_exact, tf32_trial, training_precision
 
 NEW = hasattr(torch.backends.cuda.matmul, "fp32_precision")
 Setting = tuple[str, ...]
@@ -116,3 +117,62 @@ def test_guards_in_threads_may_overlap(host: str) -> None:
     thread.join()
     assert found == [True, True]
     assert setting() == before
+
+
+# --- training ---
+
+CUDA = torch.device("cuda")  # of which only settings are asked
+
+
+def of_cuda() -> tuple[str, str]:
+    """Precisions of CUDA's products and convolutions."""
+    if NEW:
+        return torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
+    found = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    return tuple("tf32" if each else "ieee" for each in found)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize(("tf32", "name"), [(True, "tf32"), (False, "ieee")])
+def test_training_has_tf32_only_if_asked_and_outside_of_full_precision(host: str, tf32: bool, name: str) -> None:
+    HOSTS[host]()
+    before = setting(), of_cuda()
+    with training_precision(CUDA, tf32):
+        assert of_cuda() == (name, name)
+        assert legacy() in ("mixed", "high" if tf32 else "highest")  # which the compiler asks for
+        assert setting()[3:] == before[0][3:]  # of oneDNN, which a CPU's coding may use
+        with full_precision():
+            assert is_full()
+        assert of_cuda() == (name, name)
+    assert (setting(), of_cuda()) == before
+    with full_precision(), training_precision(CUDA, tf32):
+        assert is_full()
+    assert (setting(), of_cuda()) == before
+    with training_precision(torch.device("cpu"), tf32):
+        assert (setting(), of_cuda()) == before
+
+
+def test_full_precision_waits_for_a_training_step_of_another_thread() -> None:
+    entered = threading.Event()
+
+    def code() -> None:
+        with full_precision():
+            entered.set()
+
+    thread = threading.Thread(target=code)
+    with training_precision(CUDA, tf32=True):
+        thread.start()
+        assert not entered.wait(0.1)
+    thread.join()
+    assert entered.is_set()
+
+
+def test_the_trial_of_tf32_needs_exact_sums_near_the_bound() -> None:
+    a, b, expected = tf32_trial()
+    assert max(a.abs().max(), b.abs().max()) <= TF32_MAX
+    worst = worst_sums(b, torch.zeros(b.shape[1]), a.abs().amax(0)).max()
+    assert EXACT_LIMIT / 2 < worst < EXACT_LIMIT
+    assert torch.equal((a @ b).double(), expected)
+    with_fewer_bits = a.bfloat16().float() @ b.bfloat16().float()
+    assert not torch.equal(with_fewer_bits.double(), expected)
+    assert not tf32_is_exact(torch.device("cpu"))

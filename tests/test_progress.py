@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from conftest import make_pngs, packed, save_image
 
-from acncodec.block import codec as blocks
+from acncodec.block import codec
 from acncodec.coding.protocol import GroupTask, SeedExhaustedError, Tally
 from acncodec.coding.stack import Stack
 from acncodec.nets.model import Model
 from acncodec.packing.compress import Options, compress
 from acncodec.progress import Portion
-from acncodec.reading import reader
 from acncodec.reading.decompress import check, decompress
 from acncodec.reading.parts import Parts
 
@@ -52,7 +51,7 @@ def archive(tmp_path: Path, models: list[Model]) -> Path:
 def test_decoding_advances_within_a_block(
     archive: Path, model_files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "SMALL_BLOCK", 0)  # else several are decoded at once, and reports come by time
+    monkeypatch.setattr(codec, "SMALL_BLOCK", 0)  # else several are decoded at once, and reports come by time
     for restore in (lambda opened, told: check(opened, progress=told), restored_to(tmp_path / "out")):
         told = Told()
         with Parts(archive, model_files) as opened:
@@ -78,7 +77,7 @@ def test_a_second_try_with_a_longer_seed_counts_once(
     tmp_path: Path, models: list[Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_pngs(tmp_path / "images", 24, 5, 4, "L")
-    alice, tries = blocks.alice, []
+    alice, tries = codec.alice, []
 
     def tired(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: GroupTask, candidates: np.ndarray | None) -> Tally:
         tries.append(len(pixels))
@@ -87,7 +86,7 @@ def test_a_second_try_with_a_longer_seed_counts_once(
         task.advance(7 * len(tries))
         raise SeedExhaustedError
 
-    monkeypatch.setattr(blocks, "alice", tired)
+    monkeypatch.setattr(codec, "alice", tired)
     told = Told()
     compress(tmp_path / "images", tmp_path / "a.acn", models, Options(), told)
     assert len(tries) == 3

@@ -10,9 +10,10 @@ from conftest import KINDS, random_pixels, smooth_pixels, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acncodec.coding.passes import whole_image
 from acncodec.coding.pixels import push_pixels
 from acncodec.coding.protocol import GroupTask, SeedExhaustedError, alice, bob, encode
-from acncodec.coding.selftest import pseudo_random, whole_image
+from acncodec.coding.selftest import pseudo_random
 from acncodec.coding.stack import Stack
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model

@@ -32,9 +32,9 @@ from acncodec.block.plan import Way
 from acncodec.coding.weights import pack_model
 from acncodec.images.png import Png
 from acncodec.packing import compress as compressing
-from acncodec.packing import model_choice, pricing
+from acncodec.packing import method_choice, model_choice
 from acncodec.packing.compress import Options, compress
-from acncodec.packing.pricing import Pricing
+from acncodec.packing.method_choice import MethodChoice
 from acncodec.reading.decompress import decompress
 from acncodec.reading.parts import Parts
 from acncodec.reading.reader import Archive
@@ -126,13 +126,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def coded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code every picture for which there is a model, regardless of price."""
 
-    def dear(contents: list[Any]) -> Pricing:
-        return Pricing([(1 << 30, picture) for _, picture in contents])
+    def dear(contents: list[Any]) -> MethodChoice:
+        return MethodChoice([(1 << 30, picture) for _, picture in contents])
 
-    monkeypatch.setattr(compressing, "Pricing", dear)
-    monkeypatch.setattr(pricing, "pack_webp", lambda samples: None)
-    monkeypatch.setattr(pricing, "RAW_HOPE", 0.0)
-    monkeypatch.setattr(pricing, "FILES_HOPE", 0.0)
+    monkeypatch.setattr(compressing, "MethodChoice", dear)
+    monkeypatch.setattr(method_choice, "pack_webp", lambda samples: None)
+    monkeypatch.setattr(method_choice, "RAW_HOPE", 0.0)
+    monkeypatch.setattr(method_choice, "FILES_HOPE", 0.0)
 
 
 def read_twice(root: Path, folder: Path, kinds: list[Kind], options: Options) -> reader.Archive:
@@ -256,8 +256,8 @@ def test_grey_values_under_logistics(centres: int, tmp_path: Path) -> None:
 def test_pictures_without_a_model(
     hope: float, method: int, names: int, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pricing, "RAW_HOPE", hope)
-    monkeypatch.setattr(pricing, "FILES_HOPE", 0.0)
+    monkeypatch.setattr(method_choice, "RAW_HOPE", hope)
+    monkeypatch.setattr(method_choice, "FILES_HOPE", 0.0)
     found = read_twice(root, tmp_path, [], Options(names=names))
     assert {each.kind.method for each in found.contents} == {reader.FILE, method}
     assert len({layout for _, layout, _ in seen(found)}) >= 3

@@ -13,14 +13,15 @@ from conftest import architecture, save_image, tiny_model
 from trainings import SMALL_ARCH, run, stripes
 
 from acncodec import bundled
-from acncodec.analysis.worth import Worth, worth
+from acncodec.analysis.saving import Saving, saving
 from acncodec.errors import InputError, OutputError
 from acncodec.images.raster import Layout
 from acncodec.images.source import Folder
 from acncodec.nets.model import Model
+from acncodec.training.compiler import COMPILED_MINUTES, worth_compiling
 from acncodec.training.data import TrainingSet, split
 from acncodec.training.session import TrainingRequest, train
-from acncodec.training.start import COMPILED_MINUTES, LEAST_BATCH, choose_batch, worth_compiling
+from acncodec.training.start import LEAST_BATCH, choose_batch
 from acncodec.training.trainer import ALONE, BATCH, CPU, Budget, Report, Trainer
 
 
@@ -138,12 +139,12 @@ def test_short_trainings_have_smaller_batches() -> None:
 @pytest.mark.slow
 def test_savings_of_a_model(folder: Path, tmp_path: Path) -> None:
     done = train(TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
-    value = worth(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
+    value = saving(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
     assert value.images == 100
     assert value.bits == pytest.approx((done.residual + done.kl) / np.log(2), rel=0.3)
-    other = Worth(100, 80.0, "zip", 120.0, 5000)
+    other = Saving(100, 80.0, "zip", 120.0, 5000)
     assert (other.saved_bytes, other.pays_from) == (500, 1000)
-    assert Worth(100, 80.0, "zip", 79.0, 5000).pays_from is None
+    assert Saving(100, 80.0, "zip", 79.0, 5000).pays_from is None
     assert tiny_model(2).name not in value.other  # not trained on stripes, which LZMA compresses well
 
 

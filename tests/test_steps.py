@@ -1,71 +1,26 @@
-"""Incremental decoding steps as CUDA graphs run them: recorded once and replayed at the same addresses.
-
-A tape of tensor operations stands in for the CUDA graph, so that all but the device itself is tested on every machine.
-"""
-
-from collections.abc import Callable
-from typing import Any
+"""Incremental decoding steps as CUDA graphs run them: recorded once and replayed at the same addresses."""
 
 import numpy as np
 import pytest
 import torch
 from conftest import KINDS, architecture, needs_cuda
-from torch.utils._python_dispatch import TorchDispatchMode
+from tapes import TapeRecorder
 
 from acncodec.coding import steps as steps_module
+from acncodec.coding.passes import whole_image
 from acncodec.coding.pixels import pop_pixels, push_pixels
-from acncodec.coding.selftest import fixed_networks, pseudo_random, stepwise, trusted_device, whole_image
+from acncodec.coding.selftest import fixed_networks, pseudo_random, stepwise, trusted_device
 from acncodec.coding.stack import Stack
 from acncodec.coding.steps import TensorSteps, split
 from acncodec.errors import ExactnessError
 from acncodec.exact.grids import BASE, LATENT_MAX
 from acncodec.nets import graphs
-from acncodec.nets.graphs import GraphRecorder, Indices, Recorder, Shared, Slices
+from acncodec.nets.graphs import GraphRecorder, Indices, Shared, Slices
 from acncodec.nets.model import Model
 from acncodec.nets.networks import Networks
 
 SMALL = {"channels": 6, "blocks": 2, "first": 5, "features": 5, "map_planes": 2, "map_hidden": 8, "map_features": 2}
 SMALL |= {"encoder_features": 2, "code": 3, "hidden": 8, "mixture": 2}
-
-
-class Tape(TorchDispatchMode):
-    """Every operation of a step, with the tensors that it read and made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations: list[tuple[Any, Any, Any, Any]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        self.operations.append((func, args, kwargs or {}, made))
-        return made
-
-    def replay(self) -> None:
-        """Repeat it at the same addresses: decisions of Python during recording stay fixed."""
-        for func, args, kwargs, made in self.operations:
-            again = func(*args, **kwargs)
-            pairs = zip(made, again, strict=True) if isinstance(made, tuple | list) else [(made, again)]
-            for old, new in pairs:
-                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
-                    old.copy_(new)
-
-
-class TapeRecorder(Recorder):
-    """As `GraphRecorder`: a step is run once, recorded, and replayed from then on."""
-
-    def __init__(self) -> None:
-        self.replayed = 0
-
-    def record(self, step: Callable[[], None]) -> Callable[[], None]:
-        tape = Tape()
-        with tape:
-            step()
-
-        def run() -> None:
-            self.replayed += 1
-            tape.replay()
-
-        return run
 
 
 def case_of(levels: int, colours: int, n: int = 5) -> tuple[Networks, np.ndarray, np.ndarray]:
@@ -125,7 +80,7 @@ def test_groups_of_lanes_change_no_bit(levels: int, colours: int, groups: int, m
     stack = Stack.seeded(16)
     push_pixels(stack, pixels, latents, model)
     monkeypatch.setattr(steps_module, "available", lambda _: False)
-    monkeypatch.setattr(steps_module, "_split", lambda *sizes: split(*sizes, count=groups))
+    monkeypatch.setattr(steps_module, "_groups", lambda *sizes: split(*sizes, count=groups))
     assert (pop_pixels(stack, latents, 5, 4, model) == pixels).all()
     stack.check_seed(16)
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acncodec.archive import store
+from acncodec.archive.fields import FieldWriter
 from acncodec.archive.limits import MAX_CLASSES, MAX_DICTIONARY_BITS, MAX_ENTRIES
 from acncodec.archive.store import Store, pack_blob, pack_store, unpack_blob
-from acncodec.archive.wire import Writer
 from acncodec.errors import DamagedError
 
 LIMIT = 2**20
@@ -35,7 +35,7 @@ def raw_lzma(body: bytes, bits: int = 16) -> bytes:
 
 
 def varints(*values: int) -> bytes:
-    out = Writer()
+    out = FieldWriter()
     for value in values:
         out.varint(value)
     return out.to_bytes()

@@ -15,12 +15,14 @@ from PIL import Image
 
 from acncodec.analysis.peers import peers
 from acncodec.analysis.sheets import as_rgb
+from acncodec.analysis.speeds import model_speeds
 from acncodec.analysis.tours import Toured, toured
 from acncodec.archive import header as head
 from acncodec.block.plan import Way
 from acncodec.coding.order import order_bits
 from acncodec.nets.model import Model
 from acncodec.packing.compress import Options, PackingResult, compress
+from acncodec.planning.tour import DEFAULT_EFFORT
 from acncodec.progress import Progress
 from acncodec.reading.decompress import check
 from acncodec.reading.info import describe
@@ -32,11 +34,13 @@ THUMBNAIL = 48  # pixels of a thumbnail's side, at most
 COLUMNS = 50
 EXTREMES = 12  # cheapest images shown, and as many of the most expensive
 
-WAYS = (  # of archiving a directory: label, handling of names, order
-    ("names dropped (set)", head.NAMES_DROP, None),
-    ("folders kept", head.NAMES_FOLDERS, None),
-    ("every path kept", head.NAMES_KEEP, None),
-    ("names dropped, unordered", head.NAMES_DROP, Way.UNORDERED),
+WAYS = (  # of archiving a directory: label, handling of names, order, effort
+    ("names dropped (set)", head.NAMES_DROP, None, DEFAULT_EFFORT),
+    ("folders kept", head.NAMES_FOLDERS, None, DEFAULT_EFFORT),
+    ("every path kept", head.NAMES_KEEP, None, DEFAULT_EFFORT),
+    ("names dropped, unordered", head.NAMES_DROP, Way.UNORDERED, DEFAULT_EFFORT),
+    ("names dropped, effort 1", head.NAMES_DROP, None, 1),
+    ("names dropped, effort 7", head.NAMES_DROP, None, 7),
 )
 
 
@@ -55,9 +59,9 @@ def bench(root: Path, models: list[Model], model_files: list[Path], device: torc
     """
     table, described, groups = [], None, []
     with tempfile.TemporaryDirectory() as folder:
-        for name, names, way in WAYS:
+        for name, names, way, effort in WAYS:
             target = Path(folder, "archive")
-            options = Options(names=names, way=way, overwrite=True)
+            options = Options(names=names, way=way, effort=effort, overwrite=True)
             start = time.perf_counter()
             done = compress(root, target, models, options, progress)
             encode_seconds = time.perf_counter() - start
@@ -78,6 +82,9 @@ def bench(root: Path, models: list[Model], model_files: list[Path], device: torc
     images = described["images"]
     for row in table:
         row["bits_per_image"] = 8 * row["bytes"] / images if images else None
+        for what in ("encode", "decode"):
+            row[f"{what}_images_per_second"] = images / row[f"{what}_seconds"] if images else None
+    pictures = [content.picture for content in collected.collection.contents if content.picture]
     figures = {
         "directory": os.fsencode(root.resolve().name).decode(errors="backslashreplace"),
         "version": __version__,
@@ -86,6 +93,7 @@ def bench(root: Path, models: list[Model], model_files: list[Path], device: torc
         "source_bytes": collected.collection.source_bytes,
         "image_bytes_found": _image_bytes(collected),
         "table": table,
+        "models": [speed.row() for speed in model_speeds(pictures, models)],
         "order": _order(groups, images),
         "left_out": left_out,
         "ledger": described["ledger"],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from acncodec.coding.prices import element_residuals, parent_bits, posterior_offsets
+from acncodec.coding.element_costs import element_residuals, parent_bits, posterior_offsets
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.exact.precision import full_precision

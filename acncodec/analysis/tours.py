@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from acncodec.block.elements import Group, cells
-from acncodec.coding.prices import element_residuals, parent_bits, posterior_offsets
+from acncodec.coding.element_costs import element_residuals, parent_bits, posterior_offsets
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.exact.precision import full_precision

@@ -15,6 +15,7 @@ The encoding is canonical: `decode` accepts nothing else.
 from dataclasses import dataclass
 from itertools import pairwise
 
+from acncodec.archive.fields import FieldReader, FieldWriter
 from acncodec.archive.limits import (
     MAX_CLASSES,
     MAX_ENTRIES,
@@ -23,7 +24,6 @@ from acncodec.archive.limits import (
     MAX_SECTION_BYTES,
     MAX_SEED_WORDS,
 )
-from acncodec.archive.wire import Reader, Writer
 from acncodec.errors import DamagedError
 
 WHAT = "A section BLCK of the archive"
@@ -61,7 +61,7 @@ def encode(block: Block) -> bytes:
     problem = _problem(block)
     if problem:
         raise ValueError(problem)
-    out = Writer()
+    out = FieldWriter()
     out.u8(block.tour | block.conditional << 1)
     out.varint(len(block.classes))
     lowest = 0
@@ -82,7 +82,7 @@ def encode(block: Block) -> bytes:
 
 def decode(data: bytes) -> Block:
     """Read a BLCK section; DamagedError for anything that `encode` does not write."""
-    reader = Reader(data, WHAT)
+    reader = FieldReader(data, WHAT)
     flags = reader.u8()
     classes = []
     lowest = 0
@@ -109,7 +109,7 @@ def decode(data: bytes) -> Block:
 
 def account(block: Block, size: int) -> dict[str, int]:
     """Bits of a BLCK section of `size` bytes by purpose, summing to 8 * size."""
-    ledger = Writer()
+    ledger = FieldWriter()
     _write_tally(ledger, block.tally)
     parts = {
         "bits": 8 * len(block.bits),
@@ -120,12 +120,12 @@ def account(block: Block, size: int) -> dict[str, int]:
     return {**parts, "block header": 8 * size - sum(parts.values())}
 
 
-def _write_tally(out: Writer, tally: LedgerSums) -> None:
+def _write_tally(out: FieldWriter, tally: LedgerSums) -> None:
     for value in tally:
         out.varint(value)
 
 
-def _read_tally(reader: Reader) -> LedgerSums:
+def _read_tally(reader: FieldReader) -> LedgerSums:
     return reader.varint(), reader.varint(), reader.varint(), reader.varint(), reader.varint()
 
 

@@ -13,6 +13,7 @@ planes are coded. The section is a blob (`archive/store.py`) of
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from acncodec.archive.fields import FieldReader, FieldWriter
 from acncodec.archive.limits import (
     MAX_CLASSES,
     MAX_CLASSES_BYTES,
@@ -25,7 +26,6 @@ from acncodec.archive.limits import (
     MAX_TILES,
 )
 from acncodec.archive.store import pack_blob, unpack_blob
-from acncodec.archive.wire import Reader, Writer
 from acncodec.errors import DamagedError
 
 WHAT = "The archive's section FORM"
@@ -61,7 +61,7 @@ def encode(classes: Sequence[Class]) -> bytes:
     problem = _problem(classes, MAX_MODELS)
     if problem:
         raise ValueError(problem)
-    out = Writer()
+    out = FieldWriter()
     out.varint(len(classes))
     forms: dict[bytes, int] = {}
     for each in classes:
@@ -87,7 +87,7 @@ def decode(data: bytes, models: int) -> list[Class]:
 
     Equal forms are one object.  Raises DamagedError for anything that `encode` does not write.
     """
-    reader = Reader(unpack_blob(data, MAX_CLASSES_BYTES, WHAT), WHAT)
+    reader = FieldReader(unpack_blob(data, MAX_CLASSES_BYTES, WHAT), WHAT)
     forms: list[bytes] = []
     classes = []
     for _ in range(reader.varint(MAX_CLASSES)):
@@ -107,7 +107,7 @@ def decode(data: bytes, models: int) -> list[Class]:
     return classes
 
 
-def _write_form(out: Writer, form: bytes, forms: dict[bytes, int]) -> None:
+def _write_form(out: FieldWriter, form: bytes, forms: dict[bytes, int]) -> None:
     """`forms` numbers the forms written so far, from 1."""
     number = forms.get(form, NEW_FORM)
     out.varint(number)
@@ -116,7 +116,7 @@ def _write_form(out: Writer, form: bytes, forms: dict[bytes, int]) -> None:
         out.blob(form)
 
 
-def _read_form(reader: Reader, forms: list[bytes]) -> bytes:
+def _read_form(reader: FieldReader, forms: list[bytes]) -> bytes:
     """`forms` are the forms read so far, in order."""
     number = reader.varint(len(forms))
     if number == NEW_FORM:

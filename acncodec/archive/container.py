@@ -19,8 +19,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+from acncodec.archive.fields import MAX_VARINT_BYTES, FieldReader, FieldWriter
 from acncodec.archive.limits import MAX_SECTION_BYTES, MAX_SECTIONS
-from acncodec.archive.wire import MAX_VARINT_BYTES, Reader, Writer
 from acncodec.errors import DamagedError, InputError, UnsupportedError
 
 # Like PNG's: not text, and corrupted by a transfer that strips the 8th bit or rewrites line ends.
@@ -106,7 +106,7 @@ def write_container(sections: Sequence[tuple[str, bytes]], features: int = 0) ->
     """
     if len(sections) > MAX_SECTIONS:
         raise ValueError(f"an archive has at most {MAX_SECTIONS} sections, not {len(sections)}")
-    head = Writer()
+    head = FieldWriter()
     head.fixed(MAGIC)
     head.u8(VERSION)
     head.varint(features)
@@ -138,7 +138,7 @@ def read_container(file: BinaryIO, tolerant: bool = False) -> Container:
         rest = file.read(min(count * MAX_ENTRY_BYTES + CRC_BYTES, size - fixed_bytes))
     except OSError as error:
         raise InputError(f"The archive cannot be read: {error.strerror or error}.") from error
-    reader = Reader(rest, "The archive's header")
+    reader = FieldReader(rest, "The archive's header")
     # Interned, so that repeated tags share memory.
     table = [
         (sys.intern(reader.fixed(TAG_BYTES).decode("latin-1")), reader.varint(MAX_SECTION_BYTES)) for _ in range(count)
@@ -163,7 +163,7 @@ def _read_fixed(head: bytes) -> tuple[int, int, int]:
     """The fields before the table: features, number of sections, and the size of these fields in bytes."""
     if head[: len(MAGIC)] != MAGIC:
         raise DamagedError("This is not an acncodec archive, or its first bytes are damaged.")
-    reader = Reader(head, "The archive's header")
+    reader = FieldReader(head, "The archive's header")
     reader.fixed(len(MAGIC))
     version = reader.u8()
     # Checked before the checksum, which another version may store elsewhere.

@@ -12,6 +12,7 @@ The encoding is canonical and `decode` accepts nothing else, so that equal archi
 
 from dataclasses import dataclass
 
+from acncodec.archive.fields import FieldReader, FieldWriter
 from acncodec.archive.limits import (
     MAX_EMPTY,
     MAX_ENTRIES,
@@ -20,7 +21,6 @@ from acncodec.archive.limits import (
     MAX_MODELS,
     MAX_SECTIONS,
 )
-from acncodec.archive.wire import Reader, Writer
 from acncodec.errors import DamagedError
 
 NAMES_DROP, NAMES_KEEP, NAMES_FOLDERS = 0, 1, 2
@@ -66,7 +66,7 @@ def encode(header: Header) -> bytes:
     problem = _problem(header)
     if problem:
         raise ValueError(problem)
-    out = Writer()
+    out = FieldWriter()
     out.u8(header.names | header.promise << NAMES_BITS)
     out.fixed(header.exactness)
     out.varint(len(header.models))
@@ -84,7 +84,7 @@ def encode(header: Header) -> bytes:
 
 def decode(data: bytes) -> Header:
     """Read the HEAD section; DamagedError for anything that `encode` does not write."""
-    reader = Reader(data, "The archive's section HEAD")
+    reader = FieldReader(data, "The archive's section HEAD")
     flags = reader.u8()
     exactness = reader.fixed(EXACTNESS_BYTES)
     models = [
@@ -112,7 +112,7 @@ def decode(data: bytes) -> Header:
     return header
 
 
-def read_models(reader: Reader, most: int) -> list[ModelReference]:
+def read_models(reader: FieldReader, most: int) -> list[ModelReference]:
     """A count of at most `most`, then name and sha256 of each model."""
     return [
         ModelReference(reader.text(MAX_MODEL_NAME_BYTES), reader.fixed(SHA256_BYTES)) for _ in range(reader.varint(most))

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acncodec.archive.fields import FieldReader, FieldWriter
 from acncodec.archive.header import NAMES_DROP, NAMES_FOLDERS, NAMES_KEEP, SHA256_BYTES, ModelReference, read_models
 from acncodec.archive.limits import MAX_ENTRIES, MAX_PARTS, MAX_SECTION_BYTES, MAX_SECTIONS
 from acncodec.archive.retrieval import MAX_SEED, THIRDS, slots, solve, third_of
-from acncodec.archive.wire import Reader, Writer
 from acncodec.errors import DamagedError, InputError
 
 WHAT = "The archive's manifest"
@@ -73,7 +73,7 @@ class Manifest:
 
 def encode(manifest: Manifest) -> bytes:
     """The bytes of MANI."""
-    out = Writer()
+    out = FieldWriter()
     out.u8(manifest.names)
     out.varint(len(manifest.models))
     for model in manifest.models:
@@ -93,7 +93,7 @@ def encode(manifest: Manifest) -> bytes:
 
 def decode(data: bytes) -> Manifest:
     """Read MANI. Raises DamagedError."""
-    reader = Reader(data, WHAT)
+    reader = FieldReader(data, WHAT)
     names = reader.u8()
     if names not in (NAMES_DROP, NAMES_KEEP, NAMES_FOLDERS):
         raise DamagedError(f"{WHAT} is damaged: names is {names}.")
@@ -109,7 +109,7 @@ def decode(data: bytes) -> Manifest:
     return Manifest(names, models, parts, mark, named)
 
 
-def _part(reader: Reader) -> Part:
+def _part(reader: FieldReader) -> Part:
     name = reader.text(MAX_PART_NAME_BYTES)
     # Must be a plain file name in the manifest's directory, on any system.
     if not name.isprintable() or name in ("", ".", "..") or set(name) & set("/\\:"):
@@ -144,7 +144,7 @@ def encode_bucket(found: np.ndarray, parts: Sequence[int], count: int) -> bytes:
         seed, row = solve(found[:, 1], parts)
     except ValueError as error:
         raise InputError("two files of the source have the same name; rename one and start over with --force") from error
-    out = Writer()
+    out = FieldWriter()
     out.varint(len(found))
     out.u8(seed)
     bits = _bits(count)
@@ -155,7 +155,7 @@ def encode_bucket(found: np.ndarray, parts: Sequence[int], count: int) -> bytes:
 
 def part_of(bucket: bytes, found: np.ndarray, count: int) -> int:
     """The part, of `count`, that holds the name with this hash, uint64 [2]; any one if none does. Raises DamagedError."""
-    reader = Reader(bucket, WHAT)
+    reader = FieldReader(bucket, WHAT)
     keys, seed = reader.varint(MAX_ENTRIES), reader.u8()
     third, bits = third_of(keys), _bits(count)
     packed = reader.fixed(-(-THIRDS * third * bits // 8))

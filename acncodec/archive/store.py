@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate, groupby
 
+from acncodec.archive.fields import FieldReader, FieldWriter
 from acncodec.archive.limits import MAX_CLASSES, MAX_DICTIONARY_BITS
-from acncodec.archive.wire import Reader, Writer
 from acncodec.errors import DamagedError
 
 WHAT = "A section FILE of the archive"
@@ -30,7 +30,7 @@ def pack_store(items: Sequence[tuple[int, bytes]]) -> bytes:
 
     Equal input gives equal bytes with the same liblzma.  Raises ValueError for a class index out of range.
     """
-    head = Writer()
+    head = FieldWriter()
     for index, run in groupby(index for index, _ in items):
         if index >= MAX_CLASSES:
             raise ValueError(f"class index {index} is not below {MAX_CLASSES}")
@@ -105,7 +105,7 @@ def _parse_index(head: bytes, count: int, limit: int) -> tuple[list[int], list[i
     # Each item has a length, so this also bounds the memory that runs can claim.
     if count > len(head):
         raise DamagedError(f"{WHAT} is damaged: it has fewer than {count} items.")
-    reader = Reader(head, WHAT)
+    reader = FieldReader(head, WHAT)
     indices: list[int] = []
     while len(indices) < count:
         index = reader.varint(MAX_CLASSES - 1)

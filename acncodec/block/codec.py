@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+import torch
 
 from acncodec.archive import block as blocks
 from acncodec.archive.block import DIGEST_BYTES, Block
 from acncodec.archive.classes import Class
+from acncodec.archive.fields import FieldReader, FieldWriter
 from acncodec.archive.limits import MAX_FOLDERS, MAX_STEP_PIXELS
-from acncodec.archive.wire import Reader, Writer
 from acncodec.block.elements import Group, count, cut, join
 from acncodec.block.plan import BlockPlan, PlanOptions, plan_block
 from acncodec.coding.candidates import History
@@ -21,6 +22,16 @@ from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule
 from acncodec.progress import Advance, Portion
+
+SIDE_BY_SIDE = 8  # blocks in parallel on CUDA, of up to 512 lanes each: fewer leave it idle between small kernels
+SMALL_BLOCK = 64  # pictures, up to which a block's lanes keep only one thread busy
+
+
+def side_by_side(pictures: int, device: torch.device) -> int:
+    """How many blocks to decode in parallel: on a CPU one, unless their `pictures` are too few to use several threads."""
+    if device.type == "cuda":
+        return SIDE_BY_SIDE
+    return torch.get_num_threads() if pictures <= SMALL_BLOCK else 1
 
 
 @dataclass(frozen=True)
@@ -181,7 +192,7 @@ def _counts(values: np.ndarray) -> list[int]:
 
 def _pack(order: Order, tour: bool) -> bytes:
     """Encode a block's order: the folders that occur, then all sequences and the permutation in one stream."""
-    out = Writer()
+    out = FieldWriter()
     sequences = [(order.classes, np.bincount(order.classes).tolist())]
     if order.folders is not None:
         used, local, counts = np.unique(order.folders, return_inverse=True, return_counts=True)
@@ -198,7 +209,7 @@ def _pack(order: Order, tour: bool) -> bytes:
 
 def read_order(block: Block, keep: bool, folders: int) -> Order:
     """Undo `_pack`; `keep` is whether names are kept, `folders` the archive's number of folders. Raises DamagedError."""
-    reader = Reader(block.order, "The order of a block's images")
+    reader = FieldReader(block.order, "The order of a block's images")
     numbers = np.array([i for i, _ in block.classes])
     counts = [[n for _, n in block.classes]]
     total = sum(counts[0])

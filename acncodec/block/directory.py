@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from acncodec.archive.classes import METHOD_FILE
+from acncodec.archive.fields import MAX_VARINT_BYTES, FieldReader, FieldWriter
 from acncodec.archive.header import NAMES_FOLDERS, NAMES_KEEP, Header
 from acncodec.archive.limits import MAX_NAME_BYTES
 from acncodec.archive.store import pack_blob, unpack_blob
-from acncodec.archive.wire import MAX_VARINT_BYTES, Reader, Writer
 from acncodec.coding.order import pack_order, unpack_order
 from acncodec.errors import DamagedError
 from acncodec.images.names import pack_names, unpack_names
@@ -61,11 +61,11 @@ def folder_of(name: bytes) -> bytes:
 def pack_directory(directory: Directory) -> list[tuple[str, bytes]]:
     """The sections as (tag, bytes), without empty ones."""
     counts = np.bincount(directory.named_methods, minlength=METHODS + 1).tolist()
-    order = Writer()
+    order = FieldWriter()
     for count in counts:
         order.varint(count)
     order.fixed(pack_order([(directory.named_methods, counts)] if directory.named else [], []))
-    places = Writer()
+    places = FieldWriter()
     places.varint(len(directory.duplicates))
     for value in (*directory.duplicates, *(v for pair in directory.numbered for v in pair), *directory.stored_folders):
         places.varint(value)
@@ -83,7 +83,7 @@ def unpack_directory(header: Header, sections: dict[str, bytes]) -> Directory:
     """Undo `pack_directory`, given the sections by tag. Raises DamagedError."""
     counts, order = [0] * (METHODS + 1), b""
     if "ORDR" in sections:
-        reader = Reader(sections["ORDR"], WHAT)
+        reader = FieldReader(sections["ORDR"], WHAT)
         counts = [reader.varint(header.entries) for _ in counts]
         order = sections["ORDR"][reader.position :]
     named = sum(counts)
@@ -110,7 +110,7 @@ def _places(
     total = sum(header.blocks) + sum(header.stores)
     folders = max(0, pictures) if header.names == NAMES_FOLDERS else 0
     values = header.duplicates * 2 + folders + 1
-    reader = Reader(unpack_blob(data, MAX_VARINT_BYTES * values, WHAT) if data else b"\0", WHAT)
+    reader = FieldReader(unpack_blob(data, MAX_VARINT_BYTES * values, WHAT) if data else b"\0", WHAT)
     if reader.varint(header.duplicates) != named:
         raise DamagedError(f"{WHAT} names another number of duplicates than there are; the archive is damaged")
     duplicates = [reader.varint(total - 1) for _ in range(named)]

@@ -8,7 +8,7 @@ import torch
 
 from acncodec.block.elements import Group
 from acncodec.coding.candidates import along
-from acncodec.coding.prices import BATCH, parent_bits, posterior_offsets, residuals
+from acncodec.coding.element_costs import BATCH, parent_bits, posterior_offsets, residuals
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import unconditional_kl_bits
 from acncodec.nets.model import Model

@@ -12,8 +12,9 @@ import torch
 
 from acncodec.coding.candidates import StepImages
 from acncodec.coding.frequencies import digits, table
+from acncodec.coding.passes import Steps
 from acncodec.coding.stack import Stack, Symbols
-from acncodec.coding.steps import Steps, compiled, steps
+from acncodec.coding.steps import compiled, steps
 from acncodec.coding.theory import residual_bits
 from acncodec.errors import DamagedError
 from acncodec.exact.grids import BASE

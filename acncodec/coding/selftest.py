@@ -10,18 +10,20 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache, partial
 
 import numpy as np
 import torch
 
-from acncodec.coding.frequencies import latent_frequencies, table
-from acncodec.coding.steps import Steps, split
+from acncodec.coding.frequencies import latent_frequencies
+from acncodec.coding.fusing import exact_weights, fused_steps
+from acncodec.coding.passes import Passes, by_steps, whole_image
+from acncodec.coding.steps import split
 from acncodec.errors import ExactnessError, InputError
 from acncodec.exact import tables
 from acncodec.exact.bounds import EXACT_LIMIT
-from acncodec.exact.grids import BASE, CODE_MAX, LATENT_MAX
+from acncodec.exact.grids import CODE_MAX, LATENT_MAX
 from acncodec.exact.precision import full_precision
 from acncodec.kernel.decoder import CompiledDecoder
 from acncodec.kernel.encoder import CompiledEncoder
@@ -73,7 +75,7 @@ def fixed_networks(arch: Architecture, fine: bool = False) -> Networks:
 
 
 @full_precision()
-def frequencies_digest(device: torch.device, passes: "Passes | None" = None, fine: bool = False) -> str:
+def frequencies_digest(device: torch.device, passes: Passes | None = None, fine: bool = False) -> str:
     """sha256 over all frequencies and codes of the fixed networks, computed by `passes` (default: on tensors)."""
     digest = hashlib.sha256()
     for sizes in TEST_ARCHITECTURES:
@@ -87,7 +89,7 @@ def frequencies_digest(device: torch.device, passes: "Passes | None" = None, fin
     return digest.hexdigest()
 
 
-def _agrees(device: torch.device, passes: "Passes | None" = None) -> bool:
+def _agrees(device: torch.device, passes: Passes | None = None) -> bool:
     """Whether the fixed networks, coarse and fine, give the reference digests."""
     wanted = FREQUENCIES_SHA256, FINE_SHA256
     return all(frequencies_digest(device, passes, fine) == wanted[fine] for fine in (False, True))
@@ -114,25 +116,6 @@ def agrees_on_many(device: torch.device, count: int = 512) -> bool:
     return True
 
 
-# A pass gives the frequencies of every digit of pixels uint8 [N, H, W, colours] given latents, integers [N, D]: for each
-# colour and digit an array [N, H, W, base].
-
-Pass = Callable[[Networks, np.ndarray, np.ndarray], list[np.ndarray]]
-Passes = tuple[Pass, Pass, Pass]  # whole-image, incremental, and the encoder's codes [N, D]
-
-
-def whole_image(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
-    """Frequencies by the whole-image pass on tensors."""
-    on_device = torch.from_numpy(pixels).to(networks.device)
-    found = []
-    for colour, distribution in enumerate(networks.distributions(on_device, networks.tensor(z))):
-        frequencies = table(distribution)
-        found.append(frequencies.first())
-        if networks.arch.levels > 2:
-            found.append(frequencies.second(on_device[..., colour] // BASE))
-    return [part.cpu().numpy() for part in found]
-
-
 def stepwise(
     networks: Networks, pixels: np.ndarray, z: np.ndarray, groups: int = 1, graphs: bool = True
 ) -> list[np.ndarray]:
@@ -141,13 +124,22 @@ def stepwise(
     found = []
     for lanes, steps in split(networks, n, height, width, groups, graphs):
         steps.load(z[lanes].astype(np.int16))
-        found.append(_by_steps(steps, pixels[lanes], networks.arch.levels))
+        found.append(by_steps(steps, pixels[lanes], networks.arch.levels))
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
 def codes_of(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
     """Codes by the encoder on tensors."""
     return [networks.encode(torch.from_numpy(pixels).to(networks.device)).cpu().numpy()]
+
+
+def fused(networks: Networks, pixels: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
+    """Frequencies by the fused steps; none where they cannot be used."""
+    steps = fused_steps(networks, *pixels.shape[:3])
+    if steps is None:
+        return []
+    steps.load(z.astype(np.int16))
+    return by_steps(steps, pixels, networks.arch.levels)
 
 
 TENSORS: Passes = whole_image, stepwise, codes_of
@@ -180,29 +172,7 @@ def compiled_steps(isa: str, networks: Networks, pixels: np.ndarray, z: np.ndarr
     decoder = CompiledDecoder(networks, n, height, width, isa)
     decoder.load(z.astype(np.int16))
     with decoder.team:
-        return _by_steps(decoder, pixels, networks.arch.levels)
-
-
-def _by_steps(steps: Steps, pixels: np.ndarray, levels: int) -> list[np.ndarray]:
-    _, height, width, colours = pixels.shape
-    found: list[list[np.ndarray]] = []
-
-    def note(frequencies: np.ndarray) -> None:
-        steps.wait()
-        found[-1].append(frequencies.copy())
-
-    for row in range(height):
-        steps.start_row(row)
-        for column in range(width):
-            steps.start_pixel(column)
-            found.append([])
-            for colour in range(colours):
-                values = pixels[:, row, column, colour]
-                note(steps.first(colour))
-                if levels > 2:
-                    note(steps.second((values // BASE).astype(np.int32)))
-                steps.put(colour, values)
-    return [np.stack(digit, 1).reshape(len(pixels), height, width, -1) for digit in zip(*found, strict=True)]
+        return by_steps(decoder, pixels, networks.arch.levels)
 
 
 def trusted_device() -> torch.device:
@@ -275,6 +245,8 @@ def checks(device: torch.device) -> Iterator[tuple[str, bool]]:
         unrecorded = whole_image, partial(stepwise, groups=2, graphs=False), codes_of
         yield f"{cuda}, steps in groups, unrecorded", _agrees(cuda, unrecorded)
         yield f"{cuda}, 512 images side by side", agrees_on_many(cuda)
+        if exact_weights(cuda) is not None:
+            yield f"{cuda}, fused steps", _agrees(cuda, (whole_image, fused, codes_of))
 
 
 def _capabilities() -> list[str]:

@@ -1,7 +1,7 @@
-"""Per-symbol decoder interface and its two implementations: the compiled kernel, and groups of lanes on tensors.
+"""The decoder of a step's images: the compiled kernel on the CPU; on CUDA the fused kernels, or groups of lanes on tensors.
 
-On CUDA a group's steps run while the host pops the symbols of the others, so there are several groups. Symbols of all lanes
-are interleaved and groups are consecutive lanes, so the number of groups affects only speed.
+On CUDA a group's steps on tensors run while the host pops the symbols of the others, so there are several groups. Symbols
+of all lanes are interleaved and groups are consecutive lanes, so the number of groups affects only speed.
 """
 
 import threading
@@ -9,48 +9,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 import torch
 
 from acncodec.coding.candidates import StepImages, write_completions
 from acncodec.coding.frequencies import LogisticsTable, SoftmaxTable, digits, table
+from acncodec.coding.fusing import fused_steps
+from acncodec.coding.passes import Steps
 from acncodec.kernel.decoder import CompiledDecoder, available
 from acncodec.nets.architecture import CANDIDATES
 from acncodec.nets.graphs import Recorder, Shared, recorder
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.networks import Networks
 
+if TYPE_CHECKING:
+    from acncodec.fused.decoder import FusedSteps
+
 Made = TypeVar("Made")
 
 GROUPS = 4  # of lanes on CUDA
 KEPT_PIXELS = 1 << 18  # of cached small decoders together: several tens of bytes a pixel
 LEAST_LANES = 128  # per group: with fewer, a step takes hardly less time, and every group adds its own
-
-
-class Steps(Protocol):
-    """The decoder of n lanes, called in raster order: `start_row` for each row, `start_pixel` for each column, and for each
-    colour `first`, with 256 levels `second`, and `put`.
-
-    Calls may be asynchronous: the arrays that `first` and `second` return are valid after `wait`, until the next call.
-    """
-
-    def start_row(self, row: int) -> None: ...
-
-    def start_pixel(self, column: int) -> None: ...
-
-    def first(self, colour: int) -> np.ndarray:
-        """Frequencies of the leading digit of a colour: float64 [n, base]."""
-
-    def second(self, first: np.ndarray) -> np.ndarray:
-        """Frequencies of the same colour's second digit, given the first, int32 [n]: float64 [n, base]."""
-
-    def put(self, colour: int, values: np.ndarray) -> None:
-        """Set the colour's values, uint8 [n]."""
-
-    def wait(self) -> None:
-        """Block until all calls are done."""
 
 
 class TensorSteps:
@@ -152,9 +133,12 @@ def steps(networks: Networks, z: np.ndarray, height: int, width: int, images: St
         with compiled(networks, z, height, width, images) as decoder:
             yield [(slice(0, len(z)), decoder)]
         return
-    groups = _kept.of(_split, networks, len(z), height, width)
+    groups = _kept.of(_groups, networks, len(z), height, width)
     for part, group in groups:
-        group.load(z[part], images.part(part) if images else None)
+        if isinstance(group, TensorSteps):
+            group.load(z[part], images.part(part) if images else None)
+        else:  # for models without copy candidates
+            group.load(z[part])
     yield groups
 
 
@@ -182,9 +166,13 @@ def split(
     ]
 
 
-def _split(networks: Networks, lanes: int, height: int, width: int) -> list[tuple[slice, TensorSteps]]:
-    count = 1 if networks.device.type != "cuda" else max(1, min(GROUPS, lanes // LEAST_LANES))
-    return split(networks, lanes, height, width, count)
+def _groups(networks: Networks, lanes: int, height: int, width: int) -> Sequence[tuple[slice, "TensorSteps | FusedSteps"]]:
+    if networks.device.type != "cuda":
+        return split(networks, lanes, height, width, 1)
+    fused = fused_steps(networks, lanes, height, width)
+    if fused is not None:  # so short that several groups would only make the host's part longer
+        return [(slice(0, lanes), fused)]
+    return split(networks, lanes, height, width, max(1, min(GROUPS, lanes // LEAST_LANES)))
 
 
 class Kept(threading.local):

@@ -38,7 +38,7 @@ def _fits(product: Product) -> bool:
 class CompiledDecoder:
     """The decoder of n images in parallel, height x width each, used while its `team` is entered, after `load`.
 
-    Bob's methods are those of `coding.steps.Steps`.
+    Bob's methods are those of `coding.passes.Steps`.
     """
 
     def __init__(self, networks: Networks, lanes: int, height: int, width: int, kind: str | None = None) -> None:

@@ -53,7 +53,7 @@ class Encoder(nn.Module):
         `total` sums a tensor over the processes that share the batch.
         """
         raw = self.code.real(self.features(planes)).flatten(1)
-        sums = total(torch.cat([raw.sum(0), raw.new_tensor([len(raw)])]))
+        sums = total(torch.cat([raw.sum(0), raw.new_full((1,), len(raw))]))
         count = sums[-1].detach()
         centred = raw - sums[:-1] / count
         variance = total(centred.square().sum(0)) / count

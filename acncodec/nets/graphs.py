@@ -2,10 +2,13 @@
 
 A step of the incremental pass is a hundred small operations, each of which takes longer to launch than to run on a GPU. A
 CUDA graph launches all of them at once. It replays fixed addresses, so a step takes no arguments and returns nothing: it
-reads and writes buffers that are never moved. On the CPU a step is simply called.
+reads and writes buffers that are never moved. On the CPU a step is simply called. A training step is recorded, too, but may
+not be run twice: it is run a few times before it is recorded.
 """
 
+import gc
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +16,7 @@ import torch
 from torch import Tensor
 
 Step = Callable[[], None]
+WARM_UP = 3  # runs of a training step before it is recorded: libraries choose algorithms, gradients find their stream
 
 
 class Shared:
@@ -111,6 +115,14 @@ class Recorder:
         """A callable that repeats a step. Recording may run the step, so all that it reads must hold valid values."""
         return step
 
+    def direct(self, step: Step) -> Step:
+        """A callable that runs a step once a call and is never recorded."""
+        return step
+
+    def gradually(self, step: Step) -> Step:
+        """A callable that runs a step once a call, directly at first and from a recording later, where there are such."""
+        return self.direct(step)
+
     def follow(self) -> None:
         """Order later steps after all work that the caller has queued on the device."""
 
@@ -119,20 +131,24 @@ class Recorder:
 
 
 class StreamRecorder(Recorder):
-    """Steps on a separate CUDA stream, asynchronous but not recorded; for comparison."""
+    """Steps on a separate CUDA stream, asynchronous but not recorded; for comparison, and for several processes."""
 
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)
         self._done = torch.cuda.Event()
 
     def record(self, step: Step) -> Step:
+        run = self.direct(step)
+        self.follow()
+        run()
+        return run
+
+    def direct(self, step: Step) -> Step:
         def run() -> None:
             with torch.cuda.stream(self.stream):
                 step()
                 self._done.record()
 
-        self.follow()
-        run()
         return run
 
     def follow(self) -> None:
@@ -149,6 +165,14 @@ class GraphRecorder(StreamRecorder):
         # A warm-up run: libraries load kernels and allocate workspace, tables are copied; that cannot be recorded.
         super().record(step)
         self.wait()
+        # Capture computes nothing; this replay produces the values that the next step reads when it is recorded.
+        return super().record(self._capture(step))
+
+    def gradually(self, step: Step) -> Step:
+        return Gradual(self.direct(step), lambda: self.direct(self._capture(step)))
+
+    def _capture(self, step: Step) -> Step:
+        """The replay of a step that has run before; the step does not run."""
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.stream(self.stream):
             # Each graph has its own memory, so graphs may be replayed in any order. Other threads may use CUDA meanwhile.
@@ -157,8 +181,24 @@ class GraphRecorder(StreamRecorder):
                 step()
             finally:
                 graph.capture_end()
-        # Capture computes nothing; this replay produces the values that the next step reads when it is recorded.
-        return super().record(graph.replay)
+        return graph.replay
+
+
+class Gradual:
+    """A step that is run directly WARM_UP times, then recorded; directly for good if it cannot be recorded."""
+
+    def __init__(self, direct: Step, record: Callable[[], Step]) -> None:
+        """`record` makes the recording without running the step, or raises RuntimeError."""
+        self._run, self._record, self._calls = direct, record, 0
+        self.recorded = False
+
+    def __call__(self) -> None:
+        if self._calls == WARM_UP:
+            gc.collect()  # what refers to itself may hold memory of the device, which cannot be freed while recording
+            with suppress(RuntimeError):
+                self._run, self.recorded = self._record(), True
+        self._calls += 1
+        self._run()
 
 
 def recorder(device: torch.device, graphs: bool = True) -> Recorder:

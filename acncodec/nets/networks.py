@@ -14,7 +14,7 @@ from acncodec.nets.heads import Distribution
 from acncodec.nets.pixelcnn import GatedPixelCNN
 from acncodec.nets.planes import predict, to_planes
 from acncodec.nets.prior import Mixture, PriorNetwork
-from acncodec.nets.product import Product
+from acncodec.nets.product import Product, check_scales
 
 
 class Networks(nn.Module):
@@ -36,8 +36,13 @@ class Networks(nn.Module):
                 yield name, module
 
     def choose_scales(self) -> None:
+        """On the weights' device; whether they were finite `check_scales` tells."""
         for _, product in self.products():
             product.choose_scale()
+
+    def check_scales(self) -> None:
+        """Raises BoundError if weights were not finite when scales were last chosen."""
+        check_scales(torch.cat([product.scale for _, product in self.products()]))
 
     def limit_weights(self) -> None:
         for _, product in self.products():

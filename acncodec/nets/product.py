@@ -74,6 +74,12 @@ class Input:
         return self.window.taps * self.channels
 
 
+def check_scales(scales: Tensor) -> None:
+    """Raises BoundError if chosen scales are those of weights that are not finite."""
+    if not bool((torch.isfinite(scales) & (scales > 0)).all()):
+        raise BoundError("a linear map has weights that are not finite; the training has failed")
+
+
 _shapes_only: ContextVar[bool] = ContextVar("shapes_only", default=False)
 
 
@@ -116,13 +122,11 @@ class Product(nn.Module):
     def choose_scale(self) -> None:
         """Set each output's scale to the finest power of two at which its weights fit and its sum stays in the exact bound.
 
-        Raises BoundError for weights that are not finite.
+        All on the weights' device; `check_scales` tells whether it went well.
         """
         largest = self.weight.abs().amax(0).double().clamp(min=2.0**-12)
         spread = worst_sums(self.weight, self.bias * 2.0**self.in_bits, self.row_bounds).clamp(min=2.0**-12)
         # A margin of 2 %: rounding adds up to half a step a row, and weights change before the next call
-        if not bool((torch.isfinite(largest) & torch.isfinite(spread)).all()):
-            raise BoundError("a linear map has weights that are not finite; the training has failed")
         finest = torch.minimum(WEIGHT_MAX / largest, 0.98 * EXACT_LIMIT / spread)
         self.scale.copy_(2.0 ** torch.floor(torch.log2(finest)))
 
@@ -135,6 +139,7 @@ class Product(nn.Module):
     def freeze(self, name: str = "") -> None:
         """Round weights and bias to integers; from here on the pass is the exact one. Raises BoundError."""
         self.choose_scale()
+        check_scales(self.scale)
         self.load_integers(*self._rounded(), self.log2_scale, name)
 
     @property

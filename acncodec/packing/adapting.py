@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from acncodec.nets.model import Model
-from acncodec.packing.pricing import Choice, Pricing
+from acncodec.packing.method_choice import Choice, MethodChoice
 from acncodec.progress import Advance, Progress
 from acncodec.training.adapt import Adapted, adapt
 from acncodec.training.trainer import Report
@@ -14,18 +14,18 @@ LEAST_SHARE = 0.1  # of all samples, below which a model is not adapted
 
 
 def choose_adapted(
-    pricing: Pricing, models: list[Model], minutes: float, progress: Progress
+    methods: MethodChoice, models: list[Model], minutes: float, progress: Progress
 ) -> tuple[list[Choice], list[Model], dict[bytes, bytes]]:
-    """`Pricing.choose`, also with models adapted for `minutes`; the smaller result, counting the adapted models' bytes.
+    """`MethodChoice.choose`, also with models adapted for `minutes`; the smaller result, counting these models' bytes.
 
     Returns the choices, the models that their classes index, and the adapted ones packed, by sha256.
     """
-    choices, bits = pricing.choose(models, progress("price", pricing.count))
-    adapted = _adapt(pricing, models, minutes, progress)
+    choices, bits = methods.choose(models, progress("price", methods.count))
+    adapted = _adapt(methods, models, minutes, progress)
     if not adapted:
         return choices, models, {}
     more = [*models, *(each.model for each in adapted)]
-    again, bits_again = pricing.choose(more, progress("price again", pricing.count))
+    again, bits_again = methods.choose(more, progress("price again", methods.count))
     used = {plane.model for choice in again for plane in choice.content_class.planes}
     packed = {each.model.sha256: each.packed for i, each in enumerate(adapted, len(models)) if i in used}
     if bits_again + 8 * sum(map(len, packed.values())) >= bits:
@@ -33,9 +33,9 @@ def choose_adapted(
     return again, more, packed
 
 
-def _adapt(pricing: Pricing, models: list[Model], minutes: float, progress: Progress) -> list[Adapted]:
+def _adapt(methods: MethodChoice, models: list[Model], minutes: float, progress: Progress) -> list[Adapted]:
     """Adapt each model that would code at least LEAST_SHARE of the samples; time is shared in proportion."""
-    elements = pricing.elements_by_model(models, SAMPLES)
+    elements = methods.elements_by_model(models, SAMPLES)
     sizes = {model: sum(group.size for group in groups) for model, groups in elements.items()}
     large = {model: size for model, size in sizes.items() if size >= LEAST_SHARE * sum(sizes.values())}
     found = []

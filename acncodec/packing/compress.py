@@ -1,5 +1,6 @@
 """Compression of a source to one archive file."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,9 +17,18 @@ from acncodec.archive.container import FEATURE_COPIES, FEATURE_DERIVED, FEATURE_
 from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
 from acncodec.archive.partial import remove_left_over
 from acncodec.archive.store import pack_store
-from acncodec.block.codec import Members, encode_block
+from acncodec.block.codec import Members, encode_block, side_by_side
 from acncodec.block.directory import Directory, folder_of, list_directory, pack_directory
-from acncodec.block.elements import cells
+from acncodec.block.elements import cells, count
+from acncodec.block.estimate import (
+    Estimate,
+    Estimated,
+    GroupWork,
+    coding_seconds,
+    is_long,
+    planning_seconds,
+    writing_seconds,
+)
 from acncodec.block.plan import PlanOptions, Way
 from acncodec.coding.order import order_bits
 from acncodec.coding.selftest import exactness, quick_selftest
@@ -29,7 +39,8 @@ from acncodec.images.source import Folder, Source
 from acncodec.nets.model import Model
 from acncodec.packing.adapting import choose_adapted
 from acncodec.packing.collection import Collection, collect
-from acncodec.packing.pricing import FILE, Choice, Pricing, smaller_as_files
+from acncodec.packing.method_choice import FILE, Choice, MethodChoice, smaller_as_files
+from acncodec.planning.schedule import choose_lanes
 from acncodec.planning.tour import DEFAULT_EFFORT
 from acncodec.progress import Advance, Progress
 
@@ -75,13 +86,15 @@ class Options:
 class PackingResult:
     """Result of `compress`: what was read, the number of contents stored unmodelled, and the archive's size in bytes.
 
-    `without_names` estimates that size under the other head.NAMES_*; empty unless names were kept.
+    `without_names` estimates that size under the other head.NAMES_*; empty unless names were kept. `encoding_seconds` is
+    how long coding by networks took.
     """
 
     collection: Collection
     stored: int
     size: int
     without_names: dict[int, int]
+    encoding_seconds: float
 
 
 def compress(
@@ -91,11 +104,13 @@ def compress(
     options: Options,
     progress: Progress,
     inspect: Callable[[Path], None] | None = None,
+    estimated: Estimated | None = None,
 ) -> PackingResult:
     """Compress a directory, or another source, into the file `target`, with those of `models` that make it smallest.
 
-    `inspect` gets the path of the finished file before it appears as `target`; if it raises nothing appears. Raises
-    InputError, OutputError, ExactnessError; the target is written whole or not at all.
+    `inspect` gets the path of the finished file before it appears as `target`; if it raises nothing appears. `estimated`,
+    if given, is called before long coding with how long it will take. Raises InputError, OutputError, ExactnessError; the
+    target is written whole or not at all.
     """
     for model in models:
         quick_selftest(model.networks.device)
@@ -106,17 +121,21 @@ def compress(
     samples = sum(c.picture.samples.size for c in found.contents if c.picture)
     if len(found.names) > MAX_ENTRIES or samples > MAX_ALL_PIXELS:
         raise InputError("there are more files or pixels than one archive may hold; compress parts of the directory")
-    pricing = Pricing([(c.size, c.picture) for c in found.contents])
+    methods = MethodChoice([(c.size, c.picture) for c in found.contents])
     packed: dict[bytes, bytes] = {}
     if options.adapt:
-        choices, models, packed = choose_adapted(pricing, models, options.adapt, progress)
+        choices, models, packed = choose_adapted(methods, models, options.adapt, progress)
     else:
-        choices, _ = pricing.choose(models, progress("price", pricing.count))
-    archive = _Archive(found, choices, models, options, pricing.prices())
+        choices, _ = methods.choose(models, progress("price", methods.count))
+    archive = _Archive(found, choices, models, options, methods.prices())
+    if estimated is not None and (estimate := archive.estimate()) is not None:
+        estimated(estimate)
+    begin = time.monotonic()
     archive.code(progress("encode", archive.elements()))
+    encoding_seconds = time.monotonic() - begin
     archive.store()
     if smaller_as_files(found, choices, archive.size + sum(map(len, packed.values()))):
-        archive, packed = _Archive(found, [FILE] * pricing.count, [], options, []), {}
+        archive, packed = _Archive(found, [FILE] * methods.count, [], options, []), {}
         archive.store()
     directory = archive.directory()
     header = head.Header(
@@ -125,7 +144,7 @@ def compress(
         exactness=exactness(),
         models=[head.ModelReference(model.name, model.sha256) for model in archive.models],
         entries=len(found.names),
-        duplicates=len(found.names) - pricing.count,
+        duplicates=len(found.names) - methods.count,
         folders=len(archive.folders),
         empty=len(directory.empty),
         blocks=archive.block_sizes,
@@ -148,7 +167,8 @@ def compress(
     size = write_atomically(target, chunks, options.overwrite, inspect)
     stored = sum(choice.content_class.method != METHOD_CODED for choice in archive.choices)
     saved = archive.saved_by_names(_size(names))
-    return PackingResult(found, stored, size, {mode: size - each for mode, each in saved.items()})
+    without_names = {mode: size - each for mode, each in saved.items()}
+    return PackingResult(found, stored, size, without_names, encoding_seconds)
 
 
 class _Archive:
@@ -182,6 +202,30 @@ class _Archive:
         """Number of elements to be coded."""
         counts = [len(cells(each)) if each.method == METHOD_CODED else 0 for each in self.classes]
         return sum(counts[i] for i in self.sequence.tolist())
+
+    def estimate(self) -> Estimate | None:
+        """How long `code`, and restoring, will take on this machine; None if that is short or cannot be told."""
+        blocks = list(self._runs_to_code())
+        work = [each for members in blocks for each in self._group_work(members)]
+        if not is_long(work, self.models):
+            return None
+        sequence = np.concatenate([self.sequence[members] for members in blocks])
+        pictures = [(each, int(n)) for each, n in zip(self.classes, np.bincount(sequence), strict=False)]
+        side = side_by_side(max(map(len, blocks)), self.models[0].networks.device)
+        encoding, decoding = coding_seconds(work, self.models, side)
+        planning = planning_seconds(map(len, blocks), self.models[0], self.options.effort)
+        names = tuple(model.name for model in self.models)
+        return Estimate(len(sequence), names, encoding + planning, decoding + writing_seconds(pictures))
+
+    def _group_work(self, members: list[int]) -> list[GroupWork]:
+        """What the networks will do for a block, if its latents are conditional on parents."""
+        used, counts = np.unique(self.sequence[members], return_counts=True)
+        found = []
+        for group, n in count([self.classes[i] for i in used], counts.tolist()).items():
+            arch, pixels = self.models[group.model].arch, group.height * group.width
+            lanes = choose_lanes(n, pixels, arch.colours, True, self.options.random, bool(arch.candidates))
+            found.append(GroupWork(group, n, lanes))
+        return found
 
     def code(self, advance: Advance) -> None:
         """Encode all blocks; `advance` takes numbers of elements."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from acncodec.archive.classes import METHOD_CODED, Class, PlaneCoding
 from acncodec.block.elements import PLANES, fill, fits, opaque, planes
-from acncodec.coding.prices import element_bits
+from acncodec.coding.element_costs import element_bits
 from acncodec.exact.precision import full_precision
 from acncodec.images.picture import Picture, layout
 from acncodec.images.raster import Layout

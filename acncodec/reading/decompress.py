@@ -10,9 +10,11 @@ import torch
 
 from acncodec.archive.atomic import DirectoryWriter
 from acncodec.block.directory import Entry
+from acncodec.block.estimate import Estimated
 from acncodec.errors import DamagedError, ExactnessError, InputError
 from acncodec.images.escapes import unescape
 from acncodec.progress import Advance, Progress
+from acncodec.reading.estimate import estimate
 from acncodec.reading.parts import Parts
 from acncodec.reading.reader import Archive
 
@@ -35,18 +37,20 @@ def decompress(
     keep_going: bool = False,
     overwrite: bool = False,
     progress: Progress,
+    estimated: Estimated | None = None,
 ) -> Outcome:
     """Restore files of an archive into `target`: those that `patterns` select, or all, empty directories included.
 
     A pattern is a path, a directory, or a glob in which * also matches /, as `images.escapes` writes names.
     Every file is decoded and checked before the first appears in `target`. With `keep_going` damage costs only the images
-    of its block. Raises InputError, OutputError, DamagedError, UnsupportedError, ExactnessError.
+    of its block. `estimated`, if given, is called before long work with how long it will take. Raises InputError,
+    OutputError, DamagedError, UnsupportedError, ExactnessError.
     """
     outcome = Outcome()
     patterns = tuple(map(normalised, patterns))
     wanted = _selected(archive, patterns) if patterns else None
     with DirectoryWriter(target, overwrite) as writer:
-        for part, found in _files(archive, wanted, keep_going, outcome, progress):
+        for part, found in _files(archive, wanted, keep_going, outcome, progress, estimated):
             for name, pieces in found:
                 writer.add(name, pieces)
             for name in part.directory.empty:
@@ -55,10 +59,10 @@ def decompress(
     return outcome
 
 
-def check(archive: Parts, *, keep_going: bool = False, progress: Progress) -> Outcome:
-    """Decode everything and check every hash, writing nothing. Raises as `decompress`."""
+def check(archive: Parts, *, keep_going: bool = False, progress: Progress, estimated: Estimated | None = None) -> Outcome:
+    """Decode everything and check every hash, writing nothing. `estimated` and errors are as in `decompress`."""
     outcome = Outcome()
-    for _, found in _files(archive, None, keep_going, outcome, progress):
+    for _, found in _files(archive, None, keep_going, outcome, progress, estimated):
         for _, pieces in found:
             for _ in pieces:
                 pass
@@ -84,7 +88,12 @@ def verifier(models: list[Path], device: torch.device, progress: Progress) -> Ca
 
 
 def _files(
-    archive: Parts, wanted: dict[int, list[Entry]] | None, keep_going: bool, outcome: Outcome, progress: Progress
+    archive: Parts,
+    wanted: dict[int, list[Entry]] | None,
+    keep_going: bool,
+    outcome: Outcome,
+    progress: Progress,
+    estimated: Estimated | None,
 ) -> Iterator[tuple[Archive, Files]]:
     """Each part, and the names and bytes in pieces of the files in it: those `wanted`, by part, or all.
 
@@ -110,6 +119,11 @@ def _files(
                     raise
                 outcome.lost.append((archive.name(number).encode(), str(error)))
                 continue
+            if estimated is not None and entries:
+                found = estimate(part, entries, total / len(entries))
+                if found is not None:
+                    estimated(found)
+                estimated = None  # the first part stands for the others
             yield part, _decoded(part, entries, keep_going, outcome, advance)
 
 

@@ -22,9 +22,9 @@ from acncodec.archive.container import FEATURE_MODELS, Container, read_container
 from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_CARRIED_BYTES, MAX_MODELS, MAX_STORED_BYTES
 from acncodec.archive.remote import Location
 from acncodec.archive.store import WHOLE_BYTES, Store
-from acncodec.block.codec import Order, decode_block, read_order
+from acncodec.block.codec import Order, decode_block, read_order, side_by_side
 from acncodec.block.directory import Directory, Entry, entries, unpack_directory
-from acncodec.block.elements import cells, channels, check
+from acncodec.block.elements import channels, check
 from acncodec.coding.selftest import exactness, quick_selftest
 from acncodec.coding.weights import names_of
 from acncodec.errors import DamagedError, InputError, ModelError, UnsupportedError
@@ -40,8 +40,6 @@ from acncodec.reading.recent import Recent
 ONCE = ("HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT")
 MANY = ("BLCK", "FILE")
 MODELS = "MODL"  # with FEATURE_MODELS any number
-SIDE_BY_SIDE = 8  # blocks in parallel on CUDA, of up to 512 lanes each: fewer leave it idle between small kernels
-SMALL_BLOCK = 64  # pictures, up to which a block's lanes keep only one thread busy
 RECENT_BLOCKS, RECENT_STORES = 8, 2  # parsed blocks and unpacked stores that an open archive caches
 CACHE_BYTES = 1 << 27  # of decoded samples that an open archive caches
 WEBP_BYTES = 1 << 16  # that WebP may take beyond twice an image's samples
@@ -82,7 +80,7 @@ class Archive:
             self.header = head.decode(self._once("HEAD"))
             self.classes = class_table.decode(self._once("FORM"), len(self.header.models)) if self._has("FORM") else []
             self._check()
-            self._ahead = Ahead(self._task, self._side_by_side())
+            self._ahead = Ahead(self._task, self.side_by_side)
         except BaseException:
             self._file.close()
             raise
@@ -98,11 +96,10 @@ class Archive:
         for recent in (self._blocks, self._orders, self._decoded, self._stores):
             recent.clear()
 
-    def _side_by_side(self) -> int:
-        """How many blocks to decode in parallel: on a CPU one, unless blocks are too small to use several threads."""
-        if self._device.type == "cuda":
-            return SIDE_BY_SIDE
-        return torch.get_num_threads() if max(self.header.blocks, default=0) <= SMALL_BLOCK else 1
+    @property
+    def side_by_side(self) -> int:
+        """How many blocks are decoded in parallel."""
+        return side_by_side(max(self.header.blocks, default=0), self._device)
 
     def _index(self) -> dict[str, list[int]]:
         """Where the sections of each tag are."""
@@ -323,12 +320,6 @@ class Archive:
         """The file of a stored content, in pieces if it is large."""
         its, pieces = self.classes[store.classes[offset]], store.chunks(offset)
         return pieces if its.method == METHOD_FILE else iter([restore(its, b"".join(pieces))])
-
-    def elements(self, contents: Iterable[int]) -> int:
-        """How many elements must be decoded to read these contents."""
-        sections = {self.section(content) for content in contents}
-        inside = (self.outline(section).classes for section in sections if section < len(self.header.blocks))
-        return sum(len(cells(self.classes[i])) * n for each in inside for i, n in each)
 
     def files(
         self, wanted: Iterable[Entry], advance: Advance = ignore, lost: Callable[[Entry, DamagedError], None] | None = None

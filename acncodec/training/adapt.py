@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acncodec.coding.prices import parent_bits, posterior_offsets, residuals, set_offers
+from acncodec.coding.element_costs import parent_bits, posterior_offsets, residuals, set_offers
 from acncodec.coding.weights import pack_model
 from acncodec.errors import BoundError
 from acncodec.nets.model import Model, dump_model, parse_model

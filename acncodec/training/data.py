@@ -33,12 +33,6 @@ class TrainingSet:
     def held_out_count(self) -> int:
         return sum(len(group) for group in self.held_out)
 
-    def images(self, group: int, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """A batch uint8 [B, H, W, colours] of a group of `train`."""
-        if self.greys is None:
-            return self.train[group][indices]
-        return binarise(self.greys[group][indices], generator)
-
     def batches(self, size: int, generator: torch.Generator) -> list[tuple[int, Tensor]]:
         """One epoch in random order: (group, indices [<= size] into it); larger images come in smaller batches."""
         batches = []
@@ -55,9 +49,12 @@ def batch_length(group: Tensor) -> int:
     return max(1, MAX_PIXELS_A_BATCH // (group.shape[1] * group.shape[2]))
 
 
-def binarise(greys: Tensor, generator: torch.Generator) -> Tensor:
-    """Stochastic binarisation (Salakhutdinov & Murray 2008): uint8, each 1 with probability grey level / 255."""
-    return (255 * torch.rand(greys.shape, generator=generator) < greys).to(torch.uint8)
+def binarise(greys: Tensor, ink: Tensor) -> Tensor:
+    """Stochastic binarisation (Salakhutdinov & Murray 2008): uint8, each 1 with probability grey level / 255.
+
+    `ink` are uniform random numbers in [0, 1) shaped as `greys`.
+    """
+    return (255 * ink < greys).to(torch.uint8)
 
 
 def split(images: list[np.ndarray], seed: int = 0, binarised: bool = False) -> TrainingSet:
@@ -83,7 +80,10 @@ def split(images: list[np.ndarray], seed: int = 0, binarised: bool = False) -> T
         train.append(stack[order[cut:]])
     data = TrainingSet(train, held_out)
     if binarised:
-        once, held_out = ([binarise(group, generator) for group in groups] for groups in (train, held_out))
+        once, held_out = (
+            [binarise(group, torch.rand(group.shape, generator=generator)) for group in groups]
+            for groups in (train, held_out)
+        )
         data = TrainingSet(once, held_out, greys=train)
     if data.held_out_count < 2 or data.count < 16:
         raise InputError(f"training needs at least some 50 images of one size and mode, found {len(images)} in total")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from acncodec.coding.candidates import along
-from acncodec.coding.prices import parent_bits, residuals
+from acncodec.coding.element_costs import parent_bits, residuals
 from acncodec.nets.networks import Networks
 from acncodec.planning.schedule import Schedule
 from acncodec.planning.tour import plan_tour

@@ -17,11 +17,12 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model, parse_model
 from acncodec.training.best import Best
 from acncodec.training.checkpoint import load_checkpoint, save_checkpoint
+from acncodec.training.compiler import quiet_compiler, worth_compiling
 from acncodec.training.data import TrainingSet, split
 from acncodec.training.evaluation import held_out_nats
 from acncodec.training.export import export
 from acncodec.training.pictures import ARCHITECTURES, elements, read_pictures
-from acncodec.training.start import choose_batch, nearest, quiet_compiler, worth_compiling
+from acncodec.training.start import choose_batch, nearest
 from acncodec.training.trainer import CPU, Budget, Report, Trainer
 from acncodec.training.world import World
 

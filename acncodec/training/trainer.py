@@ -1,4 +1,4 @@
-"""Algorithm 1 of the ACN paper: neighbours among stored codes, one gradient step a batch, averaged weights."""
+"""A training by Algorithm 1 of the ACN paper: its batches, budget, reports and state; `step.py` has the steps."""
 
 import copy
 import time
@@ -6,25 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from acncodec.exact.precision import full_precision
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.networks import Networks
 from acncodec.nets.planes import to_planes
-from acncodec.planning.neighbours import nearest_others
 from acncodec.training.data import TrainingSet, batch_length
 from acncodec.training.histories import draw_offers
-from acncodec.training.objective import Objective, prior_nats, sample_offsets
+from acncodec.training.step import Stepper
 from acncodec.training.world import World
 
 BATCH = 64
 COLOUR_BATCH = 16  # of photographs: more steps help more than larger batches
-NEIGHBOURS = 5  # K of the paper
 LEARNING_RATE = 4e-3  # falls linearly to zero over the budget
 START_RATE = 1e-3  # when starting from a model, which a high rate would spoil at first
 AVERAGING = 0.999  # decay of the averaged weights
-PRIOR_BATCH = 256  # codes in the prior network's extra step after each step
 RESCALE_EVERY = 50  # steps between choices of the weights' power-of-two scales
 COOLING = 0.3  # share of the time spent so far in which the learning rate falls to zero on early stopping
 ALONE, CPU = World(), torch.device("cpu")
@@ -58,6 +54,7 @@ class Report:
     residual: float
     kl: float
     progress: float
+    way: str  # of the steps on CUDA: "recorded", or "called" where they are not (yet); "" on the CPU
 
 
 class Trainer:
@@ -80,8 +77,8 @@ class Trainer:
         """From random weights, or from those of the exact networks `start` of the same architecture.
 
         `batch` is the number of images a step over all processes of `world`. With `decoder_alone` the encoder stays as in
-        `start`, and with it codes and their prior. Images stay in host memory; `device` holds the codes and receives each
-        batch. A `compiled` step is faster, but takes a minute to compile.
+        `start`, and with it codes and their prior. `device` holds networks, images and codes. A `compiled` step is faster,
+        but takes a minute to compile.
         """
         self.data, self.budget, self.world, self.device = data, budget, world, device
         self.batch = batch or (COLOUR_BATCH if arch.logistics else BATCH)
@@ -97,17 +94,17 @@ class Trainer:
         self.nets.to(device)
         self.nets.choose_scales()
         self.averaged = copy.deepcopy(self.nets).requires_grad_(False)
-        trained = [parameter for parameter in self.nets.parameters() if parameter.requires_grad]
         self.rate = START_RATE if start else LEARNING_RATE
-        self.optimiser = torch.optim.Adam(trained, self.rate, betas=(0.9, 0.99), fused=True)
-        objective = world.module(Objective(self.nets, world.total))
-        self._objective: nn.Module = _compile(objective, device) if compiled else objective
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.epoch, self.seconds = 0, 0, 0.0
         self.end_began: tuple[float, float] | None = None  # budget used and progress when early stopping began
         self.position = 0  # of the next batch within its epoch
         self.shuffle = self.generator.get_state()  # state to draw the epoch's batches from again on resuming
         self.codes = [encode_all(self._kept or self.nets, group).to(device) for group in data.train]
+        self.stepper = Stepper(
+            self.nets, self.averaged, data, self.codes, self.rate, world, decoder_alone=decoder_alone, compiled=compiled
+        )
+        self.optimiser = self.stepper.optimiser
 
     def cool(self) -> None:
         """Start early stopping: the learning rate falls to zero within COOLING of the time spent so far."""
@@ -126,7 +123,8 @@ class Trainer:
 
     def run(self, report: Callable[[Report], None], every: float = 10.0) -> Iterator[None]:
         """Train until the budget is spent; report and yield (for checkpoints) every `every` seconds."""
-        sums, count = torch.zeros(2, device=self.device), 0
+        self.stepper.sums.zero_()
+        count = 0
         start = last = self.world.agree(time.monotonic())
         while (progress := self.progress(self.seconds, self.step)) < 1:
             self.shuffle = self.generator.get_state() if self.position == 0 else self.shuffle
@@ -135,82 +133,40 @@ class Trainer:
             batches = self.data.batches(self.batch, shuffler)
             if self.position == 0:
                 self.generator.set_state(shuffler.get_state())
-            offers = self._offers_of_epoch()
+            self._draw_offers()
             for group, indices in batches[self.position :]:
-                sums += self._step(group, indices, progress, offers[group] if offers else None)
+                self._step(group, indices, progress)
                 count += len(indices)
                 self.position += 1
                 now = self.world.agree(time.monotonic())
                 progress = self.progress(self.seconds + now - start, self.step)
                 if now - last >= every or progress >= 1:
+                    self.stepper.wait()
+                    now = self.world.agree(time.monotonic())
                     self.seconds += now - start
-                    residual, kl = (self.world.total(sums) / count).tolist()
-                    rate = count / (now - last)
-                    report(Report(self.step, self.epoch, self.seconds, rate, residual, kl, progress))
-                    sums, count = torch.zeros(2, device=self.device), 0
+                    residual, kl = (self.world.total(self.stepper.sums) / count).tolist()
+                    rate, way = count / (now - last), self.stepper.way
+                    report(Report(self.step, self.epoch, self.seconds, rate, residual, kl, progress, way))
+                    self.stepper.sums.zero_()
+                    count = 0
                     yield
                     start = last = self.world.agree(time.monotonic())  # time spent in the caller does not count
                 if progress >= 1:
                     return
             self.epoch, self.position = self.epoch + 1, 0
 
-    def _offers_of_epoch(self) -> list[Tensor]:
-        """The epoch's copy candidates, a tensor for each group, on the host; none for models without them."""
-        if not self.nets.arch.candidates:
-            return []
-        generator = torch.Generator().manual_seed(self.epoch)
-        return [draw_offers(group, generator) for group in self.data.train]
+    def _draw_offers(self) -> None:
+        """The epoch's copy candidates, for models with them."""
+        if self.nets.arch.candidates:
+            generator = torch.Generator().manual_seed(self.epoch)
+            self.stepper.set_offers([draw_offers(group, generator) for group in self.data.train])
 
-    def _step(self, group: int, indices: Tensor, progress: float, offers: Tensor | None) -> Tensor:
-        """One gradient step; returns the sums of residual and KL over this process's share of the batch, nats."""
-        if self.step % RESCALE_EVERY == 0:
-            self.nets.limit_weights()
-            self.nets.choose_scales()
-        for options in self.optimiser.param_groups:
-            options["lr"] = self.rate * (1 - progress)
-        codes, world = self.codes[group], self.world
-        # Drawn for the whole batch, independent of how it is shared.
-        picks = torch.rand(len(indices), generator=self.generator)
-        offsets = self._offsets(len(indices))
-        mine = world.share(indices)
-        parents = neighbours(codes, mine.to(self.device), world.share(picks).to(self.device))
-        kept = codes[mine.to(self.device)].float() if self._kept else None
-        pixels = world.share(self.data.images(group, indices, self.generator)).to(self.device)
-        told = None if offers is None else offers[mine].to(self.device)
-        residual, kl, new_codes = self._objective(pixels, parents, world.share(offsets), kept, told)
-        self.optimiser.zero_grad()
-        # Gradients are averaged over processes, the objective over images.
-        ((residual + kl).sum() * world.size / len(indices)).backward()
-        self.optimiser.step()
-        codes[indices.to(self.device)] = world.gather(new_codes.to(codes.dtype), len(indices))
-        if not self._kept:
-            self._step_of_prior(codes)
+    def _step(self, group: int, indices: Tensor, progress: float) -> None:
+        """One step on the images at `indices` of a group."""
+        decay = min(AVERAGING, (2 + self.step) / (11 + self.step))
+        draws = self.stepper.draw(group, indices, self.generator, self.rate * (1 - progress), 1 - decay)
+        self.stepper.run(group, draws, rescale=self.step % RESCALE_EVERY == 0)
         self.step += 1
-        self._average()
-        return torch.stack([residual.detach().sum(), kl.detach().sum()])
-
-    def _step_of_prior(self, codes: Tensor) -> None:
-        """One gradient step of the prior network, on stored codes [N, code]; the same in all processes.
-
-        It learns more slowly than the others, codes cost more while it lags, and its steps cost next to nothing.
-        """
-        chosen = torch.randint(len(codes), (min(PRIOR_BATCH, len(codes)),), generator=self.generator).to(self.device)
-        picks = torch.rand(len(chosen), generator=self.generator).to(self.device)
-        parents = neighbours(codes, chosen, picks)
-        z = codes[chosen].float() + self._offsets(len(chosen))
-        self.optimiser.zero_grad()
-        prior_nats(self.nets.prior, z, parents).mean().backward()
-        self.optimiser.step()
-
-    def _offsets(self, count: int) -> Tensor:
-        """Posterior samples minus codes [count, code], from the trainer's generator, on the host."""
-        return sample_offsets(torch.empty(count, self.nets.arch.code), self.generator).to(self.device)
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(AVERAGING, (1 + self.step) / (10 + self.step))
-        for averaged, current in zip(self.averaged.parameters(), self.nets.parameters(), strict=True):
-            averaged.lerp_(current, 1 - decay)
 
     def exact_networks(self, averaged: Networks | None = None) -> Networks:
         """The averaged weights, or those given, as integers, with codes standardised over training images.
@@ -238,7 +194,10 @@ class Trainer:
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Continue from `state()`'s tensors; data and architecture must be the same. Raises KeyError if one is missing."""
+        """Continue from `state()`'s tensors, before the first step; data and architecture must be the same.
+
+        Raises KeyError if one is missing.
+        """
         for prefix, nets in (("nets", self.nets), ("averaged", self.averaged)):
             for key, parameter in nets.named_parameters():
                 parameter.copy_(tensors[f"{prefix}.{key}"])
@@ -246,6 +205,7 @@ class Trainer:
         parameters = self.optimiser.param_groups[0]["params"]
         states = {i: {k: tensors[f"optimiser.{i}.{k}"] for k in slots} for i in range(len(parameters))}
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
+        self.optimiser.param_groups[0]["lr"] = self.stepper.rate  # not a copy of it
         for g, codes in enumerate(self.codes):
             codes.copy_(tensors[f"codes.{g}"])
         for name, product in self.nets.products():
@@ -255,34 +215,6 @@ class Trainer:
         step, epoch, position, self.seconds = tensors["counters"].tolist()
         self.end_began = tuple(tensors["end_began"].tolist()) or None
         self.step, self.epoch, self.position = int(step), int(epoch), int(position)
-
-
-def neighbours(codes: Tensor, indices: Tensor, picks: Tensor) -> Tensor:
-    """For each item the stored code of one of its K nearest neighbours, never its own entry: float32 [B, code].
-
-    `codes` int8 [N, code] are all items'; `picks` [B] in [0, 1) select the neighbour, from near to far. All on one device.
-    """
-    others = _nearest_others(codes, indices, NEIGHBOURS)
-    pick = (picks[:, None] * others.shape[1]).long()
-    return codes[others.gather(1, pick).squeeze(1)].float()
-
-
-def _nearest_others(codes: Tensor, indices: Tensor, k: int) -> Tensor:
-    """As `nearest_others`; on a GPU by all distances at once, which is faster than faiss on the host."""
-    if codes.device.type == "cpu":
-        return torch.from_numpy(nearest_others(codes.numpy(), indices.numpy(), k))
-    known = codes.float()
-    own = known[indices]
-    with full_precision():
-        distances = known.square().sum(1) - 2 * own @ known.t()  # up to a constant per row
-    distances.scatter_(1, indices[:, None], torch.inf)
-    return distances.topk(min(k, len(codes) - 1), largest=False).indices
-
-
-def _compile(objective: nn.Module, device: torch.device) -> nn.Module:
-    """The compiled objective; on a GPU as CUDA graphs too, since launching its kernels takes longer than running them."""
-    mode = "reduce-overhead" if device.type == "cuda" else "default"
-    return torch.compile(objective, mode=mode)  # type: ignore[return-value]
 
 
 @torch.no_grad()
@@ -295,13 +227,16 @@ def take_weights(nets: Networks, exact: Networks) -> None:
 
 @torch.no_grad()
 def encode_all(nets: Networks, pixels: Tensor) -> Tensor:
-    """Codes of images uint8 [N, H, W, colours]: int8 [N, code]; with trainable networks standardised per batch."""
+    """Codes of images uint8 [N, H, W, colours]: int8 [N, code], on the networks' device.
+
+    With trainable networks they are standardised per batch.
+    """
 
     def encode(part: Tensor) -> Tensor:
         part = part.to(nets.device)
         return nets.encode(part) if nets.exact else nets.encoder.forward_standardised(to_planes(part, nets.arch))[0]
 
-    return torch.cat([encode(part) for part in pixels.split(batch_length(pixels))]).to("cpu", torch.int8)
+    return torch.cat([encode(part) for part in pixels.split(batch_length(pixels))]).to(torch.int8)
 
 
 @torch.no_grad()

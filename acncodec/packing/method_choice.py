@@ -1,4 +1,4 @@
-"""How each content is kept, by price: coded under the model that suits it, as lossless WebP, as raw samples, or as it is.
+"""Choice of the method by which each content is kept: under a model, as WebP, as raw samples, or as its file.
 
 Pictures of one layout and size are one kind. A sample of each kind is priced exactly under every candidate; where all agree
 the kind follows its sample, and where not every picture of it is priced by itself.
@@ -74,7 +74,7 @@ class _Priced(PictureVariants):
 Kind = list[_Priced]
 
 
-class Pricing:
+class MethodChoice:
     """Prices of contents, given as (file size in bytes, picture or None), under any models.
 
     What does not depend on models is computed once.

@@ -9,7 +9,7 @@ from acncodec.archive.store import pack_blob
 from acncodec.images.strips import raw_bytes
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
-from acncodec.packing.pricing import RAW_MAX
+from acncodec.packing.method_choice import RAW_MAX
 from acncodec.training.data import TrainingSet
 from acncodec.training.start import bits_of
 
@@ -17,7 +17,7 @@ WEBP_SAMPLE = 32  # images of a size
 
 
 @dataclass(frozen=True)
-class Worth:
+class Saving:
     """Bits an image (or tile) under the model and under the best alternative, `other`; `images` is their number.
 
     `bits` is measured on held-out images.
@@ -41,7 +41,7 @@ class Worth:
         return None if saved <= 0 else -int(-8 * self.model_bytes // saved)
 
 
-def worth(model: Model, others: list[Model], data: TrainingSet) -> Worth:
+def saving(model: Model, others: list[Model], data: TrainingSet) -> Saving:
     """Compare a model with the others for such images, with WebP and with raw samples under LZMA in one piece."""
     count = data.count + data.held_out_count
     ways = {f"the model '{each.name}'": _bits(each, data) for each in others if _alike(each, model)}
@@ -51,7 +51,7 @@ def worth(model: Model, others: list[Model], data: TrainingSet) -> Worth:
     if len(raw) <= RAW_MAX:
         ways["raw samples under LZMA"] = 8 * len(pack_blob(raw)) / count
     other = min(ways, key=lambda way: ways[way])
-    return Worth(count, _bits(model, data), other, ways[other], model.size)
+    return Saving(count, _bits(model, data), other, ways[other], model.size)
 
 
 def _alike(first: Model, second: Model) -> bool:

@@ -15,16 +15,16 @@ from acncodec.errors import DamagedError
 from acncodec.images.picture import Picture, read_picture
 from acncodec.images.webp import pack_webp
 from acncodec.nets.model import Model
-from acncodec.packing import model_choice, pricing
+from acncodec.packing import method_choice, model_choice
+from acncodec.packing.method_choice import FILE, Choice, MethodChoice
 from acncodec.packing.model_choice import PictureVariants, best_coding, plane_bits
-from acncodec.packing.pricing import FILE, Choice, Pricing
 from acncodec.reading.reader import Archive, restore
 
 Content = tuple[int, Picture | None]
 
 
 def content(pixels: np.ndarray, container: str = "PNG") -> Content:
-    """A file of pixels uint8 [H, W, C], as `Pricing` takes it."""
+    """A file of pixels uint8 [H, W, C], as `MethodChoice` takes it."""
     file = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, container)
     picture = read_picture(file.getvalue())
@@ -34,7 +34,7 @@ def content(pixels: np.ndarray, container: str = "PNG") -> Content:
 
 def choices(contents: list[Content], models: list[Model]) -> list[Choice]:
     done: list[int] = []
-    found, _ = Pricing(contents).choose(models, done.append)
+    found, _ = MethodChoice(contents).choose(models, done.append)
     assert sum(done) == len(contents) == len(found)
     return found
 
@@ -90,9 +90,9 @@ def test_the_price_of_a_choice_is_what_webp_takes() -> None:
 
 def test_a_large_set_follows_its_sample(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
     slopes = [content(pixels) for pixels in smooth_pixels(0, 40, 12, 12, 3)]
-    monkeypatch.setattr(pricing, "SAMPLE", 4)
+    monkeypatch.setattr(method_choice, "SAMPLE", 4)
     tried = []
-    monkeypatch.setattr(pricing, "pack_webp", lambda samples, draft=False: tried.append(samples))
+    monkeypatch.setattr(method_choice, "pack_webp", lambda samples, draft=False: tried.append(samples))
     assert methods(slopes, models) == {METHOD_CODED: 40}
     assert len(tried) == 4
 
@@ -182,16 +182,16 @@ def test_raw_samples_of_another_length_are_damaged() -> None:
 def test_webp_is_skipped_where_raw_is_clearly_better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of pictures that repeat each other only a sample is compressed as WebP, unless they are not kept raw after all."""
     made: list[int] = []
-    monkeypatch.setattr(pricing, "pack_webp", lambda samples, draft=False: made.append(1) or pack_webp(samples))
+    monkeypatch.setattr(method_choice, "pack_webp", lambda samples, draft=False: made.append(1) or pack_webp(samples))
     noise = random_pixels(3, 1, 20, 20, 256, 1)[0]
     alike = [content(np.concatenate([noise[n:], noise[:n]])) for n in range(20) for _ in range(5)]
-    found, bits = Pricing(alike).choose([], lambda done: None)
+    found, bits = MethodChoice(alike).choose([], lambda done: None)
     assert {choice.content_class.method for choice in found} == {METHOD_RAW}
     assert bits < 8 * 8000
     assert len(made) == len(alike[::4])
     made.clear()
-    monkeypatch.setattr(pricing, "RAW_MAX", 100)
-    found, _ = Pricing(alike).choose([], lambda done: None)
+    monkeypatch.setattr(method_choice, "RAW_MAX", 100)
+    found, _ = MethodChoice(alike).choose([], lambda done: None)
     assert {choice.content_class.method for choice in found} == {METHOD_WEBP}
     assert len(made) == len(alike)
 
@@ -199,7 +199,9 @@ def test_webp_is_skipped_where_raw_is_clearly_better(monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("free_networks")
 def test_large_pictures_get_the_slow_webp_only_if_it_may_pay(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bool] = []
-    monkeypatch.setattr(pricing, "pack_webp", lambda samples, draft=False: made.append(draft) or pack_webp(samples, draft))
+    monkeypatch.setattr(
+        method_choice, "pack_webp", lambda samples, draft=False: made.append(draft) or pack_webp(samples, draft)
+    )
     slope = content(smooth_pixels(0, 1, 130, 130, 3)[0])
     assert methods([slope], models) == {METHOD_CODED: 1}
     assert made == [True]

@@ -1,4 +1,4 @@
-"""Primitive fields, little-endian, each value with exactly one encoding."""
+"""Byte fields, little-endian, each value with exactly one encoding: written and read in sequence."""
 
 from acncodec.errors import DamagedError
 
@@ -6,7 +6,7 @@ MAX_VARINT = 2**64 - 1
 MAX_VARINT_BYTES = 10
 
 
-class Writer:
+class FieldWriter:
     """Collects fields; ValueError for a value that its field cannot hold."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Writer:
         return bytes(self._data)
 
 
-class Reader:
+class FieldReader:
     """Reads fields from `data` in the order written; every failure is a DamagedError naming `what`."""
 
     def __init__(self, data: bytes | memoryview, what: str) -> None:
