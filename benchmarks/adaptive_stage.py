@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acncodec import bundled
-from acncodec.coding.prices import posterior_offsets
+from acncodec.coding.element_costs import posterior_offsets
 from acncodec.coding.protocol import encode
 from acncodec.coding.theory import LEAST_PROBABILITY
 from acncodec.exact.grids import LOGIT_BITS, SPREAD_BITS, TONE_BITS
