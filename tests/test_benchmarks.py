@@ -116,6 +116,12 @@ def test_material_has_every_section(fuzzed):
     assert all(len(each.files) == 19 for each in fuzzed[1])
 
 
+def test_material_has_blocks_of_several_stacks(fuzzed):
+    blocks = [block.decode(payload) for each in fuzzed[1] for tag, payload in each.sections if tag == "BLCK"]
+    assert {len(each.bits) for each in blocks} == {1, 2}
+    assert any(all(each.bits) and len(each.bits) == max(each.lanes) == 2 for each in blocks)
+
+
 def test_cases_depend_on_seed_and_number_alone(fuzzed):
     cases = [mutate(fuzzed[1], np.random.default_rng([0, number]))[1:] for number in (1, 1, 2)]
     assert cases[0] == cases[1] != cases[2]
