@@ -33,7 +33,7 @@ import torch
 from acncodec.archive import block as blocks
 from acncodec.archive.block import Block
 from acncodec.archive.classes import Class
-from acncodec.archive.container import FEATURE_MODELS, FEATURE_PARTS, write_container
+from acncodec.archive.container import FEATURE_MODELS, FEATURE_PARTS, FEATURE_STACKS, write_container
 from acncodec.block.codec import Order
 from acncodec.errors import AcnError
 from acncodec.nets.model import Model
@@ -108,7 +108,8 @@ def run_case(material: list[Material], folder: Path, seed: int, number: int, wat
     random = np.random.default_rng([seed, number])
     original, tag, sections = mutate(material, random)
     path = folder / "case"
-    features = FEATURE_PARTS if original.named else FEATURE_MODELS if any(tag == "MODL" for tag, _ in sections) else 0
+    carries = any(tag == "MODL" for tag, _ in sections)
+    features = FEATURE_PARTS if original.named else FEATURE_STACKS | FEATURE_MODELS * carries
     path.write_bytes(b"".join(write_container(sections, features)))
     watch.wrong, detail, start = False, "", time.process_time()
     signal.setitimer(signal.ITIMER_PROF, CASE_SECONDS)

@@ -49,6 +49,7 @@ ARCHIVES = (
     Options(head.NAMES_DROP, way=Way.UNORDERED),
     Options(head.NAMES_KEEP, exact_files=True, carry=True),
 )
+STACKS = 2  # of each block of one more archive, which has two lanes
 PARTS = ("a", "b", "c")  # folders of the directory, each a part of the archive of many parts
 PACKED = ("FORM", "FILE", "PLAC")  # sections that are one blob
 UNPACKED_MAX = 1 << 16
@@ -163,6 +164,11 @@ def make_material(folder: Path) -> list[Material]:
         _compress(folder / "in", target, models, options)
         found.append(read_material(target, paths))
         target.unlink()
+    schedule = mock.patch.multiple("acncodec.planning.schedule", MIN_STEPS=2, MIN_STEPS_OF_MANY=2)
+    with schedule, mock.patch("acncodec.block.codec.stack_count", return_value=STACKS):
+        _compress(folder / "in", target, models, ARCHIVES[0])
+    found.append(read_material(target, paths))
+    target.unlink()
     parts = []
     for name in PARTS:
         _compress(folder / "in" / name, folder / f"{name}.acn", models, ARCHIVES[0])

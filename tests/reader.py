@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from reader_candidates import CANDIDATES, Copies, Memory
-from reader_coders import Fields, Stack, check, names, permutation, sections, seed, sequence, unpacked, words_of
+from reader_coders import Fields, Slices, Stack, check, names, permutation, sections, seed, sequence, unpacked, words_of
 from reader_images import BILEVEL, CHANNELS, Form, read_webp
 from reader_models import Model, unpacked_model
 
@@ -32,7 +32,7 @@ def steps(count: int, lanes: int) -> list[int]:
 
 
 def pop_group(
-    stack: Stack,
+    stacks: list[Stack],
     model: Model,
     shape: tuple[int, int],
     count: int,
@@ -44,7 +44,7 @@ def pop_group(
     found, codes = [], None
     before: list[Copies] = []
     for size in steps(count, lanes):
-        parents, copies = None, []
+        parents, copies, stack = None, [], Slices(stacks, size)
         if conditional and codes is not None:
             parents = codes[np.arange(size) * len(codes) // size]
         if model.arch.get("candidates"):
@@ -137,7 +137,10 @@ def read_block(data: bytes, archive: "Archive") -> list[Content]:
         counts.append(fields.varint())
         lowest = index + 1
     lanes = fields.varints(fields.varint())
-    seed_words = fields.varint()
+    several = fields.varint() if flags & 4 else 1
+    check(several > 1 or not flags & 4, "there are not several stacks")
+    lengths = [(fields.varint(), fields.varint()) for _ in range(several - 1)]
+    seeds = [*(words for words, _ in lengths), fields.varint()]
     digest = fields.take(16)
     fields.varints(5)
     order, total = Fields(fields.blob()), sum(counts)
@@ -153,7 +156,7 @@ def read_block(data: bytes, archive: "Archive") -> list[Content]:
     for each, n in zip(used, counts, strict=True):
         for group, _ in each.cells():
             sizes[group] = sizes.get(group, 0) + n
-    stack = Stack(words_of(fields.rest()))
+    stacks = [Stack(words_of(fields.take(4 * words))) for _, words in lengths] + [Stack(words_of(fields.rest()))]
     elements, pixels = {}, dict.fromkeys(range(5), 0)
     for (model, height, width), n in sizes.items():
         pixels[archive.models[model].arch["colours"]] += (
@@ -164,9 +167,9 @@ def read_block(data: bytes, archive: "Archive") -> list[Content]:
         model, *shape = group
         size = shape[0], shape[1]
         elements[group] = iter(
-            pop_group(stack, archive.models[model], size, sizes[group], each_lanes, conditional, memories)
+            pop_group(stacks, archive.models[model], size, sizes[group], each_lanes, conditional, memories)
         )
-    check(stack.words() == seed(seed_words), "the seed was not met")
+    check([stack.words() for stack in stacks] == [seed(words) for words in seeds], "the seed was not met")
     found, hashes = [], b""
     for i, kind in enumerate(kinds):
         each = used[kind]

@@ -76,7 +76,7 @@ def sections(data: bytes) -> list[tuple[str, bytes]]:
         found.append((tag, payload))
     fields.end()
     tags = {tag for tag, _ in found}
-    check(features & ~12 == ("MODL" in tags) | ("MANI" in tags) << 1, "the archive has features that it does not tell")
+    check(features & ~28 == ("MODL" in tags) | ("MANI" in tags) << 1, "the archive has features that it does not tell")
     return found
 
 
@@ -152,6 +152,23 @@ class Stack:
             *([self.state % WORD] if self.state else []),
             *([self.state >> 32] if self.state >= WORD else []),
         ]
+
+
+class Slices:
+    """[4] The stacks of a step's lanes, as one; arrays have lanes first."""
+
+    def __init__(self, stacks: list[Stack], lanes: int) -> None:
+        width = 1
+        while width * len(stacks) < lanes:
+            width *= 2
+        self.parts = [(stack, slice(i * width, (i + 1) * width)) for i, stack in enumerate(stacks)]
+
+    def pops(self, frequencies: np.ndarray) -> np.ndarray:
+        return np.concatenate([stack.pops(frequencies[part]) for stack, part in self.parts])
+
+    def pushes(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
+        for stack, part in self.parts:
+            stack.pushes(symbols[part], frequencies[part])
 
 
 def seed(count: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from reader_candidates import Copies, evidence
-from reader_coders import Fields, Range, Stack, check, intervals, uniform
+from reader_coders import Fields, Range, Slices, check, intervals, uniform
 
 # [8] Tables
 
@@ -268,7 +268,7 @@ class Model:
         weights = exp_table()[logits.max(-1, keepdims=True) - logits]
         return (weights[..., None] * gaussians(widths, means)).sum(-2)
 
-    def pop_latents(self, stack: Stack, n: int, parents: np.ndarray | None) -> np.ndarray:
+    def pop_latents(self, stack: Slices, n: int, parents: np.ndarray | None) -> np.ndarray:
         """Latents int64 [n, D]."""
         if parents is not None:
             return stack.pops(self.prior(parents)) - 100
@@ -304,7 +304,7 @@ class Model:
 
     def pop_value(
         self,
-        stack: Stack,
+        stack: Slices,
         h: np.ndarray,
         known: np.ndarray,
         near: np.ndarray,
@@ -339,7 +339,7 @@ class Model:
         high = stack.pops(logistics(*parameters, 16 * digits))
         return 16 * high + stack.pops(logistics(*parameters, 16 * high[:, None] + digits))
 
-    def pop_samples(self, stack: Stack, z: np.ndarray, height: int, width: int, copies: list[Copies]) -> np.ndarray:
+    def pop_samples(self, stack: Slices, z: np.ndarray, height: int, width: int, copies: list[Copies]) -> np.ndarray:
         """Samples int64 [n, height, width, C]; `copies` of each image in models with copy candidates."""
         condition = self.latent_map(z, height, width)
         x = np.zeros((len(z), height, width, self.arch["colours"]), np.int64)
@@ -365,7 +365,7 @@ class Model:
                     each.learn(row, column, x[image, row, column].tolist())
         return x
 
-    def push_latents(self, stack: Stack, z: np.ndarray, codes: np.ndarray) -> None:
+    def push_latents(self, stack: Slices, z: np.ndarray, codes: np.ndarray) -> None:
         symbols = z - codes + 36
         check(((symbols >= 0) & (symbols <= 72)).all(), "a latent lies outside of its posterior")
         stack.pushes(symbols, np.broadcast_to(gaussian_table()[4, 164:237], (*z.shape, 73)))

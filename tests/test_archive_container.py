@@ -297,8 +297,8 @@ def test_other_versions_and_features_are_unsupported() -> None:
     for version in (0, 1, 3):
         with pytest.raises(UnsupportedError, match=f"version {version}"):
             opened(MAGIC + bytes([version]))
-    with pytest.raises(UnsupportedError, match="bits 4, 5"):
-        opened(sealed(START + varint(0b110000) + varint(0)))
+    with pytest.raises(UnsupportedError, match="bits 5, 6"):
+        opened(sealed(START + varint(0b1100000) + varint(0)))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from trainings import trainer
 
 pytest.importorskip("imagecodecs")
 
+from acncodec.archive import block
 from acncodec.errors import DamagedError
 from benchmarks import compare, cuda_check, directories, fuzz, gpu_training
 from benchmarks.directory_sets import spread
@@ -116,6 +117,12 @@ def test_material_has_every_section(fuzzed):
     tags = {tag for each in fuzzed[1] for tag, _ in each.sections}
     assert tags == {"HEAD", "FORM", "NAME", "ORDR", "PLAC", "FLDR", "EMPT", "BLCK", "FILE", "MODL", "MANI", "NIDX"}
     assert all(len(each.files) == 19 for each in fuzzed[1])
+
+
+def test_material_has_blocks_of_several_stacks(fuzzed):
+    blocks = [block.decode(payload) for each in fuzzed[1] for tag, payload in each.sections if tag == "BLCK"]
+    assert {len(each.bits) for each in blocks} == {1, 2}
+    assert any(all(each.bits) and len(each.bits) == max(each.lanes) == 2 for each in blocks)
 
 
 def test_cases_depend_on_seed_and_number_alone(fuzzed):

@@ -16,7 +16,7 @@ from acncodec.archive import header as head
 from acncodec.archive.classes import METHOD_CODED
 from acncodec.block import codec as block_module
 from acncodec.block.plan import Way
-from acncodec.coding.stack import Stack
+from acncodec.coding.stacks import Stacks
 from acncodec.errors import InputError, OutputError
 from acncodec.images.picture import layout
 from acncodec.images.raster import Layout
@@ -301,13 +301,13 @@ def test_a_seed_too_short_is_made_longer(tmp_path: Path, models: list[Model], mo
     expected = packed(tmp_path / "in", models).read_bytes()
     seeds = []
 
-    class Short(Stack):
+    class Short(Stacks):
         @classmethod
-        def seeded(cls, words: int) -> Stack:
+        def seeded(cls, count: int, words: int) -> Stacks:
             seeds.append(words)
-            return Stack.seeded(words if len(seeds) > 2 else 0)
+            return Stacks.seeded(count, words if len(seeds) > 2 else 0)
 
-    monkeypatch.setattr(block_module, "Stack", Short)
+    monkeypatch.setattr(block_module, "Stacks", Short)
     assert packed(tmp_path / "in", models, overwrite=True).read_bytes() == expected
     assert len(seeds) == 3
 

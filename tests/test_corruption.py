@@ -2,17 +2,18 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import check_ledger, files_of, make_pngs, no_progress, packed, snapshot, unpacked
-from golden.make import DIRECTORIES, EARLIER, HERE, described, make, model_files
+from golden.make import DIRECTORIES, EARLIER, HERE, STACKS, described, make, model_files
 from PIL import features
 
 from acncodec.archive import block as blocks
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP
-from acncodec.archive.container import FEATURE_MODELS, read_container, write_container
+from acncodec.archive.container import FEATURE_MODELS, FEATURE_STACKS, read_container, write_container
 from acncodec.errors import AcnError, DamagedError, ModelMissingError, UnsupportedError
 from acncodec.nets.model import Model
 from acncodec.reading.decompress import check, decompress
@@ -41,7 +42,7 @@ def sections(data: bytes) -> list[tuple[str, bytes]]:
 def written(payloads: list[tuple[str, bytes]]) -> bytes:
     """The archive of these sections."""
     carries = any(tag == "MODL" for tag, _ in payloads)
-    return b"".join(write_container(payloads, FEATURE_MODELS if carries else 0))
+    return b"".join(write_container(payloads, FEATURE_STACKS | FEATURE_MODELS * carries))
 
 
 @pytest.mark.parametrize("name", [*DIRECTORIES, *EARLIER])
@@ -155,17 +156,32 @@ def attempt(path: Path, payloads: list[tuple[str, bytes]]) -> Files | None:
         return None
 
 
-def test_wrong_coded_bits_are_always_detected(tmp_path: Path) -> None:
-    payloads = sections(golden("greys").read_bytes())
+@pytest.mark.parametrize(("name", "each"), [("greys", 6), ("stacks", 2)])
+def test_wrong_coded_bits_are_always_detected(name: str, each: int, tmp_path: Path) -> None:
+    """In every stack."""
+    payloads = sections(golden(name).read_bytes())
     place = [tag for tag, _ in payloads].index("BLCK")
     block = blocks.decode(payloads[place][1])
     random = np.random.default_rng(0)
-    for position in random.choice(len(block.bits), 6, replace=False):
-        bits = bytearray(block.bits)
-        bits[position] ^= int(random.integers(1, 256))
-        changed = payloads.copy()
-        changed[place] = ("BLCK", payloads[place][1][: -len(bits)] + bytes(bits))
-        assert attempt(tmp_path / "bad.acn", changed) is None
+    for number, bits in enumerate(block.bits):
+        for position in random.choice(len(bits), each, replace=False):
+            wrong = bytearray(bits)
+            wrong[position] ^= int(random.integers(1, 256))
+            changed = payloads.copy()
+            damaged = replace(block, bits=[*block.bits[:number], bytes(wrong), *block.bits[number + 1 :]])
+            changed[place] = ("BLCK", blocks.encode(damaged))
+            assert attempt(tmp_path / "bad.acn", changed) is None
+
+
+def test_several_stacks_need_their_feature_bit(tmp_path: Path) -> None:
+    container = read_container(io.BytesIO(golden("stacks").read_bytes()))
+    assert container.features & FEATURE_STACKS
+    with Archive(golden("stacks")) as opened:
+        assert len(opened.block(0).bits) == STACKS
+    payloads = sections(golden("stacks").read_bytes())
+    (tmp_path / "bad.acn").write_bytes(b"".join(write_container(payloads, container.features & ~FEATURE_STACKS)))
+    with pytest.raises(DamagedError), Archive(tmp_path / "bad.acn", model_files()) as opened:
+        opened.block(0)
 
 
 @pytest.mark.parametrize("name", ["greys", "mixed"])

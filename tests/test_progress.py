@@ -9,7 +9,7 @@ from conftest import make_pngs, packed, save_image
 
 from acncodec.block import codec
 from acncodec.coding.protocol import GroupTask, SeedExhaustedError, Tally
-from acncodec.coding.stack import Stack
+from acncodec.coding.stacks import Stacks
 from acncodec.nets.model import Model
 from acncodec.packing.compress import Options, compress
 from acncodec.progress import Portion
@@ -79,7 +79,9 @@ def test_a_second_try_with_a_longer_seed_counts_once(
     make_pngs(tmp_path / "images", 24, 5, 4, "L")
     alice, tries = codec.alice, []
 
-    def tired(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: GroupTask, candidates: np.ndarray | None) -> Tally:
+    def tired(
+        stack: Stacks, pixels: np.ndarray, codes: np.ndarray, task: GroupTask, candidates: np.ndarray | None
+    ) -> Tally:
         tries.append(len(pixels))
         if len(tries) > 2:
             return alice(stack, pixels, codes, task, candidates)

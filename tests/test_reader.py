@@ -27,7 +27,8 @@ from reader_models import unpacked_model
 
 from acncodec import bundled
 from acncodec.archive import header as head
-from acncodec.archive.container import FEATURE_COPIES, read_container
+from acncodec.archive.container import FEATURE_COPIES, FEATURE_STACKS, read_container
+from acncodec.block import codec
 from acncodec.block.plan import Way
 from acncodec.coding.weights import pack_model
 from acncodec.images.png import Png
@@ -231,6 +232,17 @@ def test_copies_of_images_coded_before(tmp_path: Path) -> None:
     assert seen(found) == {(reader.CODED, reader_images.RGB, False), (reader.CODED, reader_images.RGBA, False)}
     with (tmp_path / "archive.acn").open("rb") as file:
         assert read_container(file).features == FEATURE_COPIES
+
+
+@pytest.mark.usefixtures("coded")
+@pytest.mark.parametrize("way", [Way.TOUR, Way.UNORDERED])
+def test_several_stacks(way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "stack_count", lambda bits, lanes: 3)
+    make_pngs(tmp_path / "in", 90, 4, 3, "1")
+    make_pngs(tmp_path / "in", 40, 3, 3, "RGB")
+    read_twice(tmp_path / "in", tmp_path, [BITS, COLOURS], Options(way=way))
+    with (tmp_path / "archive.acn").open("rb") as file:
+        assert read_container(file).features == FEATURE_STACKS
 
 
 @pytest.mark.usefixtures("coded")

@@ -37,6 +37,7 @@ MAX_LANES = 512  # decoded in parallel: bounds the memory of a step
 MAX_STEP_PIXELS = 2**20  # over all lanes of a step, if more than one: bounds its memory
 MAX_GROUPS = 2**20  # of elements in a block: four planes of many sizes
 MAX_SEED_WORDS = 2**26  # the seed is generated: 256 MB
+MAX_STACKS = 2**6  # of a block: each costs a reader some kilobytes
 MAX_BLOCK_SAMPLES = 2**28  # over all pictures of a block, which is decoded as a whole
 
 # Stored files

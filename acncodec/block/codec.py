@@ -17,7 +17,7 @@ from acncodec.block.plan import BlockPlan, PlanOptions, plan_block
 from acncodec.coding.candidates import History
 from acncodec.coding.order import order_bits, pack_order, unpack_order
 from acncodec.coding.protocol import GroupTask, SeedExhaustedError, Tally, alice, all_offers, bob
-from acncodec.coding.stack import Stack
+from acncodec.coding.stacks import Stacks, stack_count
 from acncodec.errors import DamagedError
 from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule
@@ -57,13 +57,14 @@ class Members:
     """The pictures to be coded as one block, in the order of names.
 
     `samples` are uint8 [H, W, C]. `classes` int64 [N]: index of each one's class. `folders` int64 [N]: of each one's folder
-    where folders alone are kept, else None. `named`: whether every name is kept.
+    where folders alone are kept, else None. `named`: whether every name is kept. `bits`: what coding them may take.
     """
 
     samples: list[np.ndarray]
     classes: np.ndarray
     folders: np.ndarray | None
     named: bool
+    bits: float
 
     def tour_bits(self) -> float:
         """What it costs, beside classes, to restore the order of names, or the folders, of pictures along a tour: bits."""
@@ -82,7 +83,10 @@ def encode_block(
     used, local = np.unique(members.classes, return_inverse=True)
     elements, owners = cut([classes[i] for i in used], local, members.samples, [model.arch for model in models])
     plan = plan_block(models, elements, owners, members.tour_bits(), options)
-    words, seed, tally = _push(plan, elements, models, advance)
+    widest = max(max(each.schedule(plan.way).sizes) for each in plan.groups.values())
+    # Blocks for random access are decoded side by side.
+    stacks = 1 if options.quick else stack_count(members.bits, widest)
+    coded, tally = _push(plan, elements, models, advance, stacks)
     folders = None if members.folders is None else members.folders[plan.order]
     order = Order(local[plan.order], folders, plan.order if members.named else None)
     block = Block(
@@ -90,11 +94,11 @@ def encode_block(
         tour=plan.way.tour,
         conditional=plan.way.conditional,
         lanes=[each.schedule(plan.way).lanes for each in plan.groups.values()],
-        seed_words=seed,
+        seed_words=[seed for _, seed in coded],
         digest=digest([members.samples[i] for i in plan.order]),
         tally=_whole_bits(tally),
         order=_pack(order, plan.way.tour),
-        bits=words.astype("<u4").tobytes(),
+        bits=[words.astype("<u4").tobytes() for words, _ in coded],
     )
     return block, plan.order
 
@@ -115,9 +119,9 @@ def decode_block(
             raise DamagedError("a block's lanes do not fit its images; the archive is damaged")
     schedules = [Schedule(n, lanes) for n, lanes in zip(counts.values(), block.lanes, strict=True)]
     tasks = _tasks(counts, schedules, block.conditional, models, advance)
-    stack = Stack(np.frombuffer(block.bits, dtype="<u4"), seal=False)
-    elements = {group: bob(stack, task) for group, task in tasks.items()}
-    stack.check_seed(block.seed_words)
+    stacks = Stacks.load(block.bits)
+    elements = {group: bob(stacks, task) for group, task in tasks.items()}
+    stacks.check_seeds(block.seed_words)
     local = np.searchsorted([i for i, _ in block.classes], order.classes)
     pictures = join(own, local, elements)
     if digest(pictures) != block.digest:
@@ -155,9 +159,9 @@ def _advance_elements(advance: Advance, pixels: int, total: int, elements: float
 
 
 def _push(
-    plan: BlockPlan, elements: dict[Group, np.ndarray], models: list[Model], advance: Advance
-) -> tuple[np.ndarray, int, Tally]:
-    """All groups on one stack: the words to store, the words of seed they need, and the tally."""
+    plan: BlockPlan, elements: dict[Group, np.ndarray], models: list[Model], advance: Advance, count: int
+) -> tuple[list[tuple[np.ndarray, int]], Tally]:
+    """All groups on the same `count` stacks: for each the words to store and the words of seed it needs; and the tally."""
     counts = {group: len(each) for group, each in elements.items()}
     portion = Portion(advance, sum(counts.values()))
     schedules = [each.schedule(plan.way) for each in plan.groups.values()]
@@ -167,16 +171,16 @@ def _push(
     widest = max(task.schedule.lanes * task.model.arch.code for task in tasks.values())
     seed = 64 + widest // 4  # 8 bits a latent of the widest step: rarely too little
     while True:
-        stack, tally = Stack.seeded(seed), Tally()
+        stacks, tally = Stacks.seeded(count, seed), Tally()
         portion.restart()
         try:
             for group, each in reversed(plan.groups.items()):
                 codes = each.codes[each.order(plan.way)]
-                tally += alice(stack, pixels[group], codes, tasks[group], offers[group])
+                tally += alice(stacks, pixels[group], codes, tasks[group], offers[group])
         except SeedExhaustedError:
             seed *= 4
             continue
-        return *stack.finish(seed), tally
+        return stacks.finish(seed), tally
 
 
 def _whole_bits(tally: Tally) -> blocks.LedgerSums:

@@ -10,6 +10,7 @@ from acncodec.coding.frequencies import (
     posterior_frequencies,
 )
 from acncodec.coding.stack import Stack, Symbols
+from acncodec.coding.stacks import Slices
 from acncodec.coding.theory import kl_bits, unconditional_kl_bits
 from acncodec.errors import DamagedError
 from acncodec.exact.grids import LATENT_LEVELS, LATENT_MAX, OFFSET_MAX
@@ -17,13 +18,13 @@ from acncodec.nets.model import Model
 from acncodec.nets.prior import Mixture
 
 
-def pop_posterior(stack: Stack, codes: np.ndarray) -> np.ndarray:
+def pop_posterior(stack: Stack | Slices, codes: np.ndarray) -> np.ndarray:
     """Alice: draw z ~ q(z|x) from the stack's bits; codes int16 [n, D] -> latents int16 [n, D]."""
     symbols = stack.pop_shared(codes.size, posterior_frequencies())
     return codes + (symbols - OFFSET_MAX).astype(np.int16).reshape(codes.shape)
 
 
-def push_posterior(stack: Stack, z: np.ndarray, codes: np.ndarray) -> None:
+def push_posterior(stack: Stack | Slices, z: np.ndarray, codes: np.ndarray) -> None:
     """Bob: return to the stack the bits that drew z. Raises DamagedError if z is outside the posterior's support."""
     symbols = (z - codes).astype(np.int32) + OFFSET_MAX
     if symbols.min() < 0 or symbols.max() > 2 * OFFSET_MAX:
@@ -31,7 +32,7 @@ def push_posterior(stack: Stack, z: np.ndarray, codes: np.ndarray) -> None:
     stack.push_shared(symbols.ravel(), posterior_frequencies())
 
 
-def push_prior(stack: Stack, z: np.ndarray, codes: np.ndarray, model: Model, parents: np.ndarray | None) -> float:
+def push_prior(stack: Stack | Slices, z: np.ndarray, codes: np.ndarray, model: Model, parents: np.ndarray | None) -> float:
     """Alice: z int16 [n, D] under p(z|c) given the parents' codes int16 [n, D], or under p(z) if there are none.
 
     Returns the theoretical cost net of the bits that drew z from q(z|x) around `codes`: the KL, in bits.
@@ -58,7 +59,7 @@ def pop_prior(stack: Symbols, count: int, model: Model, parents: np.ndarray | No
     return z
 
 
-def push_mixture(stack: Stack, z: np.ndarray, mixture: Mixture) -> None:
+def push_mixture(stack: Stack | Slices, z: np.ndarray, mixture: Mixture) -> None:
     """Alice: z int16 [n, D] under mixtures [n, D, components]."""
     stack.push(z.ravel().astype(np.int32) + LATENT_MAX, _rows(mixture))
 

@@ -4,7 +4,7 @@ Alice has whole images and computes all frequencies in one pass; Bob decodes pix
 compiled kernel where it is available.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 
 import numpy as np
@@ -13,7 +13,8 @@ import torch
 from acncodec.coding.candidates import StepImages
 from acncodec.coding.frequencies import digits, table
 from acncodec.coding.passes import Steps
-from acncodec.coding.stack import Stack, Symbols
+from acncodec.coding.stack import Part, Stack, Symbols
+from acncodec.coding.stacks import Slices, in_parallel
 from acncodec.coding.steps import compiled, steps
 from acncodec.coding.theory import residual_bits
 from acncodec.errors import DamagedError
@@ -28,18 +29,26 @@ REPORT_COLUMNS = 64  # at most, between two progress reports
 PUSH_ROWS = 1 << 16  # symbols per call of the coder
 
 
-def push_pixels(stack: Stack, pixels: np.ndarray, z: np.ndarray, model: Model, offers: np.ndarray | None = None) -> float:
+def push_pixels(
+    stack: Stack | Slices, pixels: np.ndarray, z: np.ndarray, model: Model, offers: np.ndarray | None = None
+) -> float:
     """Alice: pixels uint8 [n, H, W, colours] given latents int16 [n, D]; Bob's first pixel is pushed last.
 
     `offers` as for `residual_prices`. Returns the theoretical cost, in bits.
     """
     frequencies, theory = _all_frequencies(pixels, z, model, offers)
-    flat = frequencies.reshape(-1, frequencies.shape[-1])
+    rounds = frequencies.reshape(-1, *frequencies.shape[-2:])  # in Bob's order: pixel, colour, digit; then lane
     symbols = np.stack(np.divmod(pixels, BASE) if model.arch.levels > 2 else [pixels])  # [digits, n, H, W, colours]
-    symbols = symbols.transpose(2, 3, 4, 0, 1).reshape(-1).astype(np.int32)  # Bob's order: pixel, colour, digit, lane
-    for end in range(len(flat), 0, -PUSH_ROWS):
-        part = slice(max(0, end - PUSH_ROWS), end)
-        stack.push(symbols[part], flat[part])
+    symbols = symbols.transpose(2, 3, 4, 0, 1).reshape(rounds.shape[:2]).astype(np.int32)
+
+    def push(part: Part) -> None:
+        own, lanes = part
+        size = max(1, PUSH_ROWS // (lanes.stop - lanes.start))
+        for end in range(len(rounds), 0, -size):
+            now = slice(max(0, end - size), end)
+            own.push(symbols[now, lanes].reshape(-1), rounds[now, lanes].reshape(-1, rounds.shape[-1]))
+
+    in_parallel(push, stack.parts(len(pixels)))
     return theory
 
 
@@ -101,12 +110,19 @@ def pop_pixels(
     `advance` is called with the number of images done since the last call, a fraction; `images` are the source of copy
     candidates. Raises DamagedError.
     """
-    if isinstance(stack, Stack) and stack.compiled is not None and available(model.networks):
-        return _pop_rows(stack, stack.compiled, z, height, width, model, advance, images)
+    parts = stack.parts(len(z)) if isinstance(stack, Stack | Slices) else []
+    coders = [each.compiled for each, _ in parts if each.compiled is not None]
+    if available(model.networks) and parts and len(coders) == len(parts):
+        return _pop_rows(parts, coders, z, height, width, model, advance, images)
     pixels = np.empty((height, width, len(z), model.arch.colours), dtype=np.uint8)
     with steps(model.networks, z, height, width, images) as groups:
+        own = [stack.some(lanes) if isinstance(stack, Slices) else stack for lanes, _ in groups]
+        running = [
+            _pop_group(coder, group, pixels[:, :, lanes], model, advance)
+            for coder, (lanes, group) in zip(own, groups, strict=True)
+        ]
         # One symbol of each lane per round, group after group: the order of lanes.
-        for _ in zip_longest(*(_pop_group(stack, group, pixels[:, :, lanes], model, advance) for lanes, group in groups)):
+        for _ in zip_longest(*running):
             _check(stack)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1, 3))
 
@@ -117,8 +133,8 @@ def _check(stack: Symbols) -> None:
 
 
 def _pop_rows(
-    stack: Stack,
-    coder: CompiledCoder,
+    parts: Sequence[Part],
+    coders: Sequence[CompiledCoder],
     z: np.ndarray,
     height: int,
     width: int,
@@ -126,14 +142,15 @@ def _pop_rows(
     advance: Callable[[float], None],
     images: StepImages | None,
 ) -> np.ndarray:
-    """The same with decoder and coder both compiled, a row or a part of one at a time."""
-    with compiled(model.networks, z, height, width, images) as decoder:
+    """The same with decoder and coders all compiled, a row or a part of one at a time."""
+    with compiled(model.networks, z, height, width, images, len(parts) > 1) as decoder:
         for row in range(height):
             for first in range(0, width, REPORT_COLUMNS):
                 last = min(width, first + REPORT_COLUMNS)
-                decoder.pop_row(row, first, last, coder)
-                stack.note_pops()
-                _check(stack)
+                decoder.pop_row(row, first, last, coders, parts[0][1].stop)
+                for each, _ in parts:
+                    each.note_pops()
+                    _check(each)
                 advance(len(z) * (last - first) / (height * width))
         return decoder.pixels()
 

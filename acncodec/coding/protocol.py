@@ -13,6 +13,7 @@ from acncodec.coding.candidates import History, StepImages
 from acncodec.coding.latents import pop_posterior, pop_prior, push_posterior, push_prior
 from acncodec.coding.pixels import pop_pixels, push_pixels
 from acncodec.coding.stack import Stack
+from acncodec.coding.stacks import Stacks
 from acncodec.coding.steps import Kept
 from acncodec.exact.precision import full_precision
 from acncodec.kernel.decoder import available
@@ -101,7 +102,9 @@ def all_offers(pixels: np.ndarray, task: GroupTask) -> np.ndarray | None:
 
 
 @full_precision()
-def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: GroupTask, offers: np.ndarray | None = None) -> Tally:
+def alice(
+    stack: Stack | Stacks, pixels: np.ndarray, codes: np.ndarray, task: GroupTask, offers: np.ndarray | None = None
+) -> Tally:
     """Encode pixels uint8 [N, H, W, colours] with codes int16 [N, D], both in the schedule's order.
 
     `offers` are those of `all_offers`. Raises SeedExhaustedError.
@@ -109,13 +112,13 @@ def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: GroupTask, 
     tally = Tally()
     for step in reversed(task.schedule):
         now = slice(step.start, step.start + step.size)
-        marks = [stack.bits]
-        z = pop_posterior(stack, codes[now])
+        marks, lanes = [stack.bits], stack.lanes(step.size)
+        z = pop_posterior(lanes, codes[now])
         marks.append(stack.bits)
         told = None if offers is None else offers[now]
-        tally.residual_theory += push_pixels(stack, pixels[now], z, task.model, told)
+        tally.residual_theory += push_pixels(lanes, pixels[now], z, task.model, told)
         marks.append(stack.bits)
-        tally.latent_theory += push_prior(stack, z, codes[now], task.model, task.parents(step, codes))
+        tally.latent_theory += push_prior(lanes, z, codes[now], task.model, task.parents(step, codes))
         marks.append(stack.bits)
         tally.posterior += marks[0] - marks[1]
         tally.residual += marks[2] - marks[1]
@@ -127,22 +130,23 @@ def alice(stack: Stack, pixels: np.ndarray, codes: np.ndarray, task: GroupTask, 
 
 
 @full_precision()
-def bob(stack: Stack, task: GroupTask) -> np.ndarray:
+def bob(stack: Stack | Stacks, task: GroupTask) -> np.ndarray:
     """Decode a group: pixels uint8 [N, H, W, colours] in the schedule's order. Raises DamagedError."""
     pixels = np.empty((task.schedule.count, task.height, task.width, task.model.arch.colours), dtype=np.uint8)
     codes = np.empty((task.schedule.count, task.model.arch.code), dtype=np.int16)
     places = np.zeros(task.schedule.count, np.int64)
     for step in task.schedule:
         now = slice(step.start, step.start + step.size)
-        z = pop_prior(stack, step.size, task.model, task.parents(step, codes))
+        lanes = stack.lanes(step.size)
+        z = pop_prior(lanes, step.size, task.model, task.parents(step, codes))
         images = task.images(step, places)
         pixels[now] = pop_pixels(
-            stack, z, task.height, task.width, task.model, lambda done: task.advance(done * PIXELS_SHARE), images
+            lanes, z, task.height, task.width, task.model, lambda done: task.advance(done * PIXELS_SHARE), images
         )
         if images is not None:
             images.complete(pixels[now])
         codes[now] = encode(task.model, pixels[now])
-        push_posterior(stack, z, codes[now])
+        push_posterior(lanes, z, codes[now])
         task.advance(step.size * (1 - PIXELS_SHARE))
     return pixels
 

@@ -26,7 +26,8 @@ def seed_words(count: int) -> np.ndarray:
 class Symbols(Protocol):
     """Interface that Bob pops symbols from: a `Stack`, or a random generator to sample images."""
 
-    ran_dry: bool
+    @property
+    def ran_dry(self) -> bool: ...
 
     def pop(self, frequencies: np.ndarray) -> np.ndarray: ...
 
@@ -35,8 +36,14 @@ class Symbols(Protocol):
     def push(self, symbols: np.ndarray, frequencies: np.ndarray) -> None: ...
 
 
+Part = tuple["Stack", slice]  # a stack, and the lanes of a step that are coded on it
+
+
 class Stack:
-    """A last-in, first-out entropy coder; `pop` with the same frequencies undoes `push` bit for bit."""
+    """A last-in, first-out entropy coder; `pop` with the same frequencies undoes `push` bit for bit.
+
+    It codes all lanes of a step, and all steps, unless there are several (`stacks.py`).
+    """
 
     def __init__(self, words: np.ndarray, seal: bool) -> None:
         """`words` uint32; `seal` for arbitrary words (the seed), not for words that `finish` returned."""
@@ -57,6 +64,14 @@ class Stack:
         """Length of the stack's contents in bits, fractions included."""
         words, state = self._coder.position
         return 32.0 * words + math.log2(state) if state else 0.0
+
+    def lanes(self, count: int) -> "Stack":
+        """The coder of a step of so many lanes: this one, as it codes them all."""
+        return self
+
+    def parts(self, lanes: int) -> list[Part]:
+        """Stacks of a step and their lanes: this one has all of them."""
+        return [(self, slice(0, lanes))]
 
     def push(self, symbols: np.ndarray, frequencies: np.ndarray) -> None:
         """Push `symbols` int [n], each under its own integer frequencies [n, K]; the first one ends on top."""

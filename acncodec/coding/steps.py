@@ -144,10 +144,13 @@ def steps(networks: Networks, z: np.ndarray, height: int, width: int, images: St
 
 @contextmanager
 def compiled(
-    networks: Networks, z: np.ndarray, height: int, width: int, images: StepImages | None = None
+    networks: Networks, z: np.ndarray, height: int, width: int, images: StepImages | None = None, sliced: bool = False
 ) -> Iterator[CompiledDecoder]:
-    """The kernel's decoder for images of these latents; requires `available(networks)`."""
-    decoder = _kept.of(CompiledDecoder, networks, len(z), height, width)
+    """The kernel's decoder for images of these latents; requires `available(networks)`.
+
+    `sliced` if there are several coders.
+    """
+    decoder = _kept.of(_sliced if sliced else CompiledDecoder, networks, len(z), height, width)
     decoder.load(z, images.compiled if images else None)
     with decoder.team:
         yield decoder
@@ -203,3 +206,4 @@ class Kept(threading.local):
 
 
 _kept = Kept()
+_sliced = partial(CompiledDecoder, sliced=True)

@@ -37,11 +37,11 @@ def pop_row(
     digits: int,
     values: int,
     second: np.ndarray,
-    words: np.ndarray,
-    count: int,
-    state: int,
+    stacks: np.ndarray,
+    slice: int,
+    unit: int,
     /,
-) -> tuple[int, int]: ...
+) -> None: ...
 def push(
     words: np.ndarray, count: int, state: int, values: np.ndarray, frequencies: np.ndarray, symbols: int, /
 ) -> tuple[int, int]: ...

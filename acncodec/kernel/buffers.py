@@ -30,6 +30,12 @@ def up_to(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
 
 
+def group_size(lanes: int, threads: int, sliced: bool = False) -> int:
+    """Lanes of a group, if threads share so many. A power of two if they are `sliced`, as the width of a slice is."""
+    size = min(GROUP_MAX, up_to(-(-lanes // threads), ROWS))
+    return 1 << (size - 1).bit_length() if sliced else size
+
+
 @dataclass(frozen=True)
 class Address:
     """The address for the first group, and the distance in bytes from each group to the next."""
@@ -65,14 +71,14 @@ class Buffer:
 
 
 class Lanes:
-    """n images in parallel, height x width, in groups of lanes shared by `threads`; their values and predictions."""
+    """n images in parallel, height x width, in groups of `size` lanes; their values and predictions."""
 
     def __init__(
-        self, arch: Architecture, lanes: int, height: int, width: int, threads: int, centres: int | None = None
+        self, arch: Architecture, lanes: int, height: int, width: int, size: int, centres: int | None = None
     ) -> None:
         self.arch, self.lanes, self.height, self.width = arch, lanes, height, width
         self.centres = centres or arch.centres  # that values of a pixel are compared with
-        self.size = min(GROUP_MAX, up_to(-(-lanes // threads), ROWS))  # of a group
+        self.size = size
         self.groups = -(-lanes // self.size)
         self.values = self.per_lane((height, width), (arch.colours,), np.uint8)
         self.predicted = self.zeros(width, arch.all_centres, self.size, arch.colours)
@@ -96,9 +102,9 @@ class Lanes:
 class DecoderBuffers(Lanes):
     """All arrays of a decoder."""
 
-    def __init__(self, decoder: GatedPixelCNN, lanes: int, height: int, width: int, threads: int) -> None:
+    def __init__(self, decoder: GatedPixelCNN, lanes: int, height: int, width: int, size: int) -> None:
         arch = decoder.arch
-        super().__init__(arch, lanes, height, width, threads, arch.known_centres)
+        super().__init__(arch, lanes, height, width, size, arch.known_centres)
         planes, channels = up_to(plane_count(arch, self.centres), 2), up_to(arch.channels, OUTS)
         self.latents = self.zeros(height, width, self.size, up_to(arch.map_planes, 2))
         self.rings: list[Buffer] = []  # rows covered by a block's vertical window and the one being filled
@@ -159,8 +165,8 @@ class DecoderBuffers(Lanes):
 class EncoderBuffers(Lanes):
     """All arrays of an encoder: feature maps of whole images, with a zero border for the windows."""
 
-    def __init__(self, arch: Architecture, lanes: int, height: int, width: int, threads: int) -> None:
-        super().__init__(arch, lanes, height, width, threads)
+    def __init__(self, arch: Architecture, lanes: int, height: int, width: int, size: int) -> None:
+        super().__init__(arch, lanes, height, width, size)
         f = up_to(arch.encoder_features, OUTS)
         wide = up_to(2 * arch.encoder_features, OUTS)
         self.half, self.quarter = ((-(-height // n), -(-width // n)) for n in (2, 4))

@@ -7,6 +7,7 @@ import numpy as np
 
 from acncodec.kernel.compiled import native
 
+STACK = np.dtype([("words", "<i8"), ("count", "<i8"), ("state", "<u8")])  # as the compiled module has it, an `ans_t`
 _WORD = 32
 _LEAST_ROOM = 1024  # words
 

@@ -3,15 +3,16 @@
 The same integers as `nets/incremental.py` and the whole-image pass with `coding/frequencies.py`, bit for bit.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
 
 from acncodec.exact.grids import BASE
-from acncodec.kernel.buffers import MAX_OUTS, PADDED, DecoderBuffers
+from acncodec.kernel.buffers import MAX_OUTS, PADDED, DecoderBuffers, group_size
 from acncodec.kernel.candidates import CompiledImages
-from acncodec.kernel.coder import CompiledCoder
+from acncodec.kernel.coder import STACK, CompiledCoder
 from acncodec.kernel.compiled import native
 from acncodec.kernel.copies import IMAGE_BYTES
 from acncodec.kernel.layout import DecoderLayout
@@ -41,12 +42,17 @@ class CompiledDecoder:
     Bob's methods are those of `coding.passes.Steps`.
     """
 
-    def __init__(self, networks: Networks, lanes: int, height: int, width: int, kind: str | None = None) -> None:
-        """`networks` must be `available`; `kind` names the instruction set, by default the widest available."""
+    def __init__(
+        self, networks: Networks, lanes: int, height: int, width: int, kind: str | None = None, sliced: bool = False
+    ) -> None:
+        """`networks` must be `available`; `kind` names the instruction set, by default the widest available.
+
+        `sliced` if `pop_row` gets several coders.
+        """
         self.team = Team(lanes)
         self._networks, self._lanes = networks, lanes
         self._set = instruction_set(kind)
-        self._buffers = DecoderBuffers(networks.decoder, lanes, height, width, self.team.size)
+        self._buffers = DecoderBuffers(networks.decoder, lanes, height, width, group_size(lanes, self.team.size, sliced))
         self._layout = DecoderLayout(networks.decoder, self._buffers)
         self._filled_up = self._buffers.filled_up
         self._values = self._buffers.values.shared[:, :, :lanes]
@@ -101,14 +107,20 @@ class CompiledDecoder:
     def wait(self) -> None:
         """Does nothing: all calls are synchronous."""
 
-    def pop_row(self, row: int, first: int, last: int, coder: CompiledCoder) -> None:
-        """Decode columns first..last-1 of a row of all images, symbols from `coder`: the calls above, without the GIL."""
+    def pop_row(self, row: int, first: int, last: int, coders: Sequence[CompiledCoder], width: int) -> None:
+        """Decode columns first..last-1 of a row of all images: the calls above, without the GIL.
+
+        Symbols of lane i come from coder i // `width`. With several coders threads decode units of whole slices and groups
+        by themselves, if there are enough for all; else they share the work on each symbol.
+        """
         layout, buffers, arch = self._layout, self._buffers, self._networks.arch
         base = min(BASE, arch.levels)
         programs = [layout.row if row else layout.top_row, layout.first_at_left, *layout.first]
         if base < arch.levels:
             programs += layout.second
-        coder.position = native.pop_row(
+        stacks = np.array([(each.below.ctypes.data, *each.position) for each in coders], STACK)
+        unit = max(width, buffers.size)
+        native.pop_row(
             self.team.address,
             np.array([(each.address, *each.shape) for each in programs], np.int64),
             self._set,
@@ -125,9 +137,12 @@ class CompiledDecoder:
             buffers.digits.at().first,
             buffers.values.at(row).first,
             self._second,
-            coder.below,
-            *coder.position,
+            stacks,
+            width,
+            unit if -(-self._lanes // unit) >= self.team.size else 0,
         )
+        for coder, (_, count, state) in zip(coders, stacks.tolist(), strict=True):
+            coder.position = count, state
 
     def pixels(self) -> np.ndarray:
         """What was decoded: uint8 [n, H, W, colours]."""

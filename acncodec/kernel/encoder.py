@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from acncodec.kernel.buffers import EncoderBuffers
+from acncodec.kernel.buffers import EncoderBuffers, group_size
 from acncodec.kernel.operations import Operation, Operations, Row
 from acncodec.kernel.programs import GREY, PREDICT, REQUANTISE, TELL, Program
 from acncodec.kernel.team import Team, instruction_set
@@ -21,7 +21,7 @@ class CompiledEncoder:
         """`networks` must be `available`; `kind` names the instruction set, by default the widest available."""
         self._team, self._arch = Team(lanes), networks.arch
         self._set = instruction_set(kind)
-        self._buffers = EncoderBuffers(networks.arch, lanes, height, width, self._team.size)
+        self._buffers = EncoderBuffers(networks.arch, lanes, height, width, group_size(lanes, self._team.size))
         self._layout = EncoderLayout(networks.encoder, self._buffers)
 
     def codes(self, pixels: np.ndarray) -> np.ndarray:

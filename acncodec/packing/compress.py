@@ -13,7 +13,7 @@ from acncodec.archive import classes as class_table
 from acncodec.archive import header as head
 from acncodec.archive.atomic import refuse_occupied, write_atomically
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
-from acncodec.archive.container import FEATURE_COPIES, FEATURE_DERIVED, FEATURE_MODELS, write_container
+from acncodec.archive.container import FEATURE_COPIES, FEATURE_DERIVED, FEATURE_MODELS, FEATURE_STACKS, write_container
 from acncodec.archive.limits import MAX_ALL_PIXELS, MAX_ENTRIES
 from acncodec.archive.partial import remove_left_over
 from acncodec.archive.store import pack_store
@@ -163,6 +163,8 @@ def compress(
         features |= FEATURE_COPIES
     if any(derived(each.form) for each in archive.classes):
         features |= FEATURE_DERIVED
+    if archive.several_stacks:
+        features |= FEATURE_STACKS
     chunks = write_container([s for s in sections if s[1]], features)
     size = write_atomically(target, chunks, options.overwrite, inspect)
     stored = sum(choice.content_class.method != METHOD_CODED for choice in archive.choices)
@@ -184,6 +186,7 @@ class _Archive:
         self.form = class_table.encode(self.classes) if self.classes else b""
         self.folders = _folders(found.names) if options.names == head.NAMES_FOLDERS else []
         self.blocks: list[bytes] = []
+        self.several_stacks = False  # in a block
         self.block_sizes: list[int] = []
         self.stores: list[bytes] = []
         self.store_sizes: list[int] = []
@@ -235,9 +238,11 @@ class _Archive:
         for members in self._runs_to_code():
             folders = np.array([index[self._folder(i)] for i in members]) if self.folders else None
             pictures = [samples for i in members if (samples := self.choices[i].samples) is not None]
-            given = Members(pictures, self.sequence[members], folders, keep)
+            expected = sum(self._prices[i] for i in members)
+            given = Members(pictures, self.sequence[members], folders, keep, expected)
             block, order = encode_block(given, self.classes, self.models, advance, planning)
             self.blocks.append(blocks.encode(block))
+            self.several_stacks |= len(block.bits) > 1
             self._members.append(members)
             self._order_bytes += len(block.order)
             self.block_sizes.append(len(members))

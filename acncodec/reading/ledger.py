@@ -69,9 +69,9 @@ def ledger(archive: Archive) -> list[Line]:
 
 
 def _add_coded(block: Block, bits: Counter[str], theory: dict[str, float]) -> None:
-    """Attribute a block's coded bits by its tally; the rest is the coder's state."""
+    """Attribute a block's coded bits by its tally; the rest is the coders' states."""
     residual, prior, posterior, residual_theory, latent_theory = block.tally
-    coded = {"residual": residual, "latent": prior - posterior, "schedule ends": WORD_BITS * block.seed_words}
+    coded = {"residual": residual, "latent": prior - posterior, "schedule ends": WORD_BITS * sum(block.seed_words)}
     for part, length in coded.items():
         bits[part] += length
         bits["coder state"] -= length

@@ -18,7 +18,7 @@ from acncodec.archive import classes as class_table
 from acncodec.archive import header as head
 from acncodec.archive.block import Block
 from acncodec.archive.classes import METHOD_CODED, METHOD_FILE, METHOD_RAW, METHOD_WEBP, Class
-from acncodec.archive.container import FEATURE_MODELS, Container, read_container
+from acncodec.archive.container import FEATURE_MODELS, FEATURE_STACKS, Container, read_container
 from acncodec.archive.limits import MAX_BLOCK_SAMPLES, MAX_CARRIED_BYTES, MAX_MODELS, MAX_STORED_BYTES
 from acncodec.archive.remote import Location
 from acncodec.archive.store import WHOLE_BYTES, Store
@@ -221,9 +221,10 @@ class Archive:
             or any(each.method != METHOD_CODED for each, _ in inside)
             or sum(n for _, n in inside) != self.header.blocks[index]
             or values > MAX_BLOCK_SAMPLES
+            or (len(block.bits) > 1 and not self.container.features & FEATURE_STACKS)
         ):
             raise DamagedError(f"block {index + 1} of the archive does not fit its header")
-        self._outlines[index] = replace(block, order=b"", bits=b"")
+        self._outlines[index] = replace(block, order=b"", bits=[])
         return block
 
     def order(self, index: int) -> Order:

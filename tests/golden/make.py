@@ -32,6 +32,7 @@ from conftest import (
 from PIL import Image
 
 from acncodec.archive import header as head
+from acncodec.block import codec
 from acncodec.block.plan import Way
 from acncodec.nets.model import Model, parse_model
 from acncodec.packing import model_choice
@@ -100,6 +101,12 @@ def few(root: Path) -> None:
     make_pngs(root, 6, 4, 3, "1")
 
 
+def striped(root: Path) -> None:
+    """Bilevel pictures of two sizes, enough for several lanes."""
+    make_pngs(root, 60, 4, 3, "1")
+    make_pngs(root, 21, 5, 2, "1")
+
+
 DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
     "greys": (greys, Options(way=Way.TOUR)),
     "colours": (colours, Options(block=6)),
@@ -108,7 +115,9 @@ DIRECTORIES: dict[str, tuple[Callable[[Path], None], Options]] = {
     "carried": (few, Options(carry=True)),
     "fine": (greys, Options(way=Way.TOUR, carry=True)),
     "copies": (drawn, Options(way=Way.TOUR, carry=True)),
+    "stacks": (striped, Options(way=Way.TOUR)),
 }
+STACKS = 4  # of blocks of the last; in the others one
 
 
 UNCODED = ("mixed", "strips")  # priced normally, without models of one colour
@@ -143,7 +152,10 @@ def make(name: str, root: Path, target: Path) -> None:
             patch.setattr(model_choice, "plane_bits", costs_nothing)
         patch.setattr(model_choice, "MAX_WHOLE", 24 if name == "colours" else model_choice.MAX_WHOLE)
         patch.setattr(model_choice, "TILE", 4)
-        patch.setattr(schedule, "MIN_STEPS_OF_MANY", schedule.MIN_STEPS)  # lanes for few pictures
+        patch.setattr(codec, "stack_count", lambda bits, lanes: STACKS if name == "stacks" else 1)
+        patch.setattr(
+            schedule, "MIN_STEPS_OF_MANY", 4 if name == "stacks" else schedule.MIN_STEPS
+        )  # lanes for few pictures
         compress(root, target, models(name)[2 * (name in UNCODED) :], options, no_progress)
 
 

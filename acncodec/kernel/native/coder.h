@@ -100,14 +100,19 @@ static int32_t pop_many(ans_t *stack, const double *f, double scale, int64_t sym
 }
 
 static int pop_rows(ans_t *stack, int32_t *values, const double *frequencies, int64_t count, int64_t symbols) {
-    for (int64_t row = 0; row < count; row++, frequencies += symbols) {
+    ans_t own = *stack; /* threads pop stacks that lie beside each other */
+    int result = 0;
+    for (int64_t row = 0; row < count && !result; row++, frequencies += symbols) {
         const double scale = scale_of(frequencies, symbols);
-        if (scale == 0) return -1;
-        values[row] = symbols == 2    ? pop_few(stack, frequencies, scale, 2)
-                      : symbols == 16 ? pop_few(stack, frequencies, scale, 16)
-                                      : pop_many(stack, frequencies, scale, symbols);
+        if (scale == 0)
+            result = -1;
+        else
+            values[row] = symbols == 2    ? pop_few(&own, frequencies, scale, 2)
+                          : symbols == 16 ? pop_few(&own, frequencies, scale, 16)
+                                          : pop_many(&own, frequencies, scale, symbols);
     }
-    return 0;
+    *stack = own;
+    return result;
 }
 
 /* All symbols under the same frequencies. */

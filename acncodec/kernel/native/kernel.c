@@ -16,8 +16,10 @@
 
 /* The coder: the stack comes as its words, their number and the state, and goes back as the latter two. */
 
+#define NO_FREQUENCIES "these are no frequencies, or a symbol has none"
+
 static PyObject *left_of(const ans_t *stack, int result) {
-    if (result) return PyErr_Format(PyExc_ValueError, "these are no frequencies, or a symbol has none");
+    if (result) return PyErr_Format(PyExc_ValueError, NO_FREQUENCIES);
     return Py_BuildValue("LK", (long long)stack->count, (unsigned long long)stack->state);
 }
 
@@ -157,82 +159,8 @@ static int supported(int set) {
            __builtin_cpu_supports("avx512vnni");
 }
 
-static void execute(const int64_t *program, int64_t count, int64_t set, const where_t *at) {
-    for (const int64_t *word = program; word < program + count * WORDS; word += WORDS) switch (*word) {
-        case PRODUCT: (set == AVX512 ? avx512_product : avx2_product)((const product_t *)word, at); break;
-        case PREDICT: predict((const pixels_t *)word, at); break;
-        case TELL: tell((const pixels_t *)word, at); break;
-        case GREY: grey((const pixels_t *)word, at); break;
-        case AROUND: around((const head_t *)word, at); break;
-        case LOGISTICS: (set == AVX512 ? avx512_logistics : avx2_logistics)((const head_t *)word, at); break;
-        case SOFTMAX: softmax((const head_t *)word, at); break;
-        case LOGISTICS_BITS: logistics_bits((const head_t *)word, at); break;
-        case SOFTMAX_BITS: softmax_bits((const head_t *)word, at); break;
-        case LARGEST: largest((const largest_t *)word, at); break;
-        case FIND: find((const offer_t *)word, at); break;
-        case FIND_REST: find_rest((const offer_t *)word, at); break;
-        case OFFER: offer((const offer_t *)word, at); break;
-        case OFFER_REST: offer_rest((const offer_t *)word, at); break;
-        }
-}
-
-/* One job at a time is shared by the calling thread and the helper threads. `ticket` holds the job's number (high 32 bits)
- * and the number of unclaimed groups (low 32 bits). Decrementing `ticket` claims a group and keeps the job from ending, so
- * its description stays valid. Each word that several threads write has its own cache line.
- */
-typedef struct {
-    uint64_t ticket, pad1[7];
-    uint64_t finished, pad2[7];
-    uint64_t stop, pad3[7];
-    const int64_t *programs;                               /* [phases][groups][count][WORDS] */
-    int64_t phases, groups, count, set, lanes, size, rows; /* size: lanes of a group */
-    where_t at;
-} team_t;
-
-static int work_on(team_t *team, uint64_t ticket) {
-    if (!(uint32_t)ticket ||
-        !__atomic_compare_exchange_n(&team->ticket, &ticket, ticket - 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        return 0;
-    const int64_t group = (int64_t)(uint32_t)ticket - 1, left = team->lanes - group * team->size;
-    where_t at = team->at;
-    at.high = left < team->size ? left : team->size;
-    for (const int64_t end = at.row + team->rows; at.row < end; at.row++)
-        execute(team->programs + (at.row % team->phases * team->groups + group) * team->count * WORDS, team->count,
-                team->set, &at);
-    __atomic_add_fetch(&team->finished, 1, __ATOMIC_RELEASE);
-    return 1;
-}
-
-enum { PAUSES = 2000 }; /* about 20 microseconds of spinning before the thread yields */
-
-static void wait_a_moment(int64_t *waited) {
-    if (++*waited % PAUSES)
-        _mm_pause();
-    else
-        sched_yield();
-}
-
-typedef struct {
-    int64_t at, phases, groups, count; /* an address of words [phases][groups][count][WORDS] */
-} program_t;
-
-typedef struct {
-    int64_t set, lanes, size; /* lanes: a multiple of ROWS; size: of a group */
-} job_t;
-
-/* Run a program for all lanes, in so many rows. */
-static void share(team_t *team, const program_t *program, const job_t *job, int64_t rows, where_t at) {
-    team->programs = (const int64_t *)(intptr_t)program->at;
-    team->phases = program->phases, team->groups = program->groups, team->count = program->count;
-    team->set = job->set, team->lanes = job->lanes, team->size = job->size;
-    team->rows = rows, team->at = at;
-    __atomic_store_n(&team->finished, 0, __ATOMIC_RELAXED);
-    uint64_t ticket = ((team->ticket >> 32) + 1) << 32 | (uint64_t)program->groups;
-    __atomic_store_n(&team->ticket, ticket, __ATOMIC_RELEASE);
-    while ((uint32_t)(ticket = __atomic_load_n(&team->ticket, __ATOMIC_ACQUIRE))) work_on(team, ticket);
-    for (int64_t waited = 0; __atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) < (uint64_t)program->groups;)
-        wait_a_moment(&waited);
-}
+#include "team.h"
+#include "pixels.h"
 
 static PyObject *run(PyObject *self, PyObject *args) {
     long long team_at, row, rows, first, last;
@@ -246,45 +174,32 @@ static PyObject *run(PyObject *self, PyObject *args) {
     Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
-/* Decode columns first..last-1 of a row of all images, from the left: programs for the row, for its first pixel, and for the
- * first and second digits of each colour. Frequencies float64 [lanes][base] and digits int32 [2][lanes] are what the programs write and read; `values` is the row,
- * uint8 [width][padded lanes][colours].
- */
 static PyObject *pop_row(PyObject *self, PyObject *args) {
-    long long team_at, row, width, first, last, lanes, padded, colours, base, frequencies_at, digits_at, values_at, count;
-    unsigned long long state;
-    Py_buffer plan, words, second;
-    job_t job;
+    long long team_at, frequencies_at, digits_at, values_at;
+    Py_buffer plan, stacks, second;
+    pop_t pop;
     (void)self;
-    if (!PyArg_ParseTuple(args, "Ly*LLLLLLLLLLLLLw*w*LK", &team_at, &plan, &job.set, &job.size, &row, &width, &first, &last,
-                          &lanes, &padded, &colours, &base, &frequencies_at, &digits_at, &values_at, &second, &words, &count, &state))
+    if (!PyArg_ParseTuple(args, "Ly*LLLLLLLLLLLLLw*w*LL", &team_at, &plan, &pop.job.set, &pop.job.size, &pop.row, &pop.width,
+                          &pop.first, &pop.last, &pop.lanes, &pop.padded, &pop.colours, &pop.base, &frequencies_at, &digits_at,
+                          &values_at, &second, &stacks, &pop.slice, &pop.unit))
         return NULL;
     team_t *team = (team_t *)(intptr_t)team_at;
-    const program_t *programs = plan.buf;
-    const double *frequencies = (const double *)(intptr_t)frequencies_at;
-    int32_t *first_digits = (int32_t *)(intptr_t)digits_at, *second_digits = second.buf;
-    uint8_t *values = (uint8_t *)(intptr_t)values_at;
-    ans_t stack = {words.buf, count, state};
-    int result = 0;
-    job.lanes = (lanes + ROWS - 1) / ROWS * ROWS;
-    Py_BEGIN_ALLOW_THREADS if (!first) share(team, &programs[0], &job, 1, (where_t){row, 0, width, 0});
-    for (int64_t column = first; column < last && !result; column++)
-        for (int64_t colour = 0; colour < colours && !result; colour++) {
-            const where_t here = {row, column, column + 1, 0};
-            uint8_t *value = values + column * padded * colours + colour;
-            share(team, &programs[column || colour ? 2 + colour : 1], &job, 1, here);
-            result = pop_rows(&stack, first_digits, frequencies, lanes, base);
-            if (base == 2) {
-                for (int64_t lane = 0; lane < lanes; lane++) value[lane * colours] = (uint8_t)first_digits[lane];
-            } else if (!result) {
-                share(team, &programs[2 + colours + colour], &job, 1, here);
-                result = pop_rows(&stack, second_digits, frequencies, lanes, base);
-                for (int64_t lane = 0; lane < lanes; lane++)
-                    value[lane * colours] = (uint8_t)(first_digits[lane] * base + second_digits[lane]);
-            }
-        }
-    Py_END_ALLOW_THREADS PyBuffer_Release(&plan), PyBuffer_Release(&words), PyBuffer_Release(&second);
-    return left_of(&stack, result);
+    pop.programs = plan.buf, pop.stacks = stacks.buf, pop.second_digits = second.buf;
+    pop.frequencies = (const double *)(intptr_t)frequencies_at;
+    pop.first_digits = (int32_t *)(intptr_t)digits_at;
+    pop.values = (uint8_t *)(intptr_t)values_at;
+    pop.job.lanes = (pop.lanes + ROWS - 1) / ROWS * ROWS;
+    pop.result = 0;
+    Py_BEGIN_ALLOW_THREADS if (pop.unit) {
+        team->pop = &pop;
+        share_parts(team, (pop.lanes + pop.unit - 1) / pop.unit);
+    } else {
+        const lanes_t all = {0, pop.lanes, team};
+        pop.result = pop_lanes(&pop, &all);
+    }
+    Py_END_ALLOW_THREADS PyBuffer_Release(&plan), PyBuffer_Release(&stacks), PyBuffer_Release(&second);
+    if (pop.result) return PyErr_Format(PyExc_ValueError, NO_FREQUENCIES);
+    Py_RETURN_NONE;
 }
 
 static PyObject *lend(PyObject *self, PyObject *args) {

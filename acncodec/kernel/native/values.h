@@ -1,5 +1,8 @@
 /* Operations per value, without products, as defined by nets/planes.py and coding/frequencies.py. */
 
+#ifndef ACNCODEC_VALUES_H
+#define ACNCODEC_VALUES_H
+
 #include <math.h>
 
 #include "candidates.h"
@@ -236,3 +239,5 @@ static void logistics_bits(const head_t *h, const where_t *at) {
             h->bits[lane] -= log2(mass / sum + 0x1p-28);
         }
 }
+
+#endif
