@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 import acncodec
 from acncodec import bundled
-from acncodec.errors import InputError
+from acncodec.archive import store
+from acncodec.errors import DamagedError, InputError
 from acncodec.packing.compress import Options, compress
 
 
@@ -48,6 +49,27 @@ def test_the_sequence_has_every_image_and_nothing_else(archive: tuple[Path, Path
         assert images[-1].tobytes() == images[len(images) - 1].tobytes()
         with pytest.raises(IndexError):
             images[len(images)]
+
+
+def test_files_that_are_no_images_are_not_unpacked_for_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "zeros.bin").write_bytes(bytes(5_000_000))
+    compress(tmp_path / "in", tmp_path / "a.acn", [], Options(), lambda *_: lambda _: None)
+    monkeypatch.setattr(store, "WHOLE_BYTES", 1000)
+    steps: list[int] = []
+    read = store._Body.read
+    monkeypatch.setattr(store._Body, "read", lambda self, count: steps.append(count) or read(self, count))
+    with acncodec.open(tmp_path / "a.acn") as images:
+        assert len(images) == 0
+    assert sum(steps) < 2 * store.STEP_BYTES
+
+
+def test_damage_of_stored_files_is_not_taken_for_files_without_images(archive: tuple[Path, Path], tmp_path: Path) -> None:
+    data = bytearray(archive[1].read_bytes())
+    data[-10] ^= 1  # in the last section, of stored files
+    (tmp_path / "a.acn").write_bytes(data)
+    with pytest.raises(DamagedError, match="FILE"):
+        acncodec.open(tmp_path / "a.acn")
 
 
 def test_a_missing_archive_is_an_input_error(tmp_path: Path) -> None:

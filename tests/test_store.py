@@ -234,6 +234,15 @@ def test_two_may_read_large_contents_at_once() -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_the_beginnings_of_large_contents_are_read_in_one_go() -> None:
+    contents = [bytes([i]) * 2000 for i in range(9)]
+    packed, begun = pack_store([(0, content) for content in contents]), []
+    opened = Store(lambda: begun.append(None) or iter([packed]), len(contents), LIMIT)
+    assert [next(opened.chunks(item)) for item in range(9)] == [content[:256] for content in contents]
+    assert len(begun) == 2  # for the index, then for the contents
+
+
+@pytest.mark.usefixtures("small")
 def test_damage_of_large_contents_is_detected_at_their_end() -> None:
     packed = raw_lzma(varints(0, 1, 5000) + bytes(5001))
     opened = Store(lambda: iter([packed]), 1, LIMIT)

@@ -74,7 +74,11 @@ class Store:
         while body.position < start:
             body.read(min(STEP_BYTES, start - body.position))
         while body.position < end:
-            yield body.read(min(STEP_BYTES, end - body.position))
+            try:
+                yield body.read(min(STEP_BYTES, end - body.position))
+            except GeneratorExit:  # no more of it is wanted; the next item goes on from here
+                self._cursor = body
+                raise
         if item == len(self.lengths) - 1:
             body.end()
         self._cursor = body

@@ -19,6 +19,7 @@ from acncodec.block.directory import Entry
 from acncodec.errors import DamagedError, InputError
 from acncodec.reading.pixels import read_pixels
 from acncodec.reading.reader import CACHE_BYTES, Archive
+from acncodec.reading.stream import PieceStream
 
 MANIFEST = "manifest.acn"  # in the directory of an archive of many parts
 GLOB = frozenset("*?[")
@@ -173,7 +174,9 @@ class PartImages:
 
     @cached_property
     def entries(self) -> list[Entry]:
-        return [entry for entry in self.archive.entries if self._is_image(entry)]
+        contents = sorted({entry.content for entry in self.archive.entries})  # in the order in which they are unpacked
+        images = {content for content in contents if self._is_image(content)}
+        return [entry for entry in self.archive.entries if entry.content in images]
 
     @property
     def sections(self) -> int:
@@ -191,11 +194,13 @@ class PartImages:
             found.setdefault(self.archive.section(entry.content), []).append(entry)
         return found
 
-    def _is_image(self, entry: Entry) -> bool:
-        if self.archive.class_of(entry.content).method != METHOD_FILE:
+    def _is_image(self, content: int) -> bool:
+        if self.archive.class_of(content).method != METHOD_FILE:
             return True
         try:
-            Image.open(io.BytesIO(self.archive.read(entry.content))).close()
+            Image.open(io.BufferedReader(PieceStream(self.archive.pieces(content)))).close()
+        except DamagedError:
+            raise
         except Exception:  # Pillow raises many kinds; any of them means: no image
             return False
         return True

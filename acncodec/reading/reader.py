@@ -317,6 +317,10 @@ class Archive:
         store, offset = self._store_of(content)
         return self.classes[store.classes[offset]], b"".join(store.chunks(offset))
 
+    def pieces(self, content: int) -> Iterator[bytes]:
+        """A file of METHOD_FILE in pieces, unpacked as they are taken if it is large. Raises DamagedError."""
+        return self._restored(*self._store_of(content))
+
     def _restored(self, store: Store, offset: int) -> Iterator[bytes]:
         """The file of a stored content, in pieces if it is large."""
         its, pieces = self.classes[store.classes[offset]], store.chunks(offset)
