@@ -12,13 +12,12 @@ from torch import Tensor
 
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.conditioning import _stretch
-from acncodec.nets.planes import ERROR_SCALE, PLANE_MAX, plane_count, predict, to_planes
 from acncodec.training.draws import Sample, draw_prior_sample
 from acncodec.training.objective import Objective, code_length
 from acncodec.training.step import Stepper
 from benchmarks.patches import Patches
 from benchmarks.rounding_cost import NOTHING_ROUNDED
-from benchmarks.variants import CODE_LENGTH, STEP, TRAINER, WITHOUT_KERNEL, WITHOUT_LATENTS, WITHOUT_PARENT, neighbours
+from benchmarks.variants import CODE_LENGTH, STEP, TRAINER, WITHOUT_LATENTS, WITHOUT_PARENT, neighbours
 
 OBJECTIVE = "acncodec.training.objective.Objective.forward"
 STEP_OF_PRIOR = f"{STEP}.Stepper._step_of_prior"
@@ -90,21 +89,6 @@ def _batch(size: int) -> Patches:
     return {f"{TRAINER}.BATCH": size, f"{TRAINER}.COLOUR_BATCH": size}
 
 
-def _planes_with_errors(pixels: Tensor, arch: Architecture, centres: Tensor | None = None) -> Tensor:
-    """Grey values, and how far they lie above the median edge detector's prediction, as colours have it."""
-    values = pixels.float()
-    errors = ((values - predict(values, 1)[..., 0]) * ERROR_SCALE).clamp(-PLANE_MAX, PLANE_MAX)
-    return torch.cat([to_planes(pixels, arch), errors], -1)
-
-
-_WITH_ERRORS: Patches = {
-    **{f"acncodec.{place}.to_planes": _planes_with_errors for place in ("nets.networks", "training.objective")},
-    f"{TRAINER}.to_planes": _planes_with_errors,
-    **{f"acncodec.nets.{part}.plane_count": lambda arch: plane_count(arch) + 1 for part in ("encoder", "pixelcnn")},
-    **WITHOUT_KERNEL,
-}
-
-
 # Of all that do not say otherwise; what is replaced in the midst of a training would stay in a recorded step.
 BASE = {**_rate(2e-3), f"{STEP}.MOST_RECORDED": 0}
 
@@ -147,7 +131,7 @@ def experiments(base: Architecture, batch: int) -> dict[str, Experiment]:
         "rmsprop-fast": Experiment("RMSprop, 2e-4", patches={"torch.optim.Adam": _rmsprop, **_rate(2e-4)}),
     }
     if base.levels == 256 and not base.logistics:
-        found["errors"] = Experiment("a plane of prediction errors", patches=_WITH_ERRORS)
+        found["errors"] = Experiment("a plane of prediction errors", {"errors": 1})
     if base.logistics:
         found["logistics-4"] = Experiment("4 logistics a colour instead of 8", {"logistics": 4})
         found["logistics-12"] = Experiment("12 logistics a colour instead of 8", {"logistics": 12})

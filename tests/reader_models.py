@@ -242,7 +242,10 @@ class Model:
             return np.concatenate([inside, told(x, self.centres(x) if near is None else near)], -1)
         if self.arch["levels"] == 2:
             return np.concatenate([inside, 128 * x], -1)
-        return np.concatenate([inside, x, 128 * (x == 0), 128 * (x == 255)], -1)
+        found = [inside, x, 128 * (x == 0), 128 * (x == 255)]
+        if self.arch.get("errors"):
+            found.append(told(x, self.centres(x) if near is None else near)[..., 1:2])
+        return np.concatenate(found, -1)
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         """Samples int64 [n, H, W, C] to codes [n, D]."""

@@ -46,6 +46,7 @@ CASES: list[tuple[int, int, int, dict[str, int], bool, tuple[int, int, int]]] = 
     (2, 1, 0, {"blocks": 1, "channels": 17}, True, (17, 2, 3)),
     (2, 1, 0, {"blocks": 3, "kernel": 5, "channels": 16, "features": 33}, True, (1, 3, 4)),
     (256, 1, 0, {"first": 5}, True, (16, 3, 4)),
+    (256, 1, 0, {"errors": 1}, True, (2, 3, 4)),
     (256, 1, 3, {}, False, (2, 3, 3)),
     (256, 1, 17, {"centres": 5}, True, (2, 2, 3)),
     (256, 3, 2, {}, True, (2, 3, 3)),

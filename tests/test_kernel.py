@@ -111,6 +111,11 @@ def test_grey_values_under_logistics(kind: str, centres: int) -> None:
     assert_agrees(fixed_networks(arch), kind, 5, 6, 7)
 
 
+@pytest.mark.parametrize("kind", SETS)
+def test_planes_of_prediction_errors(kind: str) -> None:
+    assert_agrees(fixed_networks(architecture(256, 1, errors=1, **SMALL)), kind, 40, 6, 7)
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     st.sampled_from(KINDS),

@@ -41,7 +41,7 @@ from acncodec.nets.architecture import Architecture
 from acncodec.nets.heads import Distribution
 from acncodec.nets.incremental import IncrementalDecoder
 from acncodec.nets.networks import Networks
-from acncodec.nets.planes import predict, tell_colours, to_planes
+from acncodec.nets.planes import plane_count, predict, tell_colours, to_planes
 from acncodec.nets.product import Input, Product, Window
 from acncodec.nets.reference import Reference, logistics_frequencies, planes_of, softmax_frequencies, taps_of
 
@@ -241,6 +241,14 @@ def test_passes_agree_for_other_colours_and_centres(colours: int, centres: int) 
         assert_same(passes(networks, inputs), reference_passes(networks, inputs))
 
 
+def test_passes_agree_with_planes_of_prediction_errors() -> None:
+    networks = networks_at_bound(architecture(256, 1, errors=1, **SMALL))
+    for size in ((3, 4, 5), (2, 1, 4), (2, 4, 1)):
+        inputs = inputs_of(networks.arch, *size)
+        inputs[0][0, 1:] = inputs[0][0, :1]  # small errors
+        assert_same(passes(networks, inputs), reference_passes(networks, inputs))
+
+
 @pytest.mark.parametrize(("levels", "colours"), KINDS)
 def test_passes_agree_at_a_real_models_size(levels: int, colours: int) -> None:
     networks = networks_at_bound(architecture(levels, colours, logistics=10))
@@ -349,11 +357,13 @@ def test_predictions_by_hand() -> None:
     assert mirrored.tolist() == want
 
 
-@pytest.mark.parametrize(("levels", "colours"), KINDS)
-def test_planes_agree_with_the_reference(levels: int, colours: int) -> None:
-    pixels = inputs_of(architecture(levels, colours), 3, 5, 4)[0]
-    planes = to_planes(torch.from_numpy(pixels), architecture(levels, colours))
-    assert (planes.numpy().astype(np.int64) == planes_of(pixels, architecture(levels, colours))).all()
+@pytest.mark.parametrize(("levels", "colours", "errors"), [*((*kind, 0) for kind in KINDS), (256, 1, 1)])
+def test_planes_agree_with_the_reference(levels: int, colours: int, errors: int) -> None:
+    arch = architecture(levels, colours, errors=errors)
+    pixels = inputs_of(arch, 3, 5, 4)[0]
+    planes = to_planes(torch.from_numpy(pixels), arch)
+    assert planes.shape[-1] == plane_count(arch)
+    assert (planes.numpy().astype(np.int64) == planes_of(pixels, arch)).all()
 
 
 # --- frequencies of digits ---

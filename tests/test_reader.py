@@ -255,6 +255,13 @@ def test_several_centres(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("coded")
+def test_planes_of_prediction_errors(tmp_path: Path) -> None:
+    make_pngs(tmp_path / "in", 12, 6, 5, "L")
+    found = read_twice(tmp_path / "in", tmp_path, [{"levels": 256, "errors": 1}], Options(way=Way.TOUR))
+    assert seen(found) == {(reader.CODED, reader_images.GREY, False)}
+
+
+@pytest.mark.usefixtures("coded")
 @pytest.mark.parametrize("centres", [1, 5])
 def test_grey_values_under_logistics(centres: int, tmp_path: Path) -> None:
     make_pngs(tmp_path / "in", 12, 6, 5, "L")

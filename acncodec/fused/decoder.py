@@ -106,7 +106,10 @@ class FusedSteps:
         at = self._at_row.tensor
         groups = (self._shape["lanes"] // LANES,)
         kernels.end_row[groups](
-            self._pixels, self._planes, self._values.tensor, at, **self._shape, P=sizes.planes, **self._of_pixel
+            *(self._pixels, self._planes, self._values.tensor, at),
+            **self._shape,
+            **self._of_pixel,
+            **{"P": sizes.planes, "ERRORS": arch.errors},
         )
         places = (-(-self._shape["lanes"] * self._shape["width"] // PLACES),)
         source, planes, reach = self._planes, sizes.planes, sizes.first_reach
@@ -132,7 +135,13 @@ class FusedSteps:
             *(self._at_row.tensor, self._at_column.tensor),
             **self._shape,
             **self._of_head,
-            **{"BLOCKS": len(blocks), "P": sizes.planes, "REACH": sizes.reach, "FIRST_REACH": sizes.first_reach},
+            **{
+                "BLOCKS": len(blocks),
+                "P": sizes.planes,
+                "ERRORS": self._networks.arch.errors,
+                "REACH": sizes.reach,
+                "FIRST_REACH": sizes.first_reach,
+            },
         )
         self._frequencies.download()
 

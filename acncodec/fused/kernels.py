@@ -107,6 +107,11 @@ def median(left, above, left_above):
 
 
 @triton.jit
+def error_of(value, predicted):
+    return tl.minimum(tl.maximum((value - predicted) * ERROR_SCALE, -PLANE_MAX), PLANE_MAX)
+
+
+@triton.jit
 def told(pixels, value, row, column, lane, lanes, width, FIRST: tl.constexpr, COUNT: tl.constexpr, WIDE: tl.constexpr,
          CENTRES: tl.constexpr, RING: tl.constexpr, COLOURS: tl.constexpr):  # fmt: skip
     """`planes.tell_colours` of COUNT colours from plane FIRST on: [lanes, WIDE]; `value` is the last of them."""
@@ -120,8 +125,7 @@ def told(pixels, value, row, column, lane, lanes, width, FIRST: tl.constexpr, CO
         else:
             v = tl.load(pixels + (((row % RING) * width + column) * COLOURS + colour) * lanes + lane).to(tl.float32)
         left, above, left_above, right_above = neighbours(pixels, colour, row, column, lane, lanes, width, RING, COLOURS)
-        error = (v - median(left, above, left_above)) * ERROR_SCALE
-        error = tl.minimum(tl.maximum(error, -PLANE_MAX), PLANE_MAX)
+        error = error_of(v, median(left, above, left_above))
         found = tl.where(plane == colour, v[:, None], found)
         found = tl.where(plane == COUNT + colour, error[:, None], found)
         same_left = same_left & (v == left)
@@ -138,7 +142,8 @@ def told(pixels, value, row, column, lane, lanes, width, FIRST: tl.constexpr, CO
 
 @triton.jit
 def settle(pixels, planes, values, row, column, lane, lanes, width, P: tl.constexpr, RING: tl.constexpr,
-           COLOURS: tl.constexpr, LEVELS: tl.constexpr, LOGISTICS: tl.constexpr, CENTRES: tl.constexpr):  # fmt: skip
+           COLOURS: tl.constexpr, LEVELS: tl.constexpr, LOGISTICS: tl.constexpr, CENTRES: tl.constexpr,
+           ERRORS: tl.constexpr):  # fmt: skip
     """Enter a pixel's last colour, and its planes as `planes.to_planes`."""
     value = tl.load(values + lane)
     at = (row % RING) * width + column
@@ -152,18 +157,22 @@ def settle(pixels, planes, values, row, column, lane, lanes, width, P: tl.conste
         if LEVELS > 2:
             found = tl.where((plane == 2) & (v == 0.0), UNIT, found)
             found = tl.where((plane == 3) & (v == LEVELS - 1), UNIT, found)
+        if ERRORS:
+            left, above, left_above, _ = neighbours(pixels, 0, row, column, lane, lanes, width, RING, COLOURS)
+            found = tl.where(plane == 4, error_of(v, median(left, above, left_above)[:, None]), found)
     found = tl.where(plane == 0, UNIT, found)
     tl.store(planes + (at * lanes + lane[:, None]) * P + plane, found.to(tl.float16))
 
 
 @triton.jit(do_not_specialize=["lanes", "width"])
 def end_row(pixels, planes, values, row_at, lanes, width, P: tl.constexpr, RING: tl.constexpr, COLOURS: tl.constexpr,
-            LEVELS: tl.constexpr, LOGISTICS: tl.constexpr, CENTRES: tl.constexpr):  # fmt: skip
+            LEVELS: tl.constexpr, LOGISTICS: tl.constexpr, CENTRES: tl.constexpr, ERRORS: tl.constexpr):  # fmt: skip
     """Before a row: settle the last pixel of the row above."""
     row = tl.load(row_at)
     lane = tl.program_id(0) * LANES + tl.arange(0, LANES)
     if row > 0:
-        settle(pixels, planes, values, row - 1, width - 1, lane, lanes, width, P, RING, COLOURS, LEVELS, LOGISTICS, CENTRES)
+        settle(pixels, planes, values, row - 1, width - 1, lane, lanes, width, P, RING, COLOURS, LEVELS, LOGISTICS, CENTRES,
+               ERRORS)  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["lanes", "width"])
@@ -218,8 +227,8 @@ def updated(a, b, weight, vector, constants, C: tl.constexpr):
 def pixel(pixels, planes, values, partial, ring, stream, first_weight, first_vector, weight, vector, head, head_vector,
           constants, table, frequencies, row_at, column_at, lanes, width, BLOCKS: tl.constexpr, P: tl.constexpr,
           C: tl.constexpr, REACH: tl.constexpr, FIRST_REACH: tl.constexpr, RING: tl.constexpr, COLOURS: tl.constexpr,
-          LEVELS: tl.constexpr, LOGISTICS: tl.constexpr, CENTRES: tl.constexpr, F: tl.constexpr,
-          N: tl.constexpr):  # fmt: skip
+          LEVELS: tl.constexpr, LOGISTICS: tl.constexpr, CENTRES: tl.constexpr, ERRORS: tl.constexpr,
+          F: tl.constexpr, N: tl.constexpr):  # fmt: skip
     """The horizontal stack at a pixel, after settling the one before it, and the first digit of its first colour.
 
     `ring` holds the stream after every block at the last REACH + 1 columns, [column, block, lane, C].
@@ -229,7 +238,8 @@ def pixel(pixels, planes, values, partial, ring, stream, first_weight, first_vec
     c = tl.arange(0, C)
     tile = lane[:, None] * C + c[None, :]
     if column > 0:
-        settle(pixels, planes, values, row, column - 1, lane, lanes, width, P, RING, COLOURS, LEVELS, LOGISTICS, CENTRES)
+        settle(pixels, planes, values, row, column - 1, lane, lanes, width, P, RING, COLOURS, LEVELS, LOGISTICS, CENTRES,
+               ERRORS)  # fmt: skip
         tl.debug_barrier()  # its planes are read below, by other threads
     part = partial + column.to(tl.int64) * (2 * lanes * C) + tile
     step = width.to(tl.int64) * (2 * lanes * C)  # from a block's part to the next one's

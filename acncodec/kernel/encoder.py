@@ -67,9 +67,8 @@ class EncoderLayout(Operations):
     def _tell(self, row: int) -> list[Operation]:
         """The planes of a row."""
         colours, place = self._arch.colours, self._planes.at(row + 1)
-        if not self._arch.logistics:
-            return [self.pixels(GREY, place, colours, 1)]
-        return [self.pixels(PREDICT, place, 0, 0), self.pixels(TELL, place, colours, 1)]
+        tell = self.pixels(TELL if self._arch.logistics else GREY, place, colours, 1)
+        return [self.pixels(PREDICT, place, 0, 0), tell] if self._arch.predicts else [tell]
 
     def _convolve(self, product: Product, source: Row, row: int, out: Row) -> Operation:
         taps = [source.tap(row + 1 + y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]

@@ -173,7 +173,7 @@ class DecoderLayout(Operations):
         return Tap(z.at(), z.step(0), z.step(1), z.step(2), self._arch.map_planes)
 
     def _predict(self) -> list[Operation]:
-        if not self._arch.logistics:
+        if not self._arch.predicts:
             return []
         predict = self.pixels(PREDICT, (NOWHERE, 0, 0), 0, 0)
         return [predict, self._offer(OFFER, self._evidence)] if self._arch.candidates else [predict]

@@ -102,7 +102,7 @@ class Operations:
             *(values.at(row, column), values.step(0), values.step(1)),
             *(predicted.at(column), predicted.step(0), predicted.step(1)),
             *planes,
-            *(known, inside),
+            *(known, inside, arch.errors),
         ]
 
     def largest(

@@ -7,6 +7,7 @@ from acncodec.errors import ModelError
 CANDIDATES = 6  # pixels that may be copied, in models that look for them
 COMPLETIONS = 2  # the same once a pixel's first colours are known
 OFFERS = CANDIDATES + COMPLETIONS
+LATER = frozenset({"candidates", "errors"})  # fields that format 1 began without
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Architecture:
     `levels` is 2 for 1-bit values and 256 for 8-bit ones; a pixel has `colours` values, coded one after the other. Each has
     a mixture of `logistics` discretised logistics as its distribution or, if that is 0, a softmax over all levels. The
     logistics are centred on a prediction or, with 5 `centres`, in turn on it and on four neighbouring pixels, and after
-    these on the copy `candidates`, of which there are CANDIDATES or none, and on COMPLETIONS with them.
+    these on the copy `candidates`, of which there are CANDIDATES or none, and on COMPLETIONS with them. `errors` is the
+    number of planes of prediction errors beside the values under a softmax; under logistics there always are some.
     """
 
     levels: int
@@ -36,12 +38,14 @@ class Architecture:
     hidden: int = 256  # tanh units in each of the prior's three hidden layers
     mixture: int = 8  # components of the prior, per dimension
     candidates: int = 0
+    errors: int = 0
 
     def __post_init__(self) -> None:
         limits = {"levels": 256, "colours": 4, "logistics": 64, "blocks": 64, "first": 31, "kernel": 31, "mixture": 64}
+        limits["errors"] = 1
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name in ("logistics", "candidates") else 1
+            least = 0 if field.name in ("logistics", *LATER) else 1
             if type(value) is not int or not least <= value <= limits.get(field.name, 4096):
                 raise ModelError(f"the model's architecture has {field.name} = {value!r}, which is out of range")
         if self.levels not in (2, 256) or not all(side % 2 and side >= 3 for side in (self.first, self.kernel)):
@@ -52,8 +56,15 @@ class Architecture:
             raise ModelError("the model's architecture needs logistics for several colours")
         if self.logistics and self.levels == 2:
             raise ModelError("the model's architecture needs 256 levels for logistics")
+        if self.errors and (self.levels == 2 or self.logistics):
+            raise ModelError("the model's architecture needs a softmax of 256 levels for errors")
         if self.candidates not in (0, CANDIDATES) or (self.candidates and self.centres == 1):
             raise ModelError(f"the model's architecture needs 0 or {CANDIDATES} candidates, and these only with 5 centres")
+
+    @property
+    def predicts(self) -> bool:
+        """Whether inputs of the networks depend on predictions of values."""
+        return bool(self.logistics or self.errors)
 
     @property
     def known_centres(self) -> int:
@@ -66,12 +77,12 @@ class Architecture:
         return self.known_centres + (COMPLETIONS if self.candidates else 0)
 
     def to_dict(self) -> dict[str, int]:
-        """All fields; without `candidates` if there are none, as models have it that do not know of them."""
-        return {name: value for name, value in asdict(self).items() if name != "candidates" or value}
+        """All fields; of LATER those that are not 0, so that models without them read as before."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value}
 
     @classmethod
     def from_dict(cls, values: object) -> "Architecture":
         """Raises ModelError for a field that is missing, unknown or out of range."""
-        if not isinstance(values, dict) or set(values) | {"candidates"} != {f.name for f in fields(cls)}:
+        if not isinstance(values, dict) or set(values) | LATER != {f.name for f in fields(cls)}:
             raise ModelError("the model's architecture has other fields than this version knows")
         return cls(**values)

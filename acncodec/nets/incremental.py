@@ -83,7 +83,7 @@ class IncrementalDecoder:
     def row_step(self) -> None:
         self._row.arrive()
         z = self._row.pick(self._map, 0)
-        if self._arch.logistics:
+        if self._arch.predicts:
             self._above.copy_(self._current)
         v: Tensor | None = None
         for block in self._blocks:
@@ -108,7 +108,7 @@ class IncrementalDecoder:
             h = block.pixel_step(h)
         assert h is not None
         self._h.copy_(h)
-        if self._arch.logistics:
+        if self._arch.predicts:
             self._neighbours.upload()
             left, above, left_above, right_above = self._near.index_select(0, self._neighbours.tensor).unbind()
             centres = stack_centres(left, above, left_above, right_above, self._arch.centres)
@@ -135,7 +135,7 @@ class IncrementalDecoder:
     def put_step(self, colour: int) -> None:
         self._of_colours[colour].copy_(self.values)
         if colour == self._arch.colours - 1:
-            if self._arch.logistics:
+            if self._arch.predicts:
                 self._column.write(self._current, 0, 0, self._pixel)
             self._blocks[0].put_planes(to_planes(self._pixel, self._arch, self._centres))
 

@@ -17,7 +17,7 @@ def plane_count(arch: Architecture, centres: int | None = None) -> int:
     """Number of planes that `to_planes` gives with so many centres, by default those of `predict`."""
     if arch.logistics:
         return 1 + known_planes(arch.colours, centres or arch.centres)
-    return 2 if arch.levels == 2 else 4
+    return 2 if arch.levels == 2 else 4 + arch.errors
 
 
 @cache
@@ -37,14 +37,20 @@ def known_planes(colours: int, centres: int) -> int:
 def to_planes(pixels: Tensor, arch: Architecture, centres: Tensor | None = None) -> Tensor:
     """Pixels uint8 [..., H, W, colours] -> integers float32 [..., H, W, planes]; outside of the image all planes are zero.
 
-    1-bit: inside flag, value. 8-bit under a softmax: inside flag, value, flags for 0 and 255. Under logistics: inside flag,
-    and the planes of `tell_colours`, for which `centres` [..., H, W, colours, K] may be given.
+    1-bit: inside flag, value. 8-bit under a softmax: inside flag, value, flags for 0 and 255, with `errors` the prediction
+    error. Under logistics: inside flag, and the planes of `tell_colours`. `centres` [..., H, W, colours, K] may be given.
     """
-    if not arch.logistics:
-        return torch.nn.functional.embedding(pixels[..., 0].to(torch.int32), _table(arch.levels, pixels.device))
     values = pixels.float()
-    told = tell_colours(values, predict(values, arch.centres) if centres is None else centres)
-    return torch.cat([torch.full_like(values[..., :1], UNIT), told], -1)
+    if centres is None and arch.predicts:
+        centres = predict(values, arch.centres)
+    if arch.logistics:
+        assert centres is not None
+        return torch.cat([torch.full_like(values[..., :1], UNIT), tell_colours(values, centres)], -1)
+    planes = torch.nn.functional.embedding(pixels[..., 0].to(torch.int32), _table(arch.levels, pixels.device))
+    if arch.errors:
+        assert centres is not None
+        planes = torch.cat([planes, prediction_errors(values, centres)], -1)
+    return planes
 
 
 def tell_colours(values: Tensor, centres: Tensor) -> Tensor:
@@ -52,9 +58,13 @@ def tell_colours(values: Tensor, centres: Tensor) -> Tensor:
 
     The values, their prediction errors times ERROR_SCALE, and for each neighbour a flag that all values equal its.
     """
-    errors = ((values - centres[..., 0]) * ERROR_SCALE).clamp_(-PLANE_MAX, PLANE_MAX)
     copied = (values.unsqueeze(-1) == centres[..., 1:]).all(-2).to(values.dtype) * UNIT
-    return torch.cat([values, errors, copied], -1)
+    return torch.cat([values, prediction_errors(values, centres), copied], -1)
+
+
+def prediction_errors(values: Tensor, centres: Tensor) -> Tensor:
+    """[..., n] and centres [..., n, K], the prediction first -> errors times ERROR_SCALE [..., n], clamped to a plane."""
+    return ((values - centres[..., 0]) * ERROR_SCALE).clamp_(-PLANE_MAX, PLANE_MAX)
 
 
 def predict(values: Tensor, centres: int) -> Tensor:

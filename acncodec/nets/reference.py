@@ -76,10 +76,14 @@ def predict(values: np.ndarray, centres: int) -> np.ndarray:
     return out[..., :centres]
 
 
+def errors(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """[..., n] and [..., n, K] -> 4 * (value - prediction) within +-255."""
+    return np.clip(4 * (values - centres[..., 0]), -255, 255)
+
+
 def tell_colours(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """[..., n] and [..., n, K] -> values, 4 * (value - prediction) within +-255, and which neighbours the colours copy."""
-    errors = np.clip(4 * (values - centres[..., 0]), -255, 255)
-    return np.concatenate([values, errors, UNIT * (values[..., None] == centres[..., 1:]).all(-2)], -1)
+    return np.concatenate([values, errors(values, centres), UNIT * (values[..., None] == centres[..., 1:]).all(-2)], -1)
 
 
 def join_centres(centres: np.ndarray, offers: np.ndarray) -> np.ndarray:
@@ -109,18 +113,18 @@ def evidence(offers: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def planes_of(pixels: np.ndarray, arch: Architecture, centres: np.ndarray | None = None) -> np.ndarray:
     """uint8 [N, H, W, colours] -> [N, H, W, planes].
 
-    Inside flag and value; for grey images flags for the least and the largest; for colours inside and `tell_colours`, by
-    default of the centres of `predict`.
+    Inside flag and value; for grey images flags for the least and the largest, and with `errors` the error; for colours
+    inside and `tell_colours`. The centres are by default those of `predict`.
     """
     values = pixels.astype(np.int64)
     inside = np.full_like(values[..., :1], UNIT)
+    centres = predict(values, arch.centres) if centres is None else centres
     if arch.logistics:
-        return np.concatenate(
-            [inside, tell_colours(values, predict(values, arch.centres) if centres is None else centres)], -1
-        )
+        return np.concatenate([inside, tell_colours(values, centres)], -1)
     if arch.levels == 2:
         return np.concatenate([inside, UNIT * values], -1)
-    return np.concatenate([inside, values, UNIT * (values == 0), UNIT * (values == arch.levels - 1)], -1)
+    planes = [inside, values, UNIT * (values == 0), UNIT * (values == arch.levels - 1)]
+    return np.concatenate([*planes, *([errors(values, centres)] if arch.errors else [])], -1)
 
 
 def taps_of(x: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:

@@ -49,8 +49,8 @@ typedef struct { /* known values of pixels, their predictions and planes */
     int16_t *predicted; /* [width][centres][lanes][colours], of one row */
     int64_t predicted_column, predicted_centre;
     int16_t *planes;
-    int64_t planes_column, planes_lane, known,
-        inside; /* number of known colours; whether the first plane marks inside */
+    int64_t planes_column, planes_lane;
+    int64_t known, inside, errors; /* number of known colours; whether planes mark inside, and tell grey values' errors */
 } pixels_t;
 
 typedef struct { /* parameters of a value's distribution, frequencies of its digits, and its theoretical cost */

@@ -32,6 +32,10 @@ static void predict(const pixels_t *p, const where_t *at) {
     }
 }
 
+static inline int16_t error_of(int32_t value, int32_t predicted) {
+    return (int16_t)clamp((value - predicted) * ERROR_SCALE, -PLANE_MAX, PLANE_MAX);
+}
+
 /* Planes of the `known` colours of the pixels, after a plane that marks them as inside the image if `inside` is set. */
 static void tell(const pixels_t *p, const where_t *at) {
     const int64_t known = p->known;
@@ -43,7 +47,7 @@ static void tell(const pixels_t *p, const where_t *at) {
             if (p->inside) *planes++ = UNIT;
             for (int64_t c = 0; c < known; c++) {
                 planes[c] = values[c];
-                planes[known + c] = (int16_t)clamp((values[c] - predicted[c]) * ERROR_SCALE, -PLANE_MAX, PLANE_MAX);
+                planes[known + c] = error_of(values[c], predicted[c]);
             }
             for (int64_t k = 1; k < p->centres; k++) {
                 int same = 1;
@@ -53,7 +57,8 @@ static void tell(const pixels_t *p, const where_t *at) {
         }
 }
 
-/* Planes of pixels of one value: inside, the value and, with more than two levels, whether it is the darkest or brightest.
+/* Planes of pixels of one value: inside, the value and, with more than two levels, whether it is the darkest or brightest,
+ * and the prediction error if it is wanted.
  */
 static void grey(const pixels_t *p, const where_t *at) {
     for (int64_t column = at->first; column < at->last; column++)
@@ -66,6 +71,7 @@ static void grey(const pixels_t *p, const where_t *at) {
                 planes[2] = value == 0 ? UNIT : 0;
                 planes[3] = value == p->levels - 1 ? UNIT : 0;
             }
+            if (p->errors) planes[4] = error_of(value, p->predicted[column * p->predicted_column + lane]);
         }
 }
 
