@@ -242,7 +242,7 @@ class Model:
             resume=resume,
             overwrite=overwrite,
             binarised=binarised,
-            device=device_of(device),
+            device=device_of(device, training=True),
         )
         return cls(run_training(starting_from(request, start), watcher or _Silent()).model)
 

@@ -130,13 +130,16 @@ def work_options(command: Command) -> Command:
     return talk_options(_progress(_threads(command)))
 
 
-def choose_device(name: str) -> "torch.device":
-    """The torch device of that name; warns if 'auto' rejects a device that fails the self-test. Raises InputError."""
+def choose_device(name: str, training: bool = False) -> "torch.device":
+    """The torch device of that name; warns if 'auto' rejects a device that fails the self-test. Raises InputError.
+
+    'auto' is the faster device for coding, or for `training`.
+    """
     from acncodec.coding.selftest import device_of
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        device = device_of(name)
+        device = device_of(name, training)
     for warning in caught:
         warn(str(warning.message))
     return device

@@ -76,7 +76,7 @@ def command(
         resume=resume,
         overwrite=force,
         binarised=binarise,
-        device=choose_device(device),
+        device=choose_device(device, training=True),
     )
     done = train(starting_from(request, None if start == "none" else start), _Printer())
     if not World.join(request.device).leads:

@@ -141,7 +141,7 @@ def test_savings_of_a_model(folder: Path, tmp_path: Path) -> None:
     done = train(TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
     value = saving(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
     assert value.images == 100
-    assert value.bits == pytest.approx((done.residual + done.kl) / np.log(2), rel=0.3)
+    assert value.bits == pytest.approx((done.residual + done.kl) / np.log(2))
     other = Saving(100, 80.0, "zip", 120.0, 5000)
     assert (other.saved_bytes, other.pays_from) == (500, 1000)
     assert Saving(100, 80.0, "zip", 79.0, 5000).pays_from is None

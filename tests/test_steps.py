@@ -9,7 +9,7 @@ from tapes import TapeRecorder
 from acncodec.coding import steps as steps_module
 from acncodec.coding.passes import whole_image
 from acncodec.coding.pixels import pop_pixels, push_pixels
-from acncodec.coding.selftest import fixed_networks, pseudo_random, stepwise, trusted_device
+from acncodec.coding.selftest import device_of, fixed_networks, pseudo_random, stepwise, trusted_device
 from acncodec.coding.stack import Stack
 from acncodec.coding.steps import TensorSteps, split
 from acncodec.errors import ExactnessError
@@ -220,6 +220,16 @@ def test_a_gpu_is_used_only_after_its_self_test(failure: Exception | None, monke
     else:
         assert trusted_device() == torch.device("cuda")
     assert tested == ["cuda"]
+
+
+def test_auto_codes_on_the_cpu_where_the_kernel_runs_and_trains_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("acncodec.coding.selftest.quick_selftest", lambda device: None)
+    for kernel, coding in (("avx2",), "cpu"), ((), "cuda"):
+        monkeypatch.setattr("acncodec.coding.selftest.instructions", lambda kernel=kernel: kernel)
+        assert device_of("auto").type == coding
+        assert device_of("auto", training=True).type == "cuda"
+        assert device_of("cpu", training=True).type == "cpu"
 
 
 def test_without_a_gpu_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,13 +187,19 @@ def trusted_device() -> torch.device:
     return torch.device("cpu")
 
 
-def device_of(name: str) -> torch.device:
-    """The device 'cpu' or 'cuda', or for 'auto' the `trusted_device`. Raises InputError if unknown or unavailable."""
+def device_of(name: str, training: bool = False) -> torch.device:
+    """The device 'cpu' or 'cuda', or for 'auto' the faster one. Raises InputError if unknown or unavailable.
+
+    The faster one is the `trusted_device` for training, and for coding without the compiled kernel. With the kernel it is
+    the CPU: on the GPU that was tried whole commands took 1.7 to 3.4 times as long as on its host (docs/PERFORMANCE.md).
+    """
     if name not in DEVICES:
         raise InputError(f"unknown device '{name}'; choose one of {', '.join(DEVICES)}")
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("PyTorch finds no usable CUDA device here; use the CPU")
-    return trusted_device() if name == "auto" else torch.device(name)
+    if name != "auto":
+        return torch.device(name)
+    return trusted_device() if training or not instructions() else CPU
 
 
 @cache
