@@ -3,6 +3,7 @@
 import math
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from acncodec.kernel import decoder as kernel
 from acncodec.kernel.buffers import NOWHERE
 from acncodec.kernel.decoder import CompiledDecoder, available
 from acncodec.kernel.programs import MAX_TAPS, Tap, gated_columns, pack_weights
+from acncodec.kernel.sources import sources_sha256
 from acncodec.kernel.team import Team, instructions
 from acncodec.nets.architecture import Architecture
 from acncodec.nets.model import Model
@@ -301,11 +303,26 @@ def test_recent_decoders_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept == [0, 0, 2, 0, 4, 5, 6, 6, 8]
 
 
-def test_a_module_with_other_constants_is_refused() -> None:
-    compiled.compare(dict(compiled.NUMBERS))
-    for other in ({}, compiled.NUMBERS | {"WORDS": 31}, compiled.NUMBERS | {"NEW": 1}):
-        with pytest.raises(ImportError, match="install acncodec again"):
-            compiled.compare(other)
+def test_a_module_of_another_version_or_built_from_other_sources_is_refused() -> None:
+    numbers = dict(compiled.NUMBERS)
+    compiled.compare(numbers, "same", "same")
+    compiled.compare(numbers, "any", "")  # no sources are here, as in a wheel
+    for other in ({}, numbers | {"WORDS": 31}, numbers | {"NEW": 1}):
+        with pytest.raises(ImportError, match=r"of another version .*install acncodec again"):
+            compiled.compare(other, "same", "same")
+    with pytest.raises(ImportError, match="built from other sources than those here: install acncodec again"):
+        compiled.compare(numbers, "earlier", "later")
+
+
+def test_the_hash_of_sources_tells_names_and_contents(tmp_path: Path) -> None:
+    assert sources_sha256(tmp_path) == ""
+    seen = set()
+    for name, content in ("a.c", ""), ("a.c", "b"), ("b.h", ""), ("a.c", ""):
+        (tmp_path / name).write_text(content)
+        seen.add(sources_sha256(tmp_path))
+    (tmp_path / "notes.txt").write_text("")
+    assert sources_sha256(tmp_path) in seen
+    assert len(seen) == 4
 
 
 def test_weights_are_packed_in_pairs() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 numbers: dict[str, int]
+sources_sha256: str
 
 def instructions() -> dict[str, int]: ...
 def run(

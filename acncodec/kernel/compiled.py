@@ -1,7 +1,8 @@
-"""The compiled module, if it was built, and the numbers that it must have in common with this package."""
+"""The compiled module, if it was built, and what it must have in common with this package: numbers and sources."""
 
 from acncodec.exact import grids
 from acncodec.kernel import buffers, copies, operations, programs
+from acncodec.kernel.sources import sources_sha256
 from acncodec.nets import architecture, planes
 
 try:
@@ -10,6 +11,8 @@ except ImportError:  # not built, as there was no compiler
     native = None  # type: ignore[assignment]
 
 __all__ = ["NUMBERS", "compare", "native"]
+
+_INSTALL = "install acncodec again (in a checkout: pip install -e .)"
 
 _NAMES = {
     programs: (
@@ -30,11 +33,16 @@ NUMBERS = {name: getattr(module, name) for module, names in _NAMES.items() for n
 NUMBERS["GATE_SHIFT"] = grids.STREAM_BITS + 1  # tanh * (1 + tanh) / 2
 
 
-def compare(compiled: dict[str, int]) -> None:
-    """Raise ImportError unless the compiled module has the same numbers."""
+def compare(compiled: dict[str, int], built_from: str, sources: str) -> None:
+    """Raise ImportError unless the compiled module has the same numbers, and was built from the sources if there are any.
+
+    A module that is older than a checkout's sources might decode otherwise than they say.
+    """
     if other := sorted(name for name, _ in NUMBERS.items() ^ compiled.items()):
-        raise ImportError(f"the compiled kernel is of another version ({', '.join(other)}): install acncodec again")
+        raise ImportError(f"the compiled kernel is of another version ({', '.join(other)}): {_INSTALL}")
+    if sources and built_from != sources:
+        raise ImportError(f"the compiled kernel was built from other sources than those here: {_INSTALL}")
 
 
 if native is not None:
-    compare(getattr(native, "numbers", {}))
+    compare(getattr(native, "numbers", {}), getattr(native, "sources_sha256", ""), sources_sha256())

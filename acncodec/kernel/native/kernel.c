@@ -290,6 +290,7 @@ PyMODINIT_FUNC PyInit__native(void) {
         Py_XDECREF(value);
     }
     good = good && !PyModule_AddObjectRef(module, "numbers", numbers);
+    good = good && !PyModule_AddStringConstant(module, "sources_sha256", SOURCES_SHA256); /* setup.py defines it */
     Py_XDECREF(numbers);
     if (!good) Py_CLEAR(module);
     return module;
