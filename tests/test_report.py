@@ -69,6 +69,7 @@ def digits(kind: str) -> tuple[list[str], np.ndarray]:
     )
 
 
+@cache
 def group(kind: str) -> dict[str, Any]:
     """Digits by their deflated sizes, as if these were what networks need, and by their principal components."""
     names, pixels = digits(kind)
@@ -112,8 +113,9 @@ def row(name: str, ours: bool, size: int | None, decoding: float | None, model: 
     }
 
 
+@cache
 def sample() -> dict[str, Any]:
-    """A report on the bundled digits."""
+    """A report on the bundled digits. Not to be changed."""
     names, pixels = digits("grey")
     return {
         "directory": "some/photos",
