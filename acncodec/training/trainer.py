@@ -20,6 +20,8 @@ BATCH = 64
 COLOUR_BATCH = 16  # of photographs: more steps help more than larger batches
 LEARNING_RATE = 4e-3  # falls linearly to zero over the budget
 START_RATE = 1e-3  # when starting from a model, which a high rate would spoil at first
+WARM_UP = 200  # steps, or WARM_UP_SHARE of the budget if that is less, in which the rate rises from zero
+WARM_UP_SHARE = 0.1
 AVERAGING = 0.999  # decay of the averaged weights
 RESCALE_EVERY = 50  # steps between choices of the weights' power-of-two scales
 COOLING = 0.3  # share of the time spent so far in which the learning rate falls to zero on early stopping
@@ -164,7 +166,8 @@ class Trainer:
     def _step(self, group: int, indices: Tensor, progress: float) -> None:
         """One step on the images at `indices` of a group."""
         decay = min(AVERAGING, (2 + self.step) / (11 + self.step))
-        draws = self.stepper.draw(group, indices, self.generator, self.rate * (1 - progress), 1 - decay)
+        rate = self.rate * min(1.0, max((self.step + 1) / WARM_UP, progress / WARM_UP_SHARE)) * (1 - progress)
+        draws = self.stepper.draw(group, indices, self.generator, rate, 1 - decay)
         self.stepper.run(group, draws, rescale=self.step % RESCALE_EVERY == 0)
         self.step += 1
 
