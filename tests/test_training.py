@@ -240,6 +240,21 @@ def test_the_priors_own_step_changes_only_the_prior() -> None:
     assert all(name.startswith("prior.") for name in moved)
 
 
+@pytest.mark.parametrize(("steps", "warm_up"), [(50, 5), (3000, 200)])
+def test_the_rate_rises_and_then_falls_to_zero(steps: int, warm_up: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, rates = trainer(steps), []
+    monkeypatch.setattr(whole.stepper, "draw", lambda group, indices, generator, rate, weight: rates.append(rate))
+    monkeypatch.setattr(whole.stepper, "run", lambda *step, **options: None)
+    for _ in whole.run(lambda report: None, every=1e9):
+        pass
+    assert len(rates) == steps
+    assert rates[: warm_up - 1] == sorted(rates[: warm_up - 1])
+    assert rates[0] < 2 * whole.rate / warm_up
+    assert rates[warm_up:] == sorted(rates[warm_up:], reverse=True)
+    assert rates[warm_up] == pytest.approx(whole.rate * (1 - warm_up / steps), rel=0.01)
+    assert rates[-1] == pytest.approx(whole.rate / steps, rel=0.01)
+
+
 def test_a_training_without_gains_decays_its_rate_and_ends() -> None:
     whole = trainer(100)
     going = whole.run(lambda report: None, every=0)
