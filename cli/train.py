@@ -81,7 +81,7 @@ def command(
     done = train(starting_from(request, None if start == "none" else start), _Printer())
     if not World.join(request.device).leads:
         return
-    value = saving(done.model, bundled.candidates([], auto=True), done.data)
+    value = saving(done, bundled.candidates([], auto=True))
     say(f"'{output}', {done.model.size:,} bytes, sha256 {done.model.sha256.hex()}")
     say(_words(value))
     if as_json:

@@ -139,7 +139,7 @@ def test_short_trainings_have_smaller_batches() -> None:
 @pytest.mark.slow
 def test_savings_of_a_model(folder: Path, tmp_path: Path) -> None:
     done = train(TrainingRequest(Folder(folder), tmp_path / "m.safetensors", Budget(steps=200)), Watcher())
-    value = saving(done.model, [tiny_model(2), tiny_model(256), done.model], done.data)
+    value = saving(done, [tiny_model(2), tiny_model(256), done.model])
     assert value.images == 100
     assert value.bits == pytest.approx((done.residual + done.kl) / np.log(2))
     other = Saving(100, 80.0, "zip", 120.0, 5000)

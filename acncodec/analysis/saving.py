@@ -13,6 +13,7 @@ from acncodec.nets.model import Model
 from acncodec.packing.method_choice import RAW_MAX
 from acncodec.training.data import TrainingSet
 from acncodec.training.evaluation import held_out_nats
+from acncodec.training.session import Trained
 
 WEBP_SAMPLE = 32  # images of a size
 
@@ -42,8 +43,9 @@ class Saving:
         return None if saved <= 0 else -int(-8 * self.model_bytes // saved)
 
 
-def saving(model: Model, others: list[Model], data: TrainingSet) -> Saving:
-    """Compare a model with the others for such images, with WebP and with raw samples under LZMA in one piece."""
+def saving(trained: Trained, others: list[Model]) -> Saving:
+    """Compare a trained model with the others for its images, with WebP and with raw samples under LZMA in one piece."""
+    model, data = trained.model, trained.data
     count = data.count + data.held_out_count
     ways = {f"the model '{each.name}'": _bits(each, data) for each in others if _alike(each, model)}
     ways["lossless WebP"] = _mean([_webp_bits(group) for group in data.held_out], data.held_out)
@@ -52,7 +54,7 @@ def saving(model: Model, others: list[Model], data: TrainingSet) -> Saving:
     if len(raw) <= RAW_MAX:
         ways["raw samples under LZMA"] = 8 * len(pack_blob(raw)) / count
     other = min(ways, key=lambda way: ways[way])
-    return Saving(count, _bits(model, data), other, ways[other], model.size)
+    return Saving(count, _in_bits(trained.residual, trained.kl), other, ways[other], model.size)
 
 
 def _alike(first: Model, second: Model) -> bool:
@@ -61,7 +63,12 @@ def _alike(first: Model, second: Model) -> bool:
 
 
 def _bits(model: Model, data: TrainingSet) -> float:
-    return sum(held_out_nats(model.networks, data.held_out)) / math.log(2)
+    return _in_bits(*held_out_nats(model.networks, data.held_out))
+
+
+def _in_bits(residual: float, kl: float) -> float:
+    """Nats in bits."""
+    return (residual + kl) / math.log(2)
 
 
 def _mean(values: list[float], groups: list[Tensor]) -> float:

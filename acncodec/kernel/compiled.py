@@ -1,5 +1,6 @@
 """The compiled module, if it was built, and what it must have in common with this package: numbers and sources."""
 
+from acncodec.errors import ExactnessError
 from acncodec.exact import grids
 from acncodec.kernel import buffers, copies, operations, programs
 from acncodec.kernel.sources import sources_sha256
@@ -34,14 +35,14 @@ NUMBERS["GATE_SHIFT"] = grids.STREAM_BITS + 1  # tanh * (1 + tanh) / 2
 
 
 def compare(compiled: dict[str, int], built_from: str, sources: str) -> None:
-    """Raise ImportError unless the compiled module has the same numbers, and was built from the sources if there are any.
+    """Raise ExactnessError unless the compiled module has the same numbers, and was built from the sources if there are any.
 
     A module that is older than a checkout's sources might decode otherwise than they say.
     """
     if other := sorted(name for name, _ in NUMBERS.items() ^ compiled.items()):
-        raise ImportError(f"the compiled kernel is of another version ({', '.join(other)}): {_INSTALL}")
+        raise ExactnessError(f"the compiled kernel is of another version ({', '.join(other)}): {_INSTALL}")
     if sources and built_from != sources:
-        raise ImportError(f"the compiled kernel was built from other sources than those here: {_INSTALL}")
+        raise ExactnessError(f"the compiled kernel was built from other sources than those here: {_INSTALL}")
 
 
 if native is not None:
