@@ -15,7 +15,7 @@ from acncodec.nets.model import Model
 from acncodec.planning.schedule import Schedule, choose_lanes
 from acncodec.planning.tour import DEFAULT_EFFORT, plan_tour
 
-SAMPLE = 256  # elements of a group whose pixels are priced under every way
+SAMPLE = 512  # elements of a block whose pixels are priced under every way, and one of each group at least
 
 
 class Way(Enum):
@@ -115,8 +115,9 @@ def plan_block(
         ways = [only]
     costs = {way: order_price * way.tour for way in ways}
     if len(ways) > 1:
+        stride = -(-sum(map(len, elements.values())) // SAMPLE)
         for way in ways:
-            costs[way] += sum(latent_bits(each, way) + residual_bits(each, way) for each in groups.values())
+            costs[way] += sum(latent_bits(each, way) + residual_bits(each, way, stride) for each in groups.values())
     way = min(ways, key=lambda way: costs[way])
     return BlockPlan(way, order if way.tour else np.arange(count), groups)
 
@@ -136,12 +137,15 @@ def _tour(groups: dict[Group, GroupPlan], owners: dict[Group, np.ndarray], count
     return np.concatenate(order)
 
 
-def residual_bits(plan: GroupPlan, way: Way) -> float:
-    """Estimate of what the pixels of a group cost in bits, as far as that depends on the way: where they are copied."""
+def residual_bits(plan: GroupPlan, way: Way, stride: int) -> float:
+    """Estimate of what the pixels of a group cost in bits, as far as that depends on the way: where they are copied.
+
+    Every `stride`-th element is priced.
+    """
     if not plan.model.arch.candidates:
         return 0.0
     order, count = plan.order(way), len(plan.codes)
-    chosen = np.arange(0, count, -(-count // SAMPLE))
+    chosen = np.arange(0, count, stride)
     z = (plan.codes[chosen] + posterior_offsets(torch.Size(plan.codes[chosen].shape)).numpy()).astype(np.int16)
     offers = along(plan.elements[order], plan.schedule(way))[np.argsort(order)[chosen]]
     bits = residuals(plan.model.networks, plan.elements[chosen], z, offers)

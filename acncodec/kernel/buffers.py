@@ -61,9 +61,16 @@ class Buffer:
 
     def at(self, *index: int) -> Address:
         """Address of [group, *index]; an index may point before the first entry."""
-        array = self.array
-        offset = sum(i * stride for i, stride in zip(index, array.strides[1:], strict=False))
-        return Address(array.ctypes.data + offset, self.apart)
+        offset = sum(i * stride for i, stride in zip(index, self._strides, strict=False))
+        return Address(self._first + offset, self.apart)
+
+    @cached_property
+    def _first(self) -> int:  # NumPy is slow to tell it
+        return self.array.ctypes.data
+
+    @cached_property
+    def _strides(self) -> tuple[int, ...]:
+        return self.array.strides[1:]
 
     def step(self, axis: int) -> int:
         """Stride in elements along an axis, not counting the group axis."""

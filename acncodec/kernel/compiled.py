@@ -35,7 +35,7 @@ NUMBERS["GATE_SHIFT"] = grids.STREAM_BITS + 1  # tanh * (1 + tanh) / 2
 
 
 def compare(compiled: dict[str, int], built_from: str, sources: str) -> None:
-    """Raise ExactnessError unless the compiled module has the same numbers, and was built from the sources if there are any.
+    """Raise ExactnessError unless the compiled module has the same numbers, and was built from `sources` if there are any.
 
     A module that is older than a checkout's sources might decode otherwise than they say.
     """

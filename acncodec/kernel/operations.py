@@ -54,7 +54,8 @@ class Operations:
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes, self._arch = lanes, lanes.arch
-        self._kept: dict[object, np.ndarray] = {}
+        self._kept: list[np.ndarray] = []  # what the operations point to
+        self._addresses: dict[object, Address] = {}
 
     def program(self, phases: int, operations: Callable[..., list[Operation]], *arguments: int) -> Program:
         """A program of the operations that `operations(phase, *arguments)` returns for every phase."""
@@ -74,13 +75,15 @@ class Operations:
         """Sums over `taps`, whose weights are the rows `part`, starting from the bias or from `start`."""
         shift = product.shift
         assert shift is not None
-        weight = product.weight.numpy()[part].astype(np.int16)
-        columns = plain_columns(weight.shape[1]) if finish == REQUANTISE else gated_columns(weight.shape[1])
-        weights = self.keep((product, part.start, part.stop), lambda: pack_weights(weight, taps, columns))
+        columns = (plain_columns if finish == REQUANTISE else gated_columns)(product.weight.shape[1])
+        weights = self.keep(
+            (product, part.start, part.stop),
+            lambda: pack_weights(product.weight.numpy()[part].astype(np.int16), taps, columns),
+        )
         bias = self.keep((product, "bias"), lambda: pack_outputs(product.bias.numpy(), columns, 0))
         shifts = self.keep((product, "shift"), lambda: pack_outputs(shift.numpy(), columns, 1))
         packed = pack_taps(taps, self._lanes.groups)
-        self._kept[len(self._kept)] = packed.array
+        self._kept.append(packed.array)
         tanh = self.keep("tanh", lambda: tanh_table()[PRE_MAX : PRE_MAX + TANH_TABLE].astype(np.int16))
         low, high = (-PRE_MAX, PRE_MAX) if finish == GATE else (product.low, product.high)
         return [
@@ -119,6 +122,7 @@ class Operations:
 
     def keep(self, key: object, make: Callable[[], np.ndarray]) -> Address:
         """The address of an array that is built once per key."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return Address(self._kept[key].ctypes.data)
+        if key not in self._addresses:
+            self._kept.append(make())
+            self._addresses[key] = Address(self._kept[-1].ctypes.data)
+        return self._addresses[key]

@@ -6,6 +6,7 @@ address is that of the first group, with the distance between groups.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -59,11 +60,13 @@ def pack_outputs(values: np.ndarray, columns: np.ndarray, filler: int) -> np.nda
     return packed
 
 
+@cache
 def plain_columns(out: int) -> np.ndarray:
     """All outputs, padded to a multiple of OUTS."""
     return np.concatenate([np.arange(out), np.full(up_to(out, OUTS) - out, -1)])
 
 
+@cache
 def gated_columns(out: int) -> np.ndarray:
     """The two halves of `out` pre-activations interleaved, padded."""
     half = plain_columns(out // 2)

@@ -7,7 +7,7 @@ the kind follows its sample, and where not every picture of it is priced by itse
 import lzma
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,12 +56,12 @@ FILE = Choice(Class(METHOD_FILE, 0, 0, b"", ()))
 
 @dataclass(eq=False)
 class _Priced(PictureVariants):
-    """A picture with its best choice so far and that one's price in bits; `webp` is empty until it is tried."""
+    """A picture with its best choice so far and that one's price in bits; `webp` is None until it is tried."""
 
     file_bits: float
     best: Choice = FILE
     bits: float = 0.0
-    webp: tuple[bytes | None, ...] = ()
+    webp: Future[bytes | None] | None = None
 
     def begin(self) -> None:
         self.best, self.bits = FILE, self.file_bits
@@ -98,21 +98,31 @@ class MethodChoice:
         advance(self.count - len(self._priced))
         forms: set[bytes] = set()
         left: list[tuple[Kind, Coding | None]] = []  # of kinds that are better raw, by all that their samples tell
-        seen = _Seen(models)
-        for kind in self._kinds:
-            rest, coding = _price_sample(kind, models, forms, seen)
-            seen.add(kind)
-            if rest and self._raw_share(kind) < RAW_SURE:
-                left.append((rest, coding))
-            else:
-                _offer(rest, coding, forms, seen)
-            advance(len(kind))
-        hopeful = [each for kind in self._kinds if self._raw_share(kind) < RAW_HOPE for each in kind]
-        saved = self._raw_if_smaller(hopeful)
-        if left and not saved:
-            for rest, coding in left:
-                _offer(rest, coding, forms, seen)
+        with _WebpEncoder() as webps:
+            samples, seen = [], _Seen(models)
+            for kind in self._kinds:
+                sample = _sample(kind)
+                coding, coded = best_coding(sample, models, seen.others(kind, sample)) or (None, None)
+                webps.begin(sample, coded)
+                samples.append((sample, coding, coded))
+                seen.add(kind)
+                advance(len(sample))
+            seen = _Seen(models)
+            for kind, (sample, coding, coded) in zip(self._kinds, samples, strict=True):
+                _offer(sample, coding, coded, forms)
+                rest, coding = _follow_sample(kind, sample, coding)
+                seen.add(kind)
+                if rest and self._raw_share(kind) < RAW_SURE:
+                    left.append((rest, coding))
+                else:
+                    _price(rest, coding, forms, seen, webps)
+                advance(len(kind) - len(sample))
+            hopeful = [each for kind in self._kinds if self._raw_share(kind) < RAW_HOPE for each in kind]
             saved = self._raw_if_smaller(hopeful)
+            if left and not saved:
+                for rest, coding in left:
+                    _price(rest, coding, forms, seen, webps)
+                saved = self._raw_if_smaller(hopeful)
         bits = sum(each.bits for each in self._priced.values()) - saved
         return [self._priced[i].best if i in self._priced else FILE for i in range(self.count)], bits
 
@@ -214,15 +224,43 @@ def _without(kind: Kind, some: Kind) -> Kind:
     return [each for each in kind if id(each) not in left_out]
 
 
-def _price_sample(kind: Kind, models: list[Model], forms: set[bytes], seen: _Seen) -> tuple[Kind, Coding | None]:
-    """Price a sample of a kind; `forms` holds those of earlier pictures.
+class _WebpEncoder:
+    """Encodes pictures as WebP in the background, each once: it takes as long as pricing them under models."""
 
-    If all of the sample are best coded, so are the others; else these are returned with the coding to try, and until then
-    are priced at the sample's mean.
+    def __enter__(self) -> "_WebpEncoder":
+        self._threads = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(self._threads)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def begin(self, kind: Kind, coded: np.ndarray | None) -> None:
+        """Begin to encode pictures whose price under a coding is `coded`, float64 [N], bits, if there is one."""
+        begun = []
+        for i, each in enumerate(kind):
+            if each.webp is None:
+                other = each.file_bits if coded is None else min(each.file_bits, float(coded[i]))
+                each.webp = self._pool.submit(_webp_if_near, each.picture.samples, other)
+                begun.append(each.webp)
+        if self._threads == 1:  # and that one does nothing else meanwhile
+            wait(begun)
+
+
+def _webp_if_near(samples: np.ndarray, other: float) -> bytes | None:
+    """A picture as WebP, unless a draft is clearly dearer than `other`, the price of other ways in bits."""
+    if samples.shape[0] * samples.shape[1] > MAX_WHOLE:
+        draft = pack_webp(samples, draft=True)
+        if draft is None or 8 * len(draft) > WEBP_NEAR * other:
+            return None
+    return pack_webp(samples)
+
+
+def _follow_sample(kind: Kind, sample: Kind, coding: Coding | None) -> tuple[Kind, Coding | None]:
+    """If all of a kind's sample are best coded, so are the others; else these are returned with the coding to try.
+
+    Until they are priced they have the sample's mean price.
     """
-    sample = _sample(kind)
-    coding, prices = best_coding(sample, models, seen.others(kind, sample)) or (None, None)
-    _offer(sample, coding, forms, seen, prices)
     rest = _without(kind, sample)
     coded = [each.best.content_class.method == METHOD_CODED for each in sample]
     for each in rest:
@@ -232,19 +270,24 @@ def _price_sample(kind: Kind, models: list[Model], forms: set[bytes], seen: _See
     return [] if all(coded) else rest, coding if any(coded) else None
 
 
-def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], seen: _Seen, coded: np.ndarray | None = None) -> None:
-    """Price each picture as WebP and, given a coding, coded; `coded` float64 [N], bits, are its prices if known."""
-    for each in kind:
-        each.begin()
-    if coding is not None and coded is None and kind:
+def _price(kind: Kind, coding: Coding | None, forms: set[bytes], seen: _Seen, webps: _WebpEncoder) -> None:
+    """Price each picture as WebP and, given a coding, coded; `forms` holds those of earlier pictures."""
+    coded = None
+    if coding is not None and kind:
         batch = _at_most(kind, BATCH)
         parts = [(kind[i : i + batch], kind[max(0, i - batch) : i]) for i in range(0, len(kind), batch)]
         coded = np.concatenate([coding.bits(part, seen.others(before, [])) for part, before in parts])
-    _make_webps(kind, [each.file_bits if coded is None else min(each.file_bits, coded[i]) for i, each in enumerate(kind)])
+    webps.begin(kind, coded)
+    _offer(kind, coding, coded, forms)
+
+
+def _offer(kind: Kind, coding: Coding | None, coded: np.ndarray | None, forms: set[bytes]) -> None:
+    """Let each picture take the cheapest of file, WebP and, given a coding, coded for `coded`, float64 [N], bits."""
     for i, each in enumerate(kind):
+        each.begin()
         height, width, _ = each.picture.samples.shape
         form_bits = _form_bits(each.picture.form, forms)
-        (data,) = each.webp
+        data = each.webp.result() if each.webp else None
         if data is not None:
             webp = Class(METHOD_WEBP, height, width, each.picture.form, ())
             each.offer(Choice(webp, data=data), 8 * len(data) + form_bits)
@@ -252,27 +295,6 @@ def _offer(kind: Kind, coding: Coding | None, forms: set[bytes], seen: _Seen, co
             choice = _coded(coding, each)
             own = choice.content_class.form
             each.offer(choice, coded[i] + (form_bits if own == each.picture.form else _form_bits(own, forms)))
-
-
-def _make_webps(kind: Kind, others: Sequence[float]) -> None:
-    """Encode pictures as WebP, each once, unless a draft is clearly dearer than `others`, the prices of other ways in bits.
-
-    In parallel: it takes longer than the networks.
-    """
-    new = [(each, bits) for each, bits in zip(kind, others, strict=True) if not each.webp]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for (each, _), data in zip(new, pool.map(_webp_if_near, new), strict=True):
-            each.webp = (data,)
-
-
-def _webp_if_near(picture: tuple[_Priced, float]) -> bytes | None:
-    each, other = picture
-    samples = each.picture.samples
-    if samples.shape[0] * samples.shape[1] > MAX_WHOLE:
-        draft = pack_webp(samples, draft=True)
-        if draft is None or 8 * len(draft) > WEBP_NEAR * other:
-            return None
-    return pack_webp(samples)
 
 
 def _coded(coding: Coding, each: _Priced) -> Choice:
