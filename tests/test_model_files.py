@@ -9,9 +9,9 @@ from functools import cache
 import pytest
 import torch
 from conftest import KINDS, architecture
+from parity import SMALL, assert_same, inputs_of, networks_at_bound, networks_of, passes, reference_passes
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from test_parity import SMALL, assert_same, inputs_of, networks_at_bound, networks_of, passes, reference_passes
 from test_trainable import trainable
 
 from acncodec.coding.selftest import fixed_networks, pseudo_random

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import KINDS, architecture
-from test_parity import SMALL, inputs_of, joined, networks_of, reference_distributions
+from parity import SMALL, inputs_of, joined, networks_of, reference_distributions
 
 from acncodec.errors import BoundError
 from acncodec.exact.bounds import EXACT_LIMIT, worst_sums
