@@ -1,14 +1,16 @@
 """The drawings that `sprites` is trained on, as RGBA PNG files.
 
-    apt-get download tango-icon-theme gnome-icon-theme mate-icon-theme pingus-data frozen-bubble-data lincity-ng-data
+    apt-get download tango-icon-theme gnome-icon-theme mate-icon-theme pingus-data frozen-bubble-data lincity-ng-data \
+        wesnoth-1.16-data
     for package in *.deb; do dpkg-deb -x $package packages/${package%%_*}; done
     python -m benchmarks.drawing_set DIRECTORY packages
     acncodec train DIRECTORY -o runs/sprites.safetensors --from none --minutes 240
 
 Every second tile, by name, of `dirs/dcss_tiles.tar.xz` in the folder that ACNCODEC_DATA names, as it is and mirrored; the
-others are held out for measuring. Of the packages, whose terms are in their `copyright` files, every third icon, and of the
-games' images pieces of 32x32; lines of text in the font that comes with Pillow; and frames, which repeat almost all of
-each other: of animations, made of these tiles, and of lines of text that are being typed.
+others are held out for measuring. Of the packages, whose terms are in their `copyright` files, every third icon, of the
+games' images pieces of 32x32, and every second of the painted figures of wesnoth, whole; lines of text in the font that
+comes with Pillow; and frames, which repeat almost all of each other: of animations, made of these tiles, and of lines of
+text that are being typed.
 """
 
 from collections.abc import Iterator
@@ -25,10 +27,12 @@ ICONS = ("tango-icon-theme", "gnome-icon-theme", "mate-icon-theme")
 GAMES = ("pingus-data", "frozen-bubble-data", "lincity-ng-data")
 EVERY = 3  # icons: the sets have most of them in several sizes
 SIDE = 32
-PIECES = 4  # of a large image, at most
+PIECES = 6  # of a large image, at most
 LARGEST = 64  # side of images that stay whole
+FIGURES = "wesnoth-1.16-data/usr/share/games/wesnoth/1.16/data/core/images/units"
+FIGURE = 72  # side of almost all of them
 LINES = 300
-ANIMATIONS, FRAMES = 80, 30
+ANIMATIONS, FRAMES = 100, 40
 TYPED, LETTERS = 40, 25  # lines of text that are being typed, a frame a letter
 WORDS = [
     "the",
@@ -86,7 +90,7 @@ def text(generator: np.random.Generator) -> np.ndarray:
 
 def animation(sprites: list[np.ndarray], generator: np.random.Generator) -> Iterator[np.ndarray]:
     """Frames uint8 [side, side, 4] of one to three sprites uint8 [SIDE, SIDE, 4] that move over a ground of others."""
-    side = int(generator.choice([SIDE, SIDE + SIDE // 2]))
+    side = int(generator.choice([SIDE, SIDE + SIDE // 2, 2 * SIDE]))
     ground = Image.new("RGBA", (side, side), (*(int(v) for v in generator.integers(0, 256, 3)), 255))
     for y, x in np.ndindex(2, 2):
         ground.alpha_composite(Image.fromarray(sprites[generator.integers(len(sprites))]), (x * SIDE, y * SIDE))
@@ -142,6 +146,8 @@ def main(directory: Path, packages: Path) -> None:
         )
         found = [rgba(path) for path in paths[:: EVERY if package in ICONS else 1]]
         write([piece for image in found if image is not None for piece in pieces(image)], package)
+    found = [rgba(path) for path in sorted((packages / FIGURES).rglob("*.png"))[::2]]
+    write([image for image in found if image is not None and max(image.shape) == FIGURE], "figures")
     generator = np.random.default_rng(0)
     write([text(generator) for _ in range(LINES)], "text")
     sprites = [image for image in own if image.shape == (SIDE, SIDE, 4)]
